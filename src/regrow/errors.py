@@ -1,0 +1,49 @@
+"""Errors a user may meet. Each message is one sentence: the file, the field, and the fix."""
+
+from __future__ import annotations
+
+
+class RegrowError(Exception):
+    """A user's mistake or a fault we can name; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code: int = 2
+
+
+class ConfigError(RegrowError):
+    """A config file, preset or override that cannot be used."""
+
+
+class DataError(RegrowError):
+    """Input text or a data folder that cannot be used."""
+
+
+class TokenizerError(RegrowError):
+    """A tokenizer that cannot be trained or read."""
+
+
+class NgramError(RegrowError):
+    """Counts or a stored n-gram memory that cannot be used."""
+
+
+class ArtifactError(RegrowError):
+    """An artifact that is damaged, foreign, or of another format version."""
+
+
+class StreamError(RegrowError):
+    """A compressed stream that is damaged or was made with another artifact or other settings."""
+
+
+class EnvironmentProblem(RegrowError):
+    """The machine stands in the way: no space left, no permission, a missing optional package."""
+
+
+class BudgetError(RegrowError):
+    """An artifact over its byte budget: a negative verdict, not a mistake."""
+
+    exit_code = 1
+
+
+class ProofError(RegrowError):
+    """A proof that failed: the decoded bytes are not the encoded ones."""
+
+    exit_code = 1
