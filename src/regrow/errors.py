@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RegrowError(Exception):
-    """A user's mistake or a fault we can name; the command line prints it as one line and exits with `exit_code`."""
+    """A fault we can name; the command line prints it as one line and exits with `exit_code`."""
 
     exit_code: int = 2
 

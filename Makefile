@@ -1,0 +1,47 @@
+# Two targets for people: `make demo` and `make test`. Both set everything up on a machine that has Python 3.11, git and make.
+#   make demo PYTHON=python3.12            another interpreter
+#   make demo PIP_ARGS="--index-url URL"   another package index, for instance PyTorch's own for CPU builds (see README)
+
+PYTHON   ?= $(firstword $(foreach name,python3.11 python3 python,$(if $(shell command -v $(name)),$(name))))
+PIP_ARGS ?=
+WORKERS  ?= 2
+BIN      := .venv/bin
+INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt -e
+
+.PHONY: demo test clean help
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    install, then train, pack, prove and report on the packaged corpus"
+	@echo "make test    install the development extras and run every check"
+
+demo: .venv/.installed-demo
+	$(BIN)/regrow demo
+
+# One thread a worker: on two cores, threads that wait for each other cost more than they bring.
+test: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# A stamp is younger than what it was made from, so nothing is installed twice and a changed requirement is picked up.
+.venv/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing regrow and what it needs into .venv (once, a few minutes)"
+	$(INSTALL) ".[demo]"
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing regrow and its development tools into .venv (once, a few minutes)"
+	$(INSTALL) ".[demo,dev]"
+	@touch $@ .venv/.installed-demo
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python was found; install Python 3.11 or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "make: this Python cannot make a virtual environment; install its venv module" >&2; exit 2; }
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

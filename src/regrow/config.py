@@ -1,0 +1,280 @@
+"""The configuration of a run: typed, frozen, and strict about unknown keys.
+
+A config is read from a TOML file or a preset, changed key by key with overrides such as
+`train.max_steps=30`, and checked as a whole (`regrow.config_checks`) each time, so that a `Config` that
+came from here is one that can run. What every key means is said here, once, in the comment beside it.
+A limit of 0 means none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+import tomli_w
+from msgspec import Meta, Struct
+
+from regrow.errors import ConfigError
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1)]
+Rate: TypeAlias = Annotated[float, Meta(ge=0)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+PositiveFloat: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """One table of the TOML file."""
+
+
+class DataConfig(Section, frozen=True):
+    """How text becomes tokens."""
+
+    vocab_size: Positive = 1024  # tokens, byte tokens and control tokens included
+    val_fraction: Share = 0.1  # part of the documents held out; `sotu` has its own held-out years instead
+
+
+class ModelConfig(Section, frozen=True):
+    """The network."""
+
+    n_layer: Positive = 4
+    d_model: Positive = 256  # width, a multiple of 64
+    n_head: Positive = 4
+    n_kv_head: Positive = 2  # key/value heads, each shared by n_head / n_kv_head query heads
+    mlp_ratio: PositiveFloat = 3.0  # width of the MLP's hidden layer over d_model
+    rope_dims: Count = 16  # dimensions of each head that are rotated; 0 = no positions
+    seeded: Literal["all", "mlp", "none"] = "mlp"  # which matrices are frozen bases with adapters
+    r: Count = 64  # adapter width of a seeded matrix
+    base: Literal["hadamard", "qr", "gaussian"] = "hadamard"  # qr and gaussian are for comparison only
+    base_gain: Rate = 1.0  # singular values of a frozen base
+    softcap: Rate = 30.0  # logits are softcap * tanh(logits / softcap); 0 = as they are
+    qk_gain: PositiveFloat = 1.5  # initial scale of the normalised queries
+    window: Count = 0  # attention reaches this many tokens back; 0 = seq_len
+
+
+class MemoryConfig(Section, frozen=True):
+    """The n-gram memory."""
+
+    kind: Literal["exact", "hashed", "none"] = "exact"
+    max_order: Annotated[int, Meta(ge=1, le=16)] = 6  # longest n-gram, its last token included
+    cap_bytes: Count = 0  # bytes the memory may take in the artifact; 0 = what the budget leaves
+    # counts, or the text they are counted from; auto = whichever predicts better in its bytes
+    stored: Literal["table", "text", "auto"] = "auto"
+    # ahead = the whole training text is counted first; prequential = each batch once it has been trained on
+    fill: Literal["ahead", "prequential"] = "ahead"
+    folds: Count = 0  # parts left out in turn when text counted ahead is predicted; 0 = each group by itself
+
+
+class MixerConfig(Section, frozen=True):
+    """How network and memory become one distribution; without a memory there is nothing to mix."""
+
+    kind: Literal["gate", "fixed", "none"] = "gate"
+
+
+class TrainConfig(Section, frozen=True):
+    """The training loop; it stops at the first limit it meets."""
+
+    batch_tokens: Positive = 8192  # tokens a step over all processes, a multiple of seq_len
+    seq_len: Positive = 512  # tokens a sequence
+    max_steps: Count = 0
+    max_tokens: Count = 0
+    max_seconds: Rate = 150.0
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # decay of the averaged weights a step; 0 = off
+    seed: Count = 1  # of the bases, the initial weights and the order of batches; below 2**63
+    lr_matrix: Rate = 0.02  # Muon: matrices and adapters
+    lr_embed: Rate = 0.01  # AdamW: embeddings
+    lr_scalar: Rate = 0.01  # AdamW: gains and other vectors
+    weight_decay: Rate = 0.0
+    warmup_steps: Count = 10
+    warmdown: Share = 0.5  # last part of the run in which the rates fall to zero in a line
+    grad_clip: Rate = 1.0  # largest gradient norm; 0 = none
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # Muon
+    compile: Literal["auto", "on", "off"] = "auto"  # auto = where there is a compiler and time to gain
+    log_every: Positive = 10  # steps
+    checkpoint_seconds: Rate = 0.0  # time between checkpoints; 0 = only when interrupted
+
+
+class PackConfig(Section, frozen=True):
+    """What the artifact may cost."""
+
+    budget_bytes: Positive = 16_000_000  # decimal bytes, everything counted
+    load_seconds: Rate = 5.0  # time that loading the artifact may take; 0 = any
+
+
+class EvalConfig(Section, frozen=True):
+    """How held-out text is scored and coded."""
+
+    stride: Count = 0  # tokens scored a window; 0 = the whole window
+    chunk_tokens: Positive = 32_768  # tokens a chunk handed to `score`
+    streams: Positive = 64  # streams coded side by side
+    window: Count = 0  # tokens a window; 0 = train.seq_len
+
+
+class Config(Section, frozen=True):
+    """Everything a run is made from. `preset` is the name it goes by in results."""
+
+    preset: str = "custom"
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    memory: MemoryConfig = MemoryConfig()
+    mixer: MixerConfig = MixerConfig()
+    train: TrainConfig = TrainConfig()
+    pack: PackConfig = PackConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file; keys it leaves out have the defaults above. ConfigError names the file and key."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text; a config is a TOML file.") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str) -> Config:
+    """A Config from TOML text; `source` names it in errors."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: is not TOML ({str(error).lower()}).") from error
+    return config_from_dict(table, source)
+
+
+def config_from_dict(table: Mapping[str, Any], source: str) -> Config:
+    """A checked Config from nested mappings, as TOML or a manifest hold them. Raises ConfigError."""
+    from regrow.config_checks import check
+
+    _refuse_unknown_keys(table, source)
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_type_sentence(table, source, str(error))) from error
+    check(config, source)
+    return config
+
+
+def preset_names() -> list[str]:
+    """Names of the packaged presets, sorted."""
+    folder = resources.files("regrow.presets")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> Config:
+    """A packaged preset by name. Raises ConfigError with the nearest name for one that does not exist."""
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(f"preset {name!r}: there is none of that name; {_suggestion(name, names)}.")
+    text = (resources.files("regrow.presets") / f"{name}.toml").read_text(encoding="utf-8")
+    return msgspec.structs.replace(parse_config(text, f"preset {name}"), preset=name)
+
+
+def apply_overrides(config: Config, overrides: Iterable[str]) -> Config:
+    """`config` with keys replaced, each override written `section.key=value`.
+
+    The value is read as TOML (`30`, `0.5`, `"all"`); what is not TOML is taken as a bare string, so
+    `model.seeded=all` works in a shell. All are applied before the whole is checked, so two keys that only
+    fit together may come in any order. Raises ConfigError.
+    """
+    overrides = list(overrides)
+    table = msgspec.to_builtins(config)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or len(keys) > 2:
+            raise ConfigError(
+                f"--set {override}: write it as section.key=value, for instance train.max_steps=30."
+            )
+        # Refused here, one at a time, so that the message can name the override that holds the mistake.
+        value = _override_value(text.strip())
+        nested: Any = value
+        for key in reversed(keys):
+            nested = {key: nested}
+        _refuse_unknown_keys(nested, f"--set {override}")
+        if len(keys) == 2:
+            table[keys[0]][keys[1]] = value
+        else:
+            table[keys[0]] = value
+    return config_from_dict(table, "--set " + " --set ".join(overrides) if overrides else "config")
+
+
+def config_toml(config: Config) -> str:
+    """`config` as TOML text with every key written out; reading it back gives an equal Config."""
+    return tomli_w.dumps(msgspec.to_builtins(config))
+
+
+def _override_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _refuse_unknown_keys(table: Mapping[str, Any], source: str) -> None:
+    sections = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    everywhere = {
+        key: f"{section}.{key}"
+        for section, kind in sections.items()
+        if section != "preset"
+        for key in _keys(kind)
+    }
+    for name, value in table.items():
+        if name not in sections:
+            hint = (
+                f"did you mean {everywhere[name]}"
+                if name in everywhere
+                else _suggestion(name, list(sections))
+            )
+            raise ConfigError(f"{source}: unknown key {name}; {hint}.")
+        if not isinstance(value, Mapping):
+            continue
+        for key in value:
+            if name != "preset" and key not in _keys(sections[name]):
+                own = _keys(sections[name])
+                near = difflib.get_close_matches(key, own, n=1)
+                elsewhere = key in everywhere and not near
+                hint = f"did you mean {everywhere[key]}" if elsewhere else _suggestion(key, own, f"{name}.")
+                raise ConfigError(f"{source}: unknown key {name}.{key}; {hint}.")
+
+
+def _keys(section: Any) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(section)]
+
+
+def _suggestion(name: str, valid: list[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {prefix}{near[0]}" if near else "valid are " + ", ".join(valid)
+
+
+def _type_sentence(table: Mapping[str, Any], source: str, message: str) -> str:
+    """msgspec says what it expected and where (`$.train.max_steps`); we add what stands there."""
+    expected, _, where = message.partition(" - at ")
+    key = re.sub(r"^\$\.?", "", where.strip("`"))
+    value: Any = table
+    for part in key.split(".") if key else []:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    wanted = re.sub(r", got .*$", "", expected).replace("Expected", "expected").replace("`", "")
+    wanted = wanted.replace("expected object", "expected a table of keys")
+    if wanted.startswith("Invalid enum value"):
+        options = _choices(key)
+        wanted = f"expected one of {options}" if options else "expected another word"
+    return f"{source}: {key or 'the file'} is {value!r}, {wanted}."
+
+
+def _choices(key: str) -> str:
+    section, _, name = key.partition(".")
+    for field in msgspec.structs.fields(Config):
+        if field.name == section:
+            for inner in msgspec.structs.fields(field.type):
+                if inner.name == name:
+                    return ", ".join(repr(option) for option in getattr(inner.type, "__args__", ()))
+    return ""
