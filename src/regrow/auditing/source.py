@@ -1,0 +1,290 @@
+"""Reads what a script is made of: its own text, the helpers it reaches, and the layers it hides, without running any.
+
+A `Program` is a list of `Unit`s, each one parsed Python text. Whatever cannot be read is a finding, never an exception:
+syntax errors, null bytes, other encodings, huge files, symlink loops, nesting too deep to parse, decompression bombs.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from regrow.auditing.finding import Confidence, Finding, Severity
+from regrow.auditing.modern import flatten_fstrings
+from regrow.auditing.unpacking import Bomb, Evaluator, MissingDecoder, Unknown
+
+#: Limits on what is read.
+MAX_FILES = 300
+MAX_FILE_BYTES = 30_000_000
+MAX_SOURCE_CHARS = 1_500_000
+MAX_LAYERS = 6
+MAX_DEPTH = 8
+
+Role = Literal["entry", "reached", "aside"]
+_STRING = re.compile(r"'[^'\n]{400,}'|\"[^\"\n]{400,}\"")
+_ENTRY = re.compile(r"^(train|submission|eval|run)[\w.-]*\.py$")
+
+
+@dataclass
+class Unit:
+    """One parsed Python text.
+
+    Attributes:
+        name: how findings call it: a path relative to the audited folder, or `path!layer1`.
+        module: its module name, for imports between siblings.
+        text: source with line ends normalised.
+        tree: its syntax tree; an empty module where it cannot be parsed.
+        role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder only).
+    """
+
+    name: str
+    module: str
+    text: str
+    tree: ast.Module
+    role: Role = "aside"
+    lines: list[str] = field(default_factory=list)
+
+    def quote(self, line: int | None, column: int = 0, width: int = 160) -> str:
+        """The source line, stripped; a long line is cut around `column`."""
+        if line is None or not 1 <= line <= len(self.lines):
+            return ""
+        text = self.lines[line - 1]
+        if len(text) > width:
+            start = max(0, min(column - 20, len(text) - width))
+            text = ("… " if start else "") + text[start : start + width] + " …"
+        return text.strip()
+
+
+@dataclass
+class Sources:
+    """Every unit of one submission, texts in other languages, and what could not be read."""
+
+    root: Path
+    units: list[Unit] = field(default_factory=list)
+    foreign: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def report(
+        self, rule: str, severity: Severity, confidence: Confidence, file: str, line: int | None, message: str, text: str = ""
+    ) -> None:
+        """Add a finding about reading itself."""
+        self.findings.append(Finding(rule, severity, confidence, file, line, message, text))
+
+
+def read_sources(path: Path) -> Sources:
+    """Read a script (with the siblings it reaches) or a submission folder."""
+    root = path if path.is_dir() else path.parent
+    sources = Sources(root)
+    try:
+        files = _listing(path, sources)
+    except OSError as error:
+        sources.report("unreadable-source", "medium", "high", str(path), None, f"The folder cannot be read: {error}.")
+        return sources
+    for file in files:
+        _read(file, sources)
+    _mark_roles(path, sources)
+    if path.is_file():
+        sources.units = [u for u in sources.units if u.role != "aside"]
+    _peel(sources)
+    if not any(u.role != "aside" for u in sources.units):
+        for unit in sources.units:
+            unit.role = "entry"
+    return sources
+
+
+def _listing(path: Path, sources: Sources) -> list[Path]:
+    if path.is_file():
+        siblings = [p for p in sorted(path.parent.iterdir())[:2000] if p != path and p.suffix in _SUFFIXES]
+        return [path, *[p for p in siblings if p.is_file()][:MAX_FILES]]
+    found: list[Path] = []
+    for folder, names, files in os.walk(path, followlinks=False):
+        depth = len(Path(folder).relative_to(path).parts)
+        names[:] = sorted(n for n in names if not n.startswith(".") and depth < MAX_DEPTH)
+        found.extend(Path(folder) / f for f in sorted(files) if Path(f).suffix.lower() in _SUFFIXES)
+        if len(found) > MAX_FILES:
+            sources.report(
+                "unreadable-source", "low", "high", str(path), None, f"Only the first {MAX_FILES} source files were read."
+            )
+            break
+    return found[:MAX_FILES]
+
+
+_SUFFIXES = {".py", ".c", ".cc", ".cpp", ".cu", ".h", ".md", ".sh", ".json"}
+
+
+def _read(file: Path, sources: Sources) -> None:
+    try:
+        name = str(file.relative_to(sources.root))
+        if not file.is_file():  # a dangling or looping symlink, a pipe
+            if file.suffix == ".py":
+                sources.report("unreadable-source", "medium", "high", name, None, "This is not a plain file: a link that leads nowhere or round in a circle.")
+            return
+        if file.stat().st_size > MAX_FILE_BYTES:
+            sources.report("unreadable-source", "medium", "high", name, None, "The file is too large to read.")
+            return
+        data = file.read_bytes()
+    except (OSError, RuntimeError) as error:
+        sources.report("unreadable-source", "medium", "high", str(file), None, f"The file cannot be read: {error}.")
+        return
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+        if file.suffix == ".py":
+            sources.report("unreadable-source", "low", "high", name, None, "The file is not UTF-8; it was read as Latin-1.")
+    if file.suffix == ".py":
+        add_unit(sources, name, file.stem, text)
+    elif file.suffix in (".md", ".sh", ".json"):
+        sources.notes[name] = text[:400_000]
+    else:
+        sources.foreign[name] = text[:1_000_000]
+
+
+def add_unit(sources: Sources, name: str, module: str, text: str, role: Role = "aside", quiet: bool = False) -> Unit | None:
+    """Parse one text; a failure is a finding. Returns the unit, or None where it cannot be parsed."""
+    if "\0" in text:
+        sources.report("unreadable-source", "medium", "high", name, None, "The source holds null bytes; Python would refuse it.")
+        text = text.replace("\0", "")
+    if len(_STRING.sub("''", text)) > MAX_SOURCE_CHARS if len(text) > MAX_SOURCE_CHARS else False:
+        sources.report(
+            "unreadable-source", "medium", "high", name, None,
+            f"The source has {len(text):,} characters of code, too many to analyse; nothing in it was judged.",
+        )  # fmt: skip
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        if (tree := _parse_newer(text)) is not None:
+            return _kept(sources, Unit(name, module, text, tree, role, text.split("\n")))
+        if quiet:
+            return None
+        sources.report("unreadable-source", "medium", "high", name, error.lineno, f"Python cannot parse this file: {error.msg}.")
+        return None
+    except (ValueError, RecursionError, MemoryError) as error:
+        sources.report("unreadable-source", "medium", "high", name, None, f"The source nests too deeply to parse ({type(error).__name__}).")
+        return None
+    return _kept(sources, Unit(name, module, text, tree, role, text.split("\n")))
+
+
+def _kept(sources: Sources, unit: Unit) -> Unit:
+    sources.units.append(unit)
+    return unit
+
+
+def _parse_newer(text: str) -> ast.Module | None:
+    """Parse source written for a Python with freer f-strings than the one that runs the audit."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(flatten_fstrings(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(a.name.rsplit(".", 1)[-1] for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(a.name for a in node.names)
+            if node.module:
+                found.add(node.module.rsplit(".", 1)[-1])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".py"):
+            found.add(node.value.rsplit("/", 1)[-1][:-3])
+    return found
+
+
+def _mark_roles(path: Path, sources: Sources) -> None:
+    top = [u for u in sources.units if "/" not in u.name]
+    if path.is_file():
+        entries = [u for u in sources.units if u.name == path.name]
+    else:
+        entries = [u for u in top if u.name == "train_gpt.py"] or [u for u in top if _ENTRY.match(u.name)]
+        entries = entries or top or sources.units
+    queue = list(entries)
+    for unit in queue:
+        unit.role = "entry"
+    by_module: dict[str, list[Unit]] = {}
+    for unit in sources.units:
+        by_module.setdefault(unit.module, []).append(unit)
+    while queue:
+        for name in _imports(queue.pop().tree):
+            for unit in by_module.get(name, ()):
+                if unit.role == "aside":
+                    unit.role = "reached"
+                    queue.append(unit)
+
+
+_DECOMPRESS = {"decompress", "b85decode", "b64decode", "a85decode", "decode"}
+
+
+def _peel(sources: Sources) -> None:
+    """Open hidden layers, breadth first; a layer is itself searched for layers."""
+    queue = [(u, 0) for u in sources.units if u.role != "aside"]
+    seen: set[str] = {u.text for u in sources.units}
+    trees = {u.module: u.tree for u in sources.units}
+    while queue:
+        unit, depth = queue.pop(0)
+        evaluator = Evaluator(unit.tree, sources.root / unit.name.split("!")[0], sources.root, trees)
+        layers = 0
+        for node, call in _executed(unit.tree):
+            try:
+                value = evaluator.evaluate(node)
+            except Bomb:
+                sources.report(
+                    "decompression-bomb", "high", "high", unit.name, node.lineno,
+                    "A hidden layer unpacks to more than 8 MB; it was not opened.", unit.quote(node.lineno, node.col_offset),
+                )  # fmt: skip
+                continue
+            except (Unknown, RecursionError) as error:
+                if call in ("exec", "run"):
+                    what = f" (needs the {error} decoder)" if isinstance(error, MissingDecoder) else ""
+                    sources.report(
+                        "hidden-source", "medium", "medium", unit.name, node.lineno,
+                        f"Code is executed that cannot be read from the folder without running it{what}.",
+                        unit.quote(node.lineno, node.col_offset),
+                    )  # fmt: skip
+                continue
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            for known in sources.units:
+                if known.role == "aside" and known.text == text:  # the readable copy lies beside the hidden one
+                    known.role = "reached"
+                    queue.append((known, depth + 1))
+            if not isinstance(text, str) or text in seen or len(text) < 12 or depth >= MAX_LAYERS:
+                continue
+            if call == "data" and not re.search(r"(?m)^\s*(import|from|def|class)\s", text):
+                continue
+            seen.add(text)
+            layers += 1
+            inner = add_unit(sources, f"{unit.name}!layer{layers}", unit.module, text, unit.role, call == "data")
+            if inner is not None:
+                queue.append((inner, depth + 1))
+
+
+def _executed(tree: ast.Module) -> list[tuple[ast.expr, str]]:
+    """Expressions handed to exec/eval/compile, and constants that are decompressed for any purpose."""
+    found: list[tuple[ast.expr, str]] = []
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args or isinstance(node.args[0], ast.Starred):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name in ("exec", "eval", "compile") and isinstance(node.func, ast.Name):
+            if name == "exec":
+                found.append((node.args[0], "exec"))
+            elif name == "compile" and id(node) not in inside:
+                found.append((node.args[0], "data"))
+            inside.update(id(n) for n in ast.walk(node.args[0]))
+        elif name in _DECOMPRESS and id(node) not in inside and name != "decode":
+            found.append((node, "data"))
+            inside.update(id(n) for n in ast.walk(node))
+    return found
