@@ -12,7 +12,7 @@ class Ledger:
         self._parts: dict[str, int] = {}
 
     def add(self, owner: str, n: int) -> None:
-        """Give `n` more bytes to `owner`; an owner of 0 bytes is listed too. ValueError if `n` is negative."""
+        """Give `n` more bytes to `owner`; one of 0 bytes is listed too. ValueError if `n` is negative."""
         if n < 0:
             raise ValueError(f"{owner}: {n} bytes is less than none")
         self._parts[owner] = self._parts.get(owner, 0) + n

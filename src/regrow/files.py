@@ -23,12 +23,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary: Path | None = None
+    foreign: OSError | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            yield file
+            try:
+                yield file
+            except OSError as error:
+                # A failed write carries no file name; an error with one is about a file the block had open.
+                foreign = error if error.filename is not None else None
+                raise
             file.flush()
             # Without this a crash soon after the rename may leave an empty file under the new name.
             os.fsync(file.fileno())
@@ -37,6 +43,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         temporary = None
     except OSError as error:
+        if error is foreign:
+            raise
         raise EnvironmentProblem(
             f"{path}: cannot be written ({(error.strerror or str(error)).lower()}); "
             "free some space or choose another place with --out, nothing was changed."

@@ -99,7 +99,7 @@ class Result(Struct, kw_only=True):
         """Merge `changes` (nested like the file) into `path`, keep all else, and return the new whole.
 
         `Result.update(path, {"bpb": {"blended": 1.2}})` leaves the other predictors' figures as they are; a
-        struct of this module may stand for a mapping. `bytes` is replaced whole. Raises DataError as `load` does.
+        struct of this module may stand for a mapping. `bytes` is replaced whole. Raises DataError as `load`.
         """
         table = _read(path)
         _merge(table, msgspec.to_builtins(changes))
