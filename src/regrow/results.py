@@ -99,7 +99,8 @@ class Result(Struct, kw_only=True):
         """Merge `changes` (nested like the file) into `path`, keep all else, and return the new whole.
 
         `Result.update(path, {"bpb": {"blended": 1.2}})` leaves the other predictors' figures as they are; a
-        struct of this module may stand for a mapping. `bytes` is replaced whole. Raises DataError as `load`.
+        struct of this module may stand for a mapping. `bytes` is replaced whole, and None
+        replaces nothing: what was not run now may have been run before. Raises DataError as `load` does.
         """
         table = _read(path)
         _merge(table, msgspec.to_builtins(changes))
@@ -148,5 +149,5 @@ def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
         # The bytes are replaced whole: an owner of the old artifact must not linger in the new one's ledger.
         if isinstance(value, dict) and isinstance(inner, dict) and key != "bytes":
             _merge(inner, value)
-        else:
+        elif value is not None:
             table[key] = value

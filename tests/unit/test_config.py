@@ -65,7 +65,7 @@ def test_a_resolved_config_reads_back_equal(name: str, tmp_path: Path) -> None:
 
 
 def test_a_preset_without_its_own_name_would_be_a_lie() -> None:
-    """`preset` in the text of a preset file is the file's name, so config.toml of a run says where it came from."""
+    """`preset` is the file's own name, so that a run's config.toml says where it came from."""
     for name in preset_names():
         assert f'preset = "{name}"' in config_toml(load_preset(name))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regrow.errors import DataError
-from regrow.results import DataFigures, Proof, Result, owners
+from regrow.results import Bpb, DataFigures, Proof, Result, owners
 
 # The contract, copied key by key from the document that scripts are written against.
 TOP = [
@@ -88,6 +88,14 @@ def test_the_bytes_of_a_new_artifact_replace_the_old_ones_whole(tmp_path: Path) 
     result().save(path)
     updated = Result.update(path, {"bytes": {"total": 5, "budget": 100, "adapters": 5}})
     assert updated.bytes == {"total": 5, "budget": 100, "adapters": 5}
+
+
+def test_what_an_update_did_not_run_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    result().save(path)
+    Result.update(path, {"bpb": Bpb(neural=1.5, ttt=1.1)})
+    updated = Result.update(path, {"bpb": Bpb(neural=1.4)})
+    assert (updated.bpb.neural, updated.bpb.ttt) == (1.4, 1.1)
 
 
 def test_owners_must_sum_to_the_total(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""`regrow compress`: the artifact as a codec, for any bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regrow.cli.options import ArtifactFile, Json, Quiet
+from regrow.cli.output import speaking
+
+
+def command(
+    artifact: ArtifactFile,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT", help="The stream to write.", show_default=False)
+    ],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compress any file with an artifact.
+
+    Text like the training text becomes small; any other bytes come back too.
+    """
+    with speaking(json, quiet) as output:
+        raw = file.read_bytes()
+
+        from regrow.codec import compress
+        from regrow.files import atomic_write_bytes
+
+        stream = compress(artifact, raw, output.progress)
+        atomic_write_bytes(out, stream)
+        bpb = 8 * len(stream) / len(raw) if raw else None
+        output.result({"out": out, "raw_bytes": len(raw), "stream_bytes": len(stream), "bpb": bpb})
+        ratio = "" if bpb is None else f", {bpb:.4f} bits per byte"
+        output.line(f"{out}: {len(raw):,} bytes became {len(stream):,}{ratio}")

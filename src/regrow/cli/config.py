@@ -1,0 +1,56 @@
+"""`regrow config`: presets and config files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regrow.cli.options import Json, Overrides, Quiet
+from regrow.cli.output import speaking
+from regrow.errors import ConfigError
+
+
+class Action(StrEnum):
+    """What to do with presets and files."""
+
+    list = "list"
+    show = "show"
+    check = "check"
+
+
+def command(
+    action: Annotated[
+        Action, typer.Argument(metavar="ACTION", help="List the presets, show a whole config, or check one.")
+    ] = (Action.list),
+    name: Annotated[
+        str | None, typer.Argument(metavar="PRESET|FILE", help="For show and check.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List, show or check configs."""
+    with speaking(json, quiet) as output:
+        from regrow.config import apply_overrides, config_toml, load_config, load_preset, preset_names
+
+        if action is Action.list:
+            output.result({"presets": preset_names()})
+            output.line("\n".join(preset_names()))
+            return
+        if name is None:
+            raise ConfigError(
+                f"`regrow config {action}` needs a preset ({', '.join(preset_names())}) or a file."
+            )
+        # A preset goes by its bare name; a file has a suffix or a folder.
+        is_file = name.endswith(".toml") or "/" in name
+        config = load_config(Path(name)) if is_file else load_preset(name)
+        config = apply_overrides(config, overrides or [])
+        if action is Action.show:
+            output.result(config)
+            output.line(config_toml(config).rstrip())
+        else:
+            output.result({"config": name, "ok": True})
+            output.line(f"{name}: fine")

@@ -1,0 +1,54 @@
+"""Options that several commands share, and the config they add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias
+
+import typer
+
+from regrow.errors import ConfigError, RegrowError
+
+if TYPE_CHECKING:
+    from regrow.config import Config
+
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print the result only: no progress.")]
+ArtifactFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="ARTIFACT", help="An artifact.safetensors.", show_default=False)
+]
+HeldOut: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="DIR|FILE",
+        help="A folder made by `regrow data`, whose held-out text is used, or any file.",
+        show_default=False,
+    ),
+]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Set one key of the config, for instance train.max_steps=30; may be given again.",
+        show_default=False,
+    ),
+]
+
+
+def resolve_config(preset: str | None, file: Path | None, overrides: list[str] | None) -> Config:
+    """The config of `--preset` or `--config` (the demo preset if neither), with the overrides applied."""
+    from regrow.config import apply_overrides, load_config, load_preset
+
+    if preset is not None and file is not None:
+        raise ConfigError("--preset and --config both say which config to use; give one of them.")
+    config = load_config(file) if file is not None else load_preset(preset or "demo")
+    return apply_overrides(config, overrides) if overrides else config
+
+
+def refuse_for_now(what: str) -> NoReturn:
+    """Say that `what`, which the command line already names, is not there yet."""
+    raise RegrowError(f"{what} comes with a later release of regrow.")

@@ -1,0 +1,97 @@
+"""What a command prints: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from regrow.progress import Progress
+
+
+class Output:
+    """One command's voice: a JSON object for scripts, or lines and tables for people."""
+
+    def __init__(self, json: bool, quiet: bool, stream: TextIO) -> None:
+        self._json, self._quiet, self._stream = json, quiet, stream
+
+    @property
+    def progress(self) -> Progress:
+        """Where workflows tell how far they are: standard error, or nowhere with `--quiet`."""
+        from regrow.progress import make_progress
+
+        return make_progress(self._quiet)
+
+    def result(self, value: object) -> None:
+        """The result as one JSON object, printed with `--json` only; call it once."""
+        if self._json:
+            import msgspec
+
+            self._stream.write(msgspec.json.encode(value, enc_hook=str).decode("utf-8") + "\n")
+            self._stream.flush()
+
+    def line(self, text: str) -> None:
+        """A line for people; silent with `--json`."""
+        if not self._json:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    def table(self, rows: Iterable[Sequence[str]], columns: Sequence[str] = (), title: str = "") -> None:
+        """A table for people: the first column to the left, the others to the right; silent with `--json`."""
+        if self._json:
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(
+            *columns, title=title or None, title_justify="left", box=None, show_header=bool(columns)
+        )
+        for row in rows:
+            while len(table.columns) < len(row):
+                table.add_column()
+            table.add_row(*row)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for column in table.columns:
+            column.overflow = "fold"
+        # A log has no width of its own; 80 columns would fold hashes and paths that scripts look for.
+        width = None if self._stream.isatty() else 160
+        Console(file=self._stream, width=width, markup=False, highlight=False).print(table)
+
+    def tree(self, found: dict[str, Any]) -> None:
+        """Nested mappings for people: plain values first, then a table for each mapping."""
+        plain = {key: value for key, value in found.items() if not isinstance(value, dict)}
+        if plain:
+            self.table([(key, _text(value)) for key, value in plain.items()])
+        for title, part in found.items():
+            if isinstance(part, dict):
+                self.line("")
+                self.table([(key, _text(value)) for key, value in _flat(part)], title=title)
+
+
+@contextlib.contextmanager
+def speaking(json: bool, quiet: bool) -> Iterator[Output]:
+    """The voice of one command. With `--json`, whatever else is printed meanwhile goes to standard error."""
+    output = Output(json, quiet, sys.stdout)
+    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+        yield output
+
+
+def _flat(part: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in part.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return rows
+
+
+def _text(value: object) -> str:
+    # Grouped digits are for counts; a seed of many digits, a float or a flag is shown as it is.
+    countable = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**15
+    return f"{value:,}" if countable else str(value)
+
+
+def bits(value: Any) -> str:
+    """Bits per byte with four decimals, or a dash for what was not run."""
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,48 @@
+"""`regrow prove`: the held-out text is really compressed, and decoded back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from regrow.cli.options import ArtifactFile, HeldOut, Json, Quiet, refuse_for_now
+from regrow.cli.output import speaking
+from regrow.cli.runs import update_result
+from regrow.errors import ProofError
+
+
+def command(
+    artifact: ArtifactFile,
+    data: HeldOut,
+    ttt: Annotated[bool, typer.Option("--ttt", help="Prove the predictor that adapts.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prove a score by compressing and decoding.
+
+    Held-out text is encoded, decoded in a fresh process from artifact and stream alone, and compared; the
+    bits really spent are printed. Given a run's artifact and data, also updates the run's result.json.
+    """
+    if ttt:
+        refuse_for_now("--ttt")
+    with speaking(json, quiet) as output:
+        from regrow.proof import prove
+
+        proof = prove(artifact, data, output.progress)
+        updated = update_result(artifact, data, {"proof": proof})
+        output.result({"proof": proof})
+        output.table(
+            [
+                ("stream", f"{proof.stream_bytes:,} bytes"),
+                ("text", f"{proof.raw_bytes:,} bytes"),
+                ("worst row sum error", f"{proof.max_abs_row_sum_error:.1e}"),
+                ("encoding", f"{proof.encode_seconds:.1f} s"),
+                ("decoding in a fresh process", f"{proof.decode_seconds:.1f} s"),
+            ]
+        )
+        if updated is not None:
+            output.line(f"updated {updated}")
+        if not proof.sha256_match:
+            raise ProofError(f"{artifact}: the decoded text is not the encoded text; nothing is proven.")
+        output.line(f"proven  {proof.bpb:.4f} bits per byte")

@@ -1,0 +1,29 @@
+"""The files of a run, as the command line finds them beside an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ARTIFACT = "artifact.safetensors"
+RESULT = "result.json"
+REPORT = "report.html"
+
+
+def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Path | None:
+    """Put figures into the result.json beside `artifact`, if it belongs to a run on this very held-out text.
+
+    Returns the path of the updated file, or None where there is none or the text is another one.
+    """
+    from regrow.files import sha256_hex
+    from regrow.results import Result
+
+    path = artifact.parent / RESULT
+    if artifact.name != ARTIFACT or not path.exists():
+        return None
+    text = data / "val.txt" if data.is_dir() else data
+    if Result.load(path).data.val_sha256 != sha256_hex(text.read_bytes()):
+        return None
+    Result.update(path, changes)
+    return path

@@ -1,0 +1,55 @@
+"""`regrow train`: a config and a data folder become a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regrow.cli.options import Json, Overrides, Quiet, resolve_config
+from regrow.cli.output import bits, speaking
+from regrow.cli.runs import ARTIFACT, RESULT
+
+
+def command(
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="DIR", help="A folder made by `regrow data`.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)],
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A preset, see `regrow config list`.  [default: demo]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file instead of a preset.")
+    ] = None,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's checkpoint, with its config.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network and its memory, and pack them.
+
+    Training ends at the first limit it meets: steps, tokens or seconds.
+
+    Several processes: `torchrun --nproc-per-node N -m regrow train ...`
+    """
+    with speaking(json, quiet) as output:
+        if resume and preset is None and config is None and (out / "config.toml").exists():
+            config = out / "config.toml"
+        settings = resolve_config(preset, config, overrides)
+
+        from regrow.results import Result
+        from regrow.trainer import train
+
+        train(settings, data, out, resume=resume, progress=output.progress)
+        result = Result.load(out / RESULT)
+        output.result(result)
+        total = (result.bytes or {}).get("total", 0)
+        output.line(f"steps     {result.steps}, {result.train_tokens_seen:,} tokens")
+        output.line(f"blended   {bits(result.bpb.blended)} bits per byte")
+        output.line(f"artifact  {out / ARTIFACT}, {total:,} bytes")
