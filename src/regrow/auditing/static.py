@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from regrow.auditing.finding import Finding
+from regrow.auditing.finding import Finding, Rule
+from regrow.auditing.program import Program
+from regrow.auditing.rules import RULES
 
 
 def static_findings(path: Path) -> list[Finding]:
@@ -15,4 +18,36 @@ def static_findings(path: Path) -> list[Finding]:
     Args:
         path: a Python file, or a folder that holds one submission.
     """
-    return []
+    try:
+        program = Program.read(path)
+    except Exception as error:
+        return [_crashed("source", str(path), error)]
+    return program_findings(program)
+
+
+def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Finding]:
+    """Findings of some rules over a program that has been read."""
+    findings = list(program.sources.findings)
+    try:
+        problems = program.flow.problems
+    except Exception as error:  # the walk itself failed: say so, and let the rules that do not need it run
+        findings.append(_crashed("flow", str(program.sources.root), error))
+        problems = []
+    for what, file, line in problems:
+        text = "nests too deeply" if what == "too-deep" else "is too long"
+        findings.append(
+            Finding("not-followed", "low", "high", file, line, f"The source {text} to be followed from here on.", "")
+        )
+    for rule in rules:
+        try:
+            findings.extend(rule.check(program))
+        except Exception as error:
+            findings.append(_crashed(rule.id, str(program.sources.root), error))
+    return sorted(set(findings), key=Finding.sort_key)
+
+
+def _crashed(rule: str, file: str, error: Exception) -> Finding:
+    return Finding(
+        "rule-crashed", "medium", "high", file, None,
+        f"The rule {rule} failed ({type(error).__name__}: {error}); what it looks for was not judged.", "",
+    )  # fmt: skip

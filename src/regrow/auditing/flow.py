@@ -1,0 +1,438 @@
+"""Walks a script as it would run, on abstract values: statements, branches, loops and calls.
+
+Nothing is executed. Each statement transforms what is known of each name; calls are followed into the functions, classes
+and sibling modules of the submission; what libraries do is described in `library`. The walk leaves a list of events, in
+program order, which the rules judge. Branches that the default settings (or the run commands of the README) do not take
+are walked too, but their events are marked dormant. Every part is bounded: steps, call depth, expression depth.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from regrow.auditing import values as v
+from regrow.auditing.calls import Calls
+from regrow.auditing.roles import named_target, target_names
+from regrow.auditing.source import Unit
+from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, External, Function, Instance, Scope, Value, join
+
+_TERMINAL = ("return", "break", "continue", "raise")
+
+
+class Flow(Calls):
+    """The walk over one program. Use `run(units)` once, then read `events` and `problems`."""
+
+    def run(self, units: list[Unit]) -> None:
+        """Walk every entry unit, then every function that nothing called (as dormant)."""
+        for unit in units:
+            self.by_module.setdefault(unit.module, unit)
+        for unit in units:
+            self.prescan(unit.tree)
+        for unit in units:
+            if unit.role == "entry":
+                self.module_scope(unit, "__main__")
+        for unit in units:
+            if unit.role == "reached":
+                self.module_scope(unit, unit.module)
+        self.dormant += 1
+        for unit in units:
+            if unit.role != "aside":
+                self._walk_uncalled(unit)
+        self.dormant -= 1
+
+    def module_scope(self, unit: Unit, name: str) -> Scope:
+        """Names of a module after its body has run; run once."""
+        scope = self.modules.get(unit.name)
+        if scope is None:
+            scope = self.modules[unit.name] = Scope({"__name__": Value(const=name), "__file__": Value(const=unit.name)})
+            saved = self.unit, self.scope, self.targets
+            self.unit, self.scope, self.targets = unit, scope, frozenset()
+            self.block(unit.tree.body)
+            self.unit, self.scope, self.targets = saved
+        return scope
+
+    def _walk_uncalled(self, unit: Unit) -> None:
+        scope = self.modules.get(unit.name) or self.module_scope(unit, unit.module)
+        self.unit = unit
+        for value in list(scope.names.values()):
+            ref = value.ref
+            if isinstance(ref, Function) and ref.unit is unit and id(ref.node) not in self.called:
+                self.call_function(ref, [], {}, None, unknown=True)
+            elif isinstance(ref, ClassDef) and ref.scope.parent is scope:
+                instance = Value(ref=Instance(ref))
+                for method in list(ref.scope.names.values()):
+                    inner = method.ref
+                    if isinstance(inner, Function) and id(inner.node) not in self.called:
+                        self.call_function(inner, [instance], {}, None, unknown=True)
+
+    # --- statements -----------------------------------------------------------------------------------------------
+
+    def block(self, body: list[ast.stmt]) -> str | None:
+        """Walk statements in order; returns how the block ends where that is certain."""
+        for node in body:
+            ends = self.statement(node)
+            if ends is not None:
+                return ends
+        return None
+
+    def statement(self, node: ast.stmt) -> str | None:
+        """Walk one statement. What is nested too deeply to follow becomes a problem, not an exception."""
+        if self.steps > self.max_steps:
+            self.problem("too-long", node)
+            return "return"
+        method = self._statements.get(type(node))
+        if method is None:
+            return None
+        try:
+            return method(self, node)
+        except RecursionError:
+            self.problem("too-deep", node)
+            return None
+
+    def _assign(self, node: ast.Assign) -> None:
+        value = self.eval(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.bind(node.target, self.eval(node.value))
+
+    def _augmented(self, node: ast.AugAssign) -> None:
+        right = self.eval(node.value)
+        target = node.target
+        if isinstance(target, ast.Subscript):
+            index = self.eval(target.slice)
+            if index.tags & (v.KEY | v.KEYT):
+                self.event("update", node, index)
+            old = self.eval(target.value)
+            self.accumulate(node, target.value, old, right)
+            self.store_into(target.value, v.union(old, right))
+            return
+        old = self.eval(target)
+        new = self.combine(node.op, old, right, node)
+        self.accumulate(node, target, old, right)
+        if isinstance(target, ast.Name):
+            self.assign_name(target.id, new)
+        elif isinstance(target, ast.Attribute):
+            self.bind(target, new)
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Assign a value to a name, attribute, element, or a pattern of those."""
+        if isinstance(target, ast.Name):
+            self.assign_name(target.id, value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            self._unpack(target.elts, value)
+        elif isinstance(target, ast.Starred):
+            self.bind(target.value, Value(value.tags, ref=Elements("list", None, value)))
+        elif isinstance(target, ast.Attribute):
+            self._bind_attribute(target, value)
+        elif isinstance(target, ast.Subscript):
+            index = self.eval(target.slice)
+            if index.tags & (v.KEY | v.KEYT):
+                self.event("update", target, index)
+            self.store_score(target, value)
+            self.environment_store(target, index, value)
+            self.store_into(target.value, value, index)
+
+    def _bind_attribute(self, target: ast.Attribute, value: Value) -> None:
+        owner = self.eval(target.value)
+        if target.attr in self.restless:
+            value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
+        if isinstance(owner.ref, Instance):
+            attrs = owner.ref.attrs
+            attrs[target.attr] = join(attrs[target.attr], value) if target.attr in attrs else value
+        elif isinstance(owner.ref, ClassDef):
+            names = owner.ref.scope.names
+            names[target.attr] = join(names[target.attr], value) if target.attr in names else value
+
+    def _unpack(self, targets: list[ast.expr], value: Value) -> None:
+        ref = value.ref
+        if isinstance(ref, Elements) and ref.items is not None and len(ref.items) == len(targets):
+            for target, item in zip(targets, ref.items, strict=True):
+                self.bind(target, item)
+            return
+        item = ref.summary() if isinstance(ref, Elements) else value.plain()
+        for target in targets:
+            self.bind(target, item)
+
+    def assign_name(self, name: str, value: Value) -> None:
+        """Set a local name; its role as target follows from how the function uses it."""
+        tags = value.tags
+        if tags & v.TOK and not tags & (v.TGT | v.CTX) and (name in self.targets or named_target(name)):
+            value = value.with_tags(v.TGT, 0, self.here)
+        if name in self.globals_declared:
+            self.modules[self.unit.name].names[name] = value.plain() if value.ref is None else value
+        self.scope.names[name] = value
+
+    def store_into(self, base: ast.expr, value: Value, index: Value = NOTHING) -> None:
+        """An element of `base` is set: what base may hold grows."""
+        while isinstance(base, ast.Subscript):
+            base = base.value
+        owner = self.eval(base)
+        ref = owner.ref
+        if isinstance(ref, Elements):
+            if index.const is not MISSING and ref.keyed is not None and len(ref.keyed) < 200 and _hashable(index.const):
+                old = ref.keyed.get(index.const)
+                ref.keyed[index.const] = value if old is None else join(old, value)
+            else:
+                ref.rest = value if ref.rest is NOTHING else join(ref.rest, value)
+        if isinstance(base, ast.Name):
+            drop = 0 if owner.tags & (v.TGT | v.CTX) else 0
+            merged = v.join(Value(owner.tags & ~drop, MISSING, ref, owner.cuts, owner.losses, owner.loops, owner.why),
+                            Value(value.tags, MISSING, None, value.cuts, value.losses, value.loops, value.why))  # fmt: skip
+            self.set_existing(base.id, merged)
+        elif isinstance(base, ast.Attribute) and ref is None:
+            receiver = self.eval(base.value)
+            if isinstance(receiver.ref, Instance):
+                old = receiver.ref.attrs.get(base.attr, NOTHING)
+                receiver.ref.attrs[base.attr] = v.join(old.plain() if old.ref is None else old, value.plain())
+
+    def set_existing(self, name: str, value: Value) -> None:
+        """Replace a name where it is defined (this scope or one around it)."""
+        scope: Scope | None = self.scope
+        while scope is not None:
+            if name in scope.names:
+                scope.names[name] = value
+                return
+            scope = scope.parent
+        self.scope.names[name] = value
+
+    def _expression(self, node: ast.Expr) -> None:
+        self.eval(node.value)
+
+    def _return(self, node: ast.Return) -> str:
+        if node.value is not None:
+            value = self.eval(node.value)
+            self.returns.append(value)
+        return "return"
+
+    def _if(self, node: ast.If) -> str | None:
+        test = self.eval(node.test)
+        self.compare_losses(node, test)
+        truth = self.truth(test)
+        if truth is not None:
+            taken, other = (node.body, node.orelse) if truth else (node.orelse, node.body)
+            self.dormant_block(other)
+            return self.block(taken)
+        before = self.scope.names
+        self.scope.names = dict(before)
+        first = self.guarded(node.body, test)
+        after_body = self.scope.names
+        self.scope.names = dict(before)
+        second = self.guarded(node.orelse, test)
+        after_else = self.scope.names
+        if first in _TERMINAL and second in _TERMINAL:
+            return first if first == second else "return"
+        if first in _TERMINAL:
+            return None
+        self.scope.names = after_body if second in _TERMINAL else self.merge(after_body, after_else)
+        return None
+
+    def guarded(self, body: list[ast.stmt], test: Value) -> str | None:
+        """Walk a block whose execution hangs on `test`."""
+        return self.block(body)
+
+    def dormant_block(self, body: list[ast.stmt]) -> None:
+        """Walk a block that default settings do not reach; its effects on names are dropped."""
+        if not body:
+            return
+        before, returns = self.scope.names, len(self.returns)
+        self.scope.names = dict(before)
+        self.dormant += 1
+        self.block(body)
+        self.dormant -= 1
+        self.scope.names = before
+        del self.returns[returns:]
+
+    @staticmethod
+    def merge(a: dict[str, Value], b: dict[str, Value]) -> dict[str, Value]:
+        """Names after two branches."""
+        if a is b:
+            return a
+        out = dict(b)
+        for name, value in a.items():
+            other = b.get(name)
+            out[name] = value if other is None or other is value else join(value, other)
+        return out
+
+    def _for(self, node: ast.For | ast.AsyncFor) -> str | None:
+        iterable = self.eval(node.iter)
+        self._loop(node, node.body, iterable, node.target)
+        if node.orelse:
+            self.block(node.orelse)
+        return None
+
+    def _while(self, node: ast.While) -> str | None:
+        self._forget_constants(node)
+        test = self.eval(node.test)
+        if self.truth(test) is False:
+            self.dormant_block(node.body)
+            return None
+        self._loop(node, node.body, None, None)
+        return None
+
+    def _loop(self, node: ast.stmt, body: list[ast.stmt], iterable: Value | None, target: ast.expr | None) -> None:
+        self._forget_constants(node)
+        before = self.scope.names
+        self.scope.names = dict(before)
+        self.loop_count += 1
+        loop = self.loop_count
+        self.loop_info[loop] = (self.unit, node)
+        self.loops = (*self.loops, loop)
+        if target is not None and iterable is not None:
+            element = self.element(iterable)
+            self.bind(target, self.mark_loop(element, loop))
+        self.block(body)
+        self.loops = self.loops[:-1]
+        self.scope.names = self.merge(self.scope.names, before)
+
+    def mark_loop(self, value: Value, loop: int) -> Value:
+        """The running variable of a loop depends on that loop."""
+        ref = value.ref
+        if isinstance(ref, Elements) and ref.items is not None:
+            ref = Elements(ref.kind, [self.mark_loop(item, loop) for item in ref.items])
+        return Value(value.tags, MISSING, ref, value.cuts, value.losses, value.loops | {loop}, value.why)
+
+    def _forget_constants(self, node: ast.stmt) -> None:
+        """Names that the loop assigns are no constants inside it."""
+        assigned = self.assigned.get(id(node))
+        if assigned is None:
+            assigned = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            self.assigned[id(node)] = assigned
+        names = self.scope.names
+        for name in assigned:
+            value = names.get(name)
+            if value is not None and value.const is not MISSING:
+                names[name] = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> str | None:
+        quiet = 0
+        for item in node.items:
+            value = self.eval(item.context_expr)
+            if self.is_no_grad(item.context_expr, value):
+                quiet += 1
+            if item.optional_vars is not None:
+                self.bind(item.optional_vars, value)
+        self.no_grad += quiet
+        ends = self.block(node.body)
+        self.no_grad -= quiet
+        return ends
+
+    def _try(self, node: ast.Try) -> str | None:
+        ends = self.block(node.body)
+        after = self.scope.names
+        for handler in node.handlers:
+            self.scope.names = dict(after)
+            self.block(handler.body)
+            after = self.merge(after, self.scope.names)
+        self.scope.names = after
+        if ends is None and node.orelse:
+            ends = self.block(node.orelse)
+        if node.finalbody:
+            self.block(node.finalbody)
+        return ends if not node.handlers else None
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        owner = self.class_stack[-1] if self.class_stack and self.scope.is_class else None
+        function = Function(node, self.scope, self.unit, owner, node.name)
+        tags = [ast.unparse(d) for d in node.decorator_list] if node.decorator_list else []
+        value = Value(ref=function)
+        if any(t in ("property", "cached_property", "functools.cached_property") for t in tags):
+            self.properties.add(id(node))
+        if any(t in ("staticmethod",) for t in tags):
+            self.statics.add(id(node))
+        if any(t == "classmethod" for t in tags):
+            self.class_methods.add(id(node))
+        if any("no_grad" in t or "inference_mode" in t for t in tags):
+            self.quiet_functions.add(id(node))
+        for default in (*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)):
+            self.defaults[id(default)] = self.eval(default)
+        self.scope.names[node.name] = value
+
+    def _class(self, node: ast.ClassDef) -> None:
+        bases = [self.eval(b) for b in node.bases]
+        refs = [b.ref for b in bases if isinstance(b.ref, ClassDef)]
+        outer = tuple(ast.unparse(b) for b in node.bases)
+        scope = Scope({}, self.scope, is_class=True)
+        definition = ClassDef(node.name, scope, refs, False, outer)
+        definition.is_module = definition.kind_of("Module")
+        saved = self.scope
+        self.scope = scope
+        self.class_stack.append(definition)
+        self.block(node.body)
+        self.class_stack.pop()
+        self.scope = saved
+        self.scope.names[node.name] = Value(ref=definition)
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.split(".")[0]
+            unit = self.by_module.get(alias.name.rsplit(".", 1)[-1])
+            if unit is not None and unit is not self.unit:
+                self.scope.names[name] = Value(ref=self.module_scope(unit, unit.module))
+            else:
+                self.scope.names[name] = Value(ref=External(alias.name if alias.asname else name))
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        unit = self.by_module.get(module.rsplit(".", 1)[-1])
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if unit is not None and unit is not self.unit:
+                scope = self.module_scope(unit, unit.module)
+                if alias.name == "*":
+                    for key, value in scope.names.items():
+                        if not key.startswith("__"):
+                            self.scope.names.setdefault(key, value)
+                else:
+                    self.scope.names[name] = scope.names.get(alias.name, NOTHING)
+            elif (sub := self.by_module.get(alias.name)) is not None and sub is not self.unit and not module.startswith("torch"):
+                self.scope.names[name] = Value(ref=self.module_scope(sub, sub.module))
+            else:
+                self.scope.names[name] = Value(ref=External(f"{module}.{alias.name}"))
+
+    def _raise(self, node: ast.Raise) -> str:
+        return "raise"
+
+    def _break(self, node: ast.stmt) -> str:
+        return "break"
+
+    def _continue(self, node: ast.stmt) -> str:
+        return "continue"
+
+    def _assert(self, node: ast.Assert) -> None:
+        self.eval(node.test)
+
+    def _global(self, node: ast.Global) -> None:
+        self.globals_declared = self.globals_declared | frozenset(node.names)
+
+    def _match(self, node: ast.Match) -> None:
+        self.eval(node.subject)
+        before = self.scope.names
+        merged = before
+        for case in node.cases:
+            self.scope.names = dict(before)
+            self.block(case.body)
+            merged = self.merge(merged, self.scope.names)
+        self.scope.names = merged
+
+    _statements: dict[type, Any] = {
+        ast.Assign: _assign, ast.AnnAssign: _annotated, ast.AugAssign: _augmented, ast.Expr: _expression,
+        ast.Return: _return, ast.If: _if, ast.For: _for, ast.AsyncFor: _for, ast.While: _while, ast.With: _with,
+        ast.AsyncWith: _with, ast.Try: _try, ast.FunctionDef: _function, ast.AsyncFunctionDef: _function,
+        ast.ClassDef: _class, ast.Import: _import, ast.ImportFrom: _import_from, ast.Raise: _raise, ast.Break: _break,
+        ast.Continue: _continue, ast.Assert: _assert, ast.Global: _global, ast.Nonlocal: _global, ast.Match: _match,
+    }  # fmt: skip
+
+    def function_targets(self, node: ast.AST) -> frozenset[str]:
+        """Names that a function's own uses show to be the target; found once per function."""
+        found = self.target_cache.get(id(node))
+        if found is None:
+            found = self.target_cache[id(node)] = target_names(node)
+        return found
+
+
+def _hashable(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool | bytes | type(None))

@@ -1,0 +1,131 @@
+"""State shared by the parts of the walk: where it is, what it has seen, and how it records events."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from typing import Any
+
+from regrow.auditing import values as v
+from regrow.auditing.events import Event
+from regrow.auditing.source import Unit
+from regrow.auditing.values import MISSING, Elements, Scope, Spot, Value
+
+#: Words that, on a data path or a name, say validation or training.
+VAL_WORD = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|heldout|held_out)([^a-z]|$)")
+TRAIN_WORD = re.compile(r"(?i)(^|[^a-z])train(ing)?([^a-z]|$)")
+VAL_NAME = re.compile(r"^(val|valid|validation|eval)_?(tok\w*|stream|np|data_?np|ids|seq|t|bytes_np|tokens\w*)$|^load_val\w*$")
+
+
+class Machine:
+    """Counters, scopes and the event list of one walk.
+
+    Args:
+        environment: values of environment variables that the submission's own run commands set; a variable set to
+            several values maps to None (unknown).
+        max_steps: most expressions evaluated before the walk stops with a problem.
+    """
+
+    def __init__(self, environment: dict[str, str | None] | None = None, max_steps: int = 400_000) -> None:
+        self.environment = environment or {}
+        self.max_steps = max_steps
+        self.steps = 0
+        self.events: list[Event] = []
+        self.problems: list[tuple[str, str, int]] = []
+        self.unit: Unit = Unit("", "", "", ast.Module([], []))
+        self.scope = Scope({})
+        self.targets: frozenset[str] = frozenset()
+        self.returns: list[Value] = []
+        self.loops: tuple[int, ...] = ()
+        self.loop_count = 0
+        self.loop_info: dict[int, tuple[Unit, ast.AST]] = {}
+        self.stack: tuple[str, ...] = ()
+        self.call_nodes: list[int] = []
+        self.dormant = 0
+        self.no_grad = 0
+        self.here: Spot | None = None
+        self.modules: dict[str, Scope] = {}
+        self.by_module: dict[str, Unit] = {}
+        self.class_stack: list[Any] = []
+        self.called: set[int] = set()
+        self.assigned: dict[int, set[str]] = {}
+        self.target_cache: dict[int, frozenset[str]] = {}
+        self.restless: set[str] = set()
+        self.properties: set[int] = set()
+        self.statics: set[int] = set()
+        self.class_methods: set[int] = set()
+        self.quiet_functions: set[int] = set()
+        self.defaults: dict[int, Value] = {}
+        self.globals_declared: frozenset[str] = frozenset()
+        self.memo: dict[Any, tuple[Value, int, int]] = {}
+        self.gradient: list[Value] = []
+        self.stepped = False
+        self.sites: dict[int, Spot] = {}
+        self.site_loops: dict[int, frozenset[int]] = {}
+        self.site_inside: dict[int, bool] = {}
+        self.counts_bytes: dict[int, bool] = {}
+        self.hooked: set[str] = set()
+
+    def prescan(self, tree: ast.Module) -> None:
+        """Find attributes and globals that are set more than once: they are no constants."""
+        stores: Counter[str] = Counter()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                stores[node.attr] += 1
+            elif isinstance(node, ast.Global):
+                self.restless.update(node.names)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+                if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+                    stores[str(node.args[1].value)] += 2
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2:
+                name, value = node.args
+                if isinstance(name, ast.Constant) and isinstance(value, ast.Constant) and "environ" in ast.dump(node.func):
+                    self.environment.setdefault(str(name.value), str(value.value))
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+                target = node.targets[0]
+                if isinstance(target.slice, ast.Constant) and isinstance(node.value, ast.Constant):
+                    if getattr(target.value, "attr", "") == "environ":
+                        self.environment.setdefault(str(target.slice.value), str(node.value.value))
+        self.restless.update(name for name, count in stores.items() if count > 1)
+
+    def problem(self, what: str, node: ast.AST) -> None:
+        """Note that a part of the source was not followed."""
+        entry = (what, self.unit.name, getattr(node, "lineno", 0))
+        if entry not in self.problems and len(self.problems) < 20:
+            self.problems.append(entry)
+
+    def spot(self, node: ast.AST) -> Spot:
+        """Place of a node in the unit being walked."""
+        return Spot(self.unit.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
+
+    def event(self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value | None = None) -> None:
+        """Record one event here and now."""
+        if len(self.events) < 20_000:
+            self.events.append(
+                Event(
+                    kind, len(self.events), self.spot(node), value, self.loops, self.stack, self.dormant > 0,
+                    self.no_grad > 0, detail, other,
+                )  # fmt: skip
+            )
+
+    def restricted(self, value: Value) -> bool:
+        """Whether a loss was limited to text that lies before what is scored (context-only optimisation)."""
+        return bool(value.tags & v.CARRIED)
+
+    def truth(self, value: Value) -> bool | None:
+        """Truth of a value where it is a known constant."""
+        if value.const is not MISSING:
+            return bool(value.const)
+        return None
+
+    def element(self, value: Value) -> Value:
+        """What iterating over a value gives."""
+        ref = value.ref
+        if isinstance(ref, Elements):
+            if ref.kind == "dict":
+                return v.NOTHING if ref.keyed is None else Value(ref.rest.tags & v.TOK)
+            return ref.summary()
+        if ref is not None:
+            return Value(value.tags, MISSING, ref, value.cuts, value.losses, value.loops, value.why)
+        return value.plain()

@@ -1,0 +1,84 @@
+"""A program under audit: its sources, and the walk over them, made once and shared by every rule."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+from regrow.auditing.finding import Confidence, Finding, Severity
+from regrow.auditing.flow import Flow
+from regrow.auditing.source import Sources, Unit, add_unit, read_sources
+from regrow.auditing.values import Spot
+
+_SETTING = re.compile(r"(?<![\w$])([A-Z][A-Z0-9_]{2,})=(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\;|`)\"']+)")
+
+
+class Program:
+    """What the rules look at.
+
+    Attributes:
+        sources: units, texts in other languages, notes (README, shell scripts) and findings about reading.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    @classmethod
+    def read(cls, path: Path) -> Program:
+        """Read a script or a submission folder."""
+        return cls(read_sources(path))
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:
+        """A program of one text; for examples and tests."""
+        sources = Sources(Path("."))
+        add_unit(sources, name, name[:-3], text, "entry")
+        return cls(sources)
+
+    @property
+    def units(self) -> list[Unit]:
+        """Units that the script reaches, entries first."""
+        return [u for u in self.sources.units if u.role != "aside"]
+
+    @cached_property
+    def environment(self) -> dict[str, str | None]:
+        """Environment variables that the submission's run commands set; None where they disagree."""
+        found: dict[str, set[str]] = {}
+        for name, text in self.sources.notes.items():
+            if name.endswith((".md", ".sh")):
+                for match in _SETTING.finditer(text):
+                    found.setdefault(match.group(1), set()).add(match.group(2).strip("\"'"))
+        return {name: next(iter(values)) if len(values) == 1 else None for name, values in found.items()}
+
+    @cached_property
+    def flow(self) -> Flow:
+        """The walk; made on first use."""
+        flow = Flow(dict(self.environment))
+        flow.run(self.units)
+        return flow
+
+    def unit(self, name: str) -> Unit | None:
+        """A unit by the name that findings use."""
+        return next((u for u in self.sources.units if u.name == name), None)
+
+    def quote(self, *spots: Spot | None) -> str:
+        """The quoted lines of several places, each once, in order."""
+        lines: list[str] = []
+        for spot in spots:
+            unit = self.unit(spot.file) if spot is not None else None
+            if unit is not None and spot is not None:
+                text = f"{spot.line}: {unit.quote(spot.line, spot.column)}"
+                if text not in lines:
+                    lines.append(text)
+        return "\n".join(lines)
+
+    def finding(
+        self, rule: str, severity: Severity, confidence: Confidence, spot: Spot, message: str, *more: Spot | None,
+        dormant: bool = False,
+    ) -> Finding:
+        """A finding at a place; one in a path that default settings do not take is only a note."""
+        if dormant:
+            severity, confidence = "low", "low"
+            message += " (In a branch that the default settings do not take, or a function that nothing calls.)"
+        return Finding(rule, severity, confidence, spot.file, spot.line, message, self.quote(*more, spot))
