@@ -1,0 +1,36 @@
+"""Write docs/cli.md from the commands' own help: `python docs/make_cli.py`. A test holds the two together."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+from regrow.cli import main
+from regrow.cli.app import COMMANDS
+
+PAGE = Path(__file__).with_name("cli.md")
+HEAD = """# The command line
+
+This page is made from `--help` by `python docs/make_cli.py`; change the commands, not the page.
+
+Exit codes: 0 fine, 1 a negative verdict (a failed proof, over budget), 2 the user's or the tool's error, 130
+interrupted. Errors are one line on standard error. `-o`/`--out` files are replaced in one step or not at all.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([HEAD, *(_section(name) for name in ["", *COMMANDS])])
+
+
+def _section(name: str) -> str:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        main([*name.split(), "--help"])
+    lines = (line.rstrip() for line in text.getvalue().strip().splitlines())
+    return "\n".join([f"## {f'regrow {name}'.strip()}", "", "```text", *lines, "```", ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
