@@ -1,0 +1,7 @@
+"""The n-gram memory: exact counts, modified Kneser-Ney, full distributions, and the forms it is stored in."""
+
+from regrow.ngram.counts import NgramCounts, NgramTable
+from regrow.ngram.model import NgramModel, contexts_of
+from regrow.ngram.rows import NgramRows
+
+__all__ = ["NgramCounts", "NgramModel", "NgramRows", "NgramTable", "contexts_of"]

@@ -1,0 +1,106 @@
+"""Sorted runs of n-gram keys with their counts, and the log-structured merge tree made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regrow.ngram import keys as k
+from regrow.ngram.keys import U64
+
+Counts = NDArray[np.uint32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Distinct keys of one order in ascending order, and how often each was counted.
+
+    `words_WN` uint64 [W, N] as in `regrow.ngram.keys`; `counts_N` uint32 [N].
+    """
+
+    order: int
+    bits: int
+    words_WN: U64
+    counts_N: Counts
+
+    def __len__(self) -> int:
+        return len(self.counts_N)
+
+    @property
+    def nbytes(self) -> int:
+        return self.words_WN.nbytes + self.counts_N.nbytes
+
+    def select(self, keep: NDArray[np.bool_]) -> Run:
+        return Run(self.order, self.bits, self.words_WN[:, keep], self.counts_N[keep])
+
+    def suffixes(self) -> Run:
+        """The same occurrences one order shorter, equal suffixes joined."""
+        return reduce_run(
+            self.order - 1, self.bits, k.drop_oldest(self.words_WN, self.order, self.bits), self.counts_N
+        )
+
+
+def empty_run(order: int, bits: int) -> Run:
+    words = np.empty((len(k.word_sizes(order, bits)), 0), np.uint64)
+    return Run(order, bits, words, np.empty(0, np.uint32))
+
+
+def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
+    """A run from unsorted keys, one per occurrence. `words` is overwritten."""
+    words = k.sort_words(words, order, bits, threads)
+    starts = k.run_starts(words)
+    counts = np.diff(starts, append=words.shape[1]).astype(np.uint32)
+    return Run(order, bits, np.ascontiguousarray(words[:, starts]), counts)
+
+
+def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> Run:
+    """A run from unsorted keys with counts: equal keys are joined and their counts added."""
+    perm = k.argsort_words(words, order, bits)
+    words, counts = words[:, perm], counts[perm]
+    starts = k.run_starts(words)
+    if len(starts) < len(counts):
+        words, counts = words[:, starts], np.add.reduceat(counts, starts, dtype=np.uint32)
+    return Run(order, bits, words, counts)
+
+
+def merge_runs(a: Run, b: Run) -> Run:
+    if not len(a) or not len(b):
+        return a if len(a) else b
+    return reduce_run(
+        a.order, a.bits, np.hstack((a.words_WN, b.words_WN)), np.concatenate((a.counts_N, b.counts_N))
+    )
+
+
+class RunTree:
+    """A log-structured merge tree: runs whose sizes at least double from young to old, so adding costs O(log
+    N).
+    """
+
+    def __init__(self, order: int, bits: int, runs: Iterable[Run] = ()) -> None:
+        self.order, self.bits = order, bits
+        self._runs: list[Run] = [run for run in runs if len(run)]
+
+    def push(self, run: Run) -> None:
+        if not len(run):
+            return
+        self._runs.append(run)
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            young = self._runs.pop()
+            self._runs[-1] = merge_runs(self._runs[-1], young)
+
+    def compact(self) -> Run:
+        """All runs as one; the tree keeps only that one."""
+        while len(self._runs) > 1:
+            young = self._runs.pop()
+            self._runs[-1] = merge_runs(self._runs[-1], young)
+        return self._runs[0] if self._runs else empty_run(self.order, self.bits)
+
+    def replace(self, run: Run) -> None:
+        self._runs = [run] if len(run) else []
+
+    @property
+    def nbytes(self) -> int:
+        return sum(run.nbytes for run in self._runs)
