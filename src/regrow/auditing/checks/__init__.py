@@ -1,0 +1,1 @@
+"""Questions put to a submission's record: its claims, its README, its logs, its sizes."""
