@@ -1,4 +1,4 @@
-"""A base is what its definition says: the fast code is held against a slow one written from the words alone."""
+"""A base is what its definition says: the fast code is held against a slow one written from its words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def slow_words(seed: int, stream: int, count: int) -> list[int]:
 
 
 def slow_square(seed: int, side: int) -> np.ndarray:
-    """Column c is what becomes of unit vector c: flip signs, permute, transform the blocks, for each round."""
+    """Column c is what becomes of unit vector c: flip signs, permute, transform the blocks, every round."""
     block, rounds = block_and_rounds(side)
     hadamard = np.array(
         [[(-1) ** (i & j).bit_count() for j in range(block)] for i in range(block)], dtype=np.int64
