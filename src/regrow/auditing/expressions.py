@@ -137,7 +137,7 @@ class Expressions(Machine):
             return out
         if isinstance(op, ast.Div) and isinstance(left.ref, Instance | Elements) is False and (lt | rt) & (v.FILES_VAL | v.FILES_TRAIN):
             return out
-        mixable = v.TOK | v.KEY | v.KEYT | v.MIXED
+        mixable = v.TOK | v.KEY | v.KEYT | v.MIXED | v.VOCAB
         if tags & mixable:
             number = left.const if left.const is not MISSING else right.const
             if isinstance(op, ast.Mult | ast.BitXor | ast.LShift):
@@ -150,6 +150,8 @@ class Expressions(Machine):
                 out = out.with_tags(add, v.MIXED | v.TOK | v.TGT | v.CTX, self.spot(node))
             elif isinstance(op, ast.Div | ast.Pow):
                 out = out.with_tags(0, mixable | v.TGT | v.CTX)
+        if isinstance(op, ast.Div) and rt & v.NORM:
+            out = out.with_tags(v.NORM, v.COUNT_T)
         if isinstance(op, ast.BitAnd | ast.BitOr) and tags & v.PROP:
             out = out.with_tags(0, v.MIXED)
         self.mixing(node, left, right, op)
@@ -163,6 +165,8 @@ class Expressions(Machine):
     def mixing(self, node: ast.AST, left: Value, right: Value, op: ast.operator | None = None) -> None:
         """Note where a number read for the target alone meets the target's probability, or a byte share another model."""
         lt, rt = left.tags, right.tags
+        if lt & rt & v.SCORE:
+            return  # two sums compared, not two predictions mixed
         if (lt & v.COUNT_T and rt & v.GOLD and not rt & v.COUNT_T) or (rt & v.COUNT_T and lt & v.GOLD and not lt & v.COUNT_T):
             self.event("mix", node, v.union(left, right))
         if op is None or isinstance(op, ast.Add | ast.Sub):
@@ -290,7 +294,12 @@ class Expressions(Machine):
 
     def _subscript(self, node: ast.Subscript) -> Value:
         base = self.eval(node.value)
-        index = self.eval(node.slice) if not isinstance(node.slice, ast.Slice) else self._slice_value(node.slice)
+        if isinstance(node.slice, ast.Slice):
+            index = self._slice_value(node.slice)
+        elif isinstance(node.slice, ast.Tuple) and not isinstance(base.ref, Elements):
+            index = v.union(*[self.eval(e) for e in node.slice.elts])
+        else:
+            index = self.eval(node.slice)
         return self.subscript(base, index, node)
 
     def _slice_value(self, node: ast.Slice) -> Value:
@@ -316,6 +325,8 @@ class Expressions(Machine):
             return self._cut(base, index, node)
         last = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
         if it & v.TGT and not isinstance(last, ast.Slice):
+            if bt & v.COUNT_C and bt & v.VOCAB and not bt & v.NORM:
+                return v.union(base, index, keep=v.KEEP).with_tags(v.COUNT_T, v.VOCAB, self.spot(node))
             if bt & (v.DIST | v.COUNT_C) or (isinstance(node.slice, ast.Tuple) and _rowlike(node.value)):
                 return self.gold(v.union(base, index, keep=v.KEEP), node)
             name = _name_of(node.value)
@@ -361,8 +372,20 @@ class Expressions(Machine):
             self.site_inside[site] = bool(self.loops) or self.site_inside.get(site, False)
             self.site_loops[site] = self.site_loops.get(site, frozenset()) | index.loops
             out.cuts = out.cuts | {site}
-            self.event("cut", node, out, other=index)
+            self.event("cut", node, out, self._fixed_length(node, index), index)
         return out.with_tags(add, 0, spot) if add else out
+
+    def _fixed_length(self, node: ast.Subscript, index: Value) -> str:
+        """How a slice cuts the stream to a length that does not come from the stream itself; empty where it does not."""
+        part = node.slice
+        if not isinstance(part, ast.Slice) or part.upper is None or part.step is not None or index.loops:
+            return ""
+        if part.lower is not None and self.eval(part.lower).const != 0:
+            return ""
+        upper = self.eval(part.upper)
+        if isinstance(upper.const, int) and not isinstance(upper.const, bool) and upper.const > 100_000:
+            return f"{upper.const:,}"
+        return ""
 
     def gold(self, value: Value, node: ast.AST, summed: bool = False) -> Value:
         """The target's own probability or loss, computed here."""

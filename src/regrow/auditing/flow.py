@@ -103,7 +103,7 @@ class Flow(Calls):
         right = self.eval(node.value)
         target = node.target
         if isinstance(target, ast.Subscript):
-            index = self.eval(target.slice)
+            index = self.flat(self.eval(target.slice))
             if index.tags & (v.KEY | v.KEYT):
                 self.event("update", node, index)
             old = self.eval(target.value)
@@ -130,7 +130,7 @@ class Flow(Calls):
             self._bind_attribute(target, value)
         elif isinstance(target, ast.Subscript):
             index = self.eval(target.slice)
-            if index.tags & (v.KEY | v.KEYT):
+            if self.flat(index).tags & (v.KEY | v.KEYT):
                 self.event("update", target, index)
             self.store_score(target, value)
             self.environment_store(target, index, value)
@@ -162,9 +162,12 @@ class Flow(Calls):
         tags = value.tags
         if tags & v.TOK and not tags & (v.TGT | v.CTX) and (name in self.targets or named_target(name)):
             value = value.with_tags(v.TGT, 0, self.here)
-        if name in self.globals_declared:
-            self.modules[self.unit.name].names[name] = value.plain() if value.ref is None else value
         self.scope.names[name] = value
+        if name in self.globals_declared and self.scope.parent is not None:
+            outer = Scope(self.scope.parent.names, self.scope.parent.parent)
+            while name not in outer.names and outer.parent is not None:
+                outer = outer.parent
+            outer.names[name] = value.plain() if value.ref is None else value
 
     def store_into(self, base: ast.expr, value: Value, index: Value = NOTHING) -> None:
         """An element of `base` is set: what base may hold grows."""
@@ -408,6 +411,13 @@ class Flow(Calls):
     def _global(self, node: ast.Global) -> None:
         self.globals_declared = self.globals_declared | frozenset(node.names)
 
+    def _delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                ref = self.scope.names.get(target.id, NOTHING).ref
+                if isinstance(ref, Instance) and ref.kind == "optimizer":
+                    self.discarded.add(id(ref))
+
     def _match(self, node: ast.Match) -> None:
         self.eval(node.subject)
         before = self.scope.names
@@ -424,6 +434,7 @@ class Flow(Calls):
         ast.AsyncWith: _with, ast.Try: _try, ast.FunctionDef: _function, ast.AsyncFunctionDef: _function,
         ast.ClassDef: _class, ast.Import: _import, ast.ImportFrom: _import_from, ast.Raise: _raise, ast.Break: _break,
         ast.Continue: _continue, ast.Assert: _assert, ast.Global: _global, ast.Nonlocal: _global, ast.Match: _match,
+        ast.Delete: _delete,
     }  # fmt: skip
 
     def function_targets(self, node: ast.AST) -> frozenset[str]:

@@ -53,7 +53,9 @@ class Library(Expressions):
                 return result  # type: ignore[no-any-return]
         given = [*args, *kwargs.values()]
         if dotted and _OPTIMIZERS.search(dotted):
-            return Value(ref=Instance(None, "optimizer", {"params": v.union(*[self.flat(a) for a in given])}, node.lineno))
+            made = Instance(None, "optimizer", {"params": v.union(*[self.flat(a) for a in given])}, node.lineno)
+            made.attrs["fresh"] = Value(const=self.is_fresh(node))
+            return Value(ref=made)
         if last in _SIZES:
             return NOTHING
         module = receiver if not isinstance(receiver.ref, External) else NOTHING
@@ -96,12 +98,13 @@ class Library(Expressions):
             return whole.with_tags(v.KEY | (v.KEYT if tags & v.TGT else 0), v.MIXED | v.TOK | v.TGT | v.CTX, self.spot(node))
         if last in ("abs", "max", "min", "clip") or last in _SUMS:
             out = whole.plain()
+            if last == "sum" and tags & v.COUNT_C and not tags & v.GOLD:
+                out = out.with_tags(v.NORM)
             return out.with_tags(v.SCORE) if last in _SUMS and tags & v.GOLD and last != "item" and last != "cumsum" else out
         if last in _WRITERS:
-            data = args[0] if args else NOTHING
-            if last in ("save", "savez", "savez_compressed", "save_file") and len(args) > 1 and not data.tags & v.TOK:
-                data = v.union(*[self.flat(a) for a in args])
-            self.event("stored", node, self.flat(data), other=v.union(module, *args))
+            flat = [self.flat(a) for a in args]
+            data = next((a for a in flat if a.tags & v.TOK), flat[0] if flat else NOTHING)
+            self.event("stored", node, data, other=v.union(module, *[a for a in flat if a is not data]))
             return NOTHING
         if self._calls_a_model(last, module, args, kwargs):
             return self._model(last, whole, args, kwargs, node)
@@ -192,6 +195,8 @@ class Library(Expressions):
         if index.tags & v.KEY:
             return whole.plain(v.KEEP).with_tags(v.COUNT_C)
         if index.tags & v.TGT:
+            if base.tags & v.COUNT_C and base.tags & v.VOCAB and not base.tags & v.NORM:
+                return whole.plain(v.KEEP).with_tags(v.COUNT_T, v.VOCAB, self.spot(node))
             if base.tags & v.BYTES or "byte" in _name_of(node.func) or _LENGTH_NAME.search(_name_of(_first(node))):
                 return whole.plain(v.KEEP).with_tags(v.PROP | v.BYTES, 0, self.spot(node))
             return self.gold(whole.plain(v.KEEP), node)
@@ -224,8 +229,22 @@ class Library(Expressions):
         data = v.union(*self.gradient) if self.gradient else NOTHING
         self.stepped = True
         params = ref.attrs.get("params", NOTHING) if isinstance(ref, Instance) else NOTHING
-        self.event("step", node, data, other=params)
+        fresh = isinstance(ref, Instance) and ref.attrs.get("fresh", NOTHING).const is True
+        self.event("step", node, data, f"{'fresh' if fresh else ''}:{id(ref) if is_optimizer else 0}", other=params)
         return NOTHING
+
+    def is_fresh(self, node: ast.Call) -> bool:
+        """Whether the parameters an optimiser is made for belong to an object that this very function has built."""
+        first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "params"), None)
+        roots = {n.id for n in ast.walk(first) if isinstance(n, ast.Name)} if first is not None else set()
+        built = {
+            t.id
+            for step in (ast.walk(self.function_node) if self.function_node is not None else ())
+            if isinstance(step, ast.Assign) and any(map(_constructs, ast.walk(step.value)))
+            for t in step.targets
+            if isinstance(t, ast.Name)
+        }
+        return bool(roots & built)
 
     def _zero_grad(self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str) -> Value | None:
         self.gradient = []
@@ -453,7 +472,8 @@ class Library(Expressions):
         return None
 
     def _range(self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str) -> Value | None:
-        return Value(0, loops=frozenset().union(*[a.loops for a in args])) if args else NOTHING
+        whole = "arange" in dotted and args and re.search(r"(?i)vocab|(^|\W)V(\W|$)|n_tok", ast.unparse(node.args[0] if len(args) == 1 else node.args[1]))
+        return Value(v.VOCAB if whole else 0, loops=frozenset().union(*[a.loops for a in args])) if args else NOTHING
 
     def _embedding(self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str) -> Value | None:
         return v.union(*args, keep=v.KEEP) if args else NOTHING
@@ -530,6 +550,13 @@ class Library(Expressions):
         "partial": _partial, "getattr": _getattr, "zip": _zip, "enumerate": _zip, "items": _items, "range": _range,
         "trange": _range, "arange": _range, "Embedding": _container, "embedding": _embedding, "embedding_bag": _embedding,
     }  # fmt: skip
+
+
+def _constructs(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = _name_of(node.func)
+    return name[:1].isupper() and name not in ("DDP", "DistributedDataParallel")
 
 
 def _first(node: ast.Call) -> ast.expr:

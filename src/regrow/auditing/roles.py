@@ -35,10 +35,18 @@ def _root(node: ast.expr) -> str | None:
             node = node.func.value
         elif isinstance(node, ast.Call) and node.args and _last(node.func) in ("int", "asarray", "ascontiguousarray", "as_tensor"):
             node = node.args[0]
-        elif isinstance(node, ast.Subscript) and _reshaping(node.slice):
+        elif isinstance(node, ast.Subscript) and (_reshaping(node.slice) or _picked(node)):
             node = node.value
         else:
             return None
+
+
+def _picked(node: ast.Subscript) -> bool:
+    """An array of targets thinned by a mask; a stream of tokens indexed by position is no array of targets."""
+    base = node.value
+    while isinstance(base, ast.Subscript):
+        base = base.value
+    return isinstance(base, ast.Name) and not re.search(r"val|stream|tok|data|corpus|seq|ids|text|hist", base.id)
 
 
 def _reshaping(index: ast.expr) -> bool:

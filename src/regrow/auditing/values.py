@@ -38,6 +38,9 @@ HITS = 1 << 24  # `target == hint`: the numerator of an honest tilt
 CARRIED = 1 << 25  # kept from an earlier turn of a loop
 TABLEV = 1 << 26  # contents of a table counted from validation text
 
+VOCAB = 1 << 27  # runs over the whole vocabulary
+NORM = 1 << 28  # the sum of a row over the vocabulary, or something divided by it
+
 ROLE = TOK | TGT | CTX | MIXED | KEY | KEYT
 ORIGIN = VAL | TRAIN
 #: Tags that survive a look-up in a table of constants, a matrix product, or any call that is not understood.

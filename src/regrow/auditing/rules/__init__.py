@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from regrow.auditing.finding import Rule
 from regrow.auditing.rules import (
+    better_of_two,
+    byte_spreading,
+    byte_table,
+    calibrated_on_validation,
     offset_on_scored_targets,
+    partial_validation,
     rescored_after_adapting,
+    target_dependent_gate,
     target_in_hash_key,
     train_on_validation,
+    validation_in_artifact,
+    vocabulary_clamp,
 )
 
 RULES: tuple[Rule, ...] = tuple(
@@ -17,5 +25,13 @@ RULES: tuple[Rule, ...] = tuple(
         train_on_validation,
         offset_on_scored_targets,
         rescored_after_adapting,
+        better_of_two,
+        byte_spreading,
+        byte_table,
+        calibrated_on_validation,
+        partial_validation,
+        target_dependent_gate,
+        validation_in_artifact,
+        vocabulary_clamp,
     )
 )
