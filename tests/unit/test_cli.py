@@ -290,7 +290,12 @@ def test_compress_and_decompress_write_in_one_step(
 
 def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    stub(monkeypatch, "trainer", train=lambda config, data, out, *, resume, progress: seen.append(config))
+
+    def train(config: Any, data: Path, out: Path, *, resume: bool, progress: Any) -> Any:
+        seen.append(config)
+        return types.SimpleNamespace(result=Result.load(out / "result.json"), artifact=out / "artifact")
+
+    stub(monkeypatch, "trainer", train=train)
     run_folder(tmp_path)
     (tmp_path / "config.toml").write_text("[train]\nseed = 77\n")
     arguments = ["train", "--data", str(tmp_path / "data"), "--out", str(tmp_path), "--quiet"]

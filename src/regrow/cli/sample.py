@@ -48,11 +48,10 @@ def draw(path: Path, prompt: str, tokens: int, seed: int) -> Iterator[bytes]:
     tokenizer = artifact.tokenizer
     predictor = artifact.predictor(1, "cpu")
     for token in tokenizer.encode(prompt.encode("utf-8")):
-        predictor.predict()
         predictor.update(np.array([token], dtype=np.int64))
     chance = random.Random(seed)
     for _ in range(tokens):
-        probs_V = np.exp(np.asarray(predictor.predict()[0], dtype=np.float64))
+        probs_V = np.exp(predictor.predict()[0].cpu().numpy())
         total = np.cumsum(probs_V)
         token = int(np.searchsorted(total, chance.random() * total[-1], side="right"))
         if token == tokenizer.bos_id:

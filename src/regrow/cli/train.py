@@ -9,7 +9,6 @@ import typer
 
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, speaking
-from regrow.cli.runs import ARTIFACT, RESULT
 
 
 def command(
@@ -43,13 +42,12 @@ def command(
             config = out / "config.toml"
         settings = resolve_config(preset, config, overrides)
 
-        from regrow.results import Result
         from regrow.trainer import train
 
-        train(settings, data, out, resume=resume, progress=output.progress)
-        result = Result.load(out / RESULT)
+        run = train(settings, data, out, resume=resume, progress=output.progress)
+        result = run.result
         output.result(result)
         total = (result.bytes or {}).get("total", 0)
         output.line(f"steps     {result.steps}, {result.train_tokens_seen:,} tokens")
         output.line(f"blended   {bits(result.bpb.blended)} bits per byte")
-        output.line(f"artifact  {out / ARTIFACT}, {total:,} bytes")
+        output.line(f"artifact  {run.artifact}, {total:,} bytes")
