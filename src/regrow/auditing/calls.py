@@ -157,7 +157,8 @@ class Calls(Library):
             self._replay(first, last)
             return value
         names = self._parameters(body, args, kwargs, unknown)
-        saved = (self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack)
+        saved = (self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack, self.function_node)
+        self.function_node = body
         self.unit, self.returns, self.globals_declared = function.unit, [], frozenset()
         self.scope = Scope(names, function.scope)
         self.targets = self.function_targets(body)
@@ -173,7 +174,10 @@ class Calls(Library):
             self.block(body.body)
             result = v.join(*self.returns) if self.returns else NOTHING
         self.call_nodes.pop()
-        self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack = saved
+        (
+            self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack,
+            self.function_node,
+        ) = saved  # fmt: skip
         if key is not None:
             self.memo[key] = (result, first, len(self.events))
         return result

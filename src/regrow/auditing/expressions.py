@@ -70,6 +70,8 @@ class Expressions(Machine):
         """Attribute of a value: of an instance, class, module, library, or of data (a view or a shape)."""
         ref = owner.ref
         found: Value | None = None
+        if name == "training":  # a module being scored is not training
+            return Value(const=False) if self.no_grad else NOTHING
         if isinstance(ref, Instance):
             found = ref.attrs.get(name)
             if found is None and ref.cls is not None:
@@ -80,6 +82,8 @@ class Expressions(Machine):
                 return owner
         elif isinstance(ref, ClassDef):
             found = ref.find(name)
+            if found is not None and isinstance(found.ref, Function) and id(found.ref.node) in self.class_methods:
+                found = Value(ref=Bound(found.ref, owner))
         elif isinstance(ref, Scope):
             found = ref.names.get(name)
         elif isinstance(ref, External):
@@ -110,6 +114,8 @@ class Expressions(Machine):
             return method
         if id(ref.node) in self.statics:
             return method
+        if id(ref.node) in self.class_methods and isinstance(owner.ref, Instance):
+            return Value(ref=Bound(ref, Value(ref=owner.ref.cls)))
         bound = Bound(ref, owner)
         if id(ref.node) in self.properties:
             return self.call_function(ref, [owner], {}, None)
@@ -157,6 +163,8 @@ class Expressions(Machine):
         self.mixing(node, left, right, op)
         if isinstance(op, ast.Div) and lt & v.GOLD and not lt & v.SCORE and rt & v.PROP and rt & v.BYTES and not rt & v.GOLD:
             out = out.with_tags(v.PERBYTE, 0, self.spot(node))
+        if isinstance(op, ast.Mult) and (lt & v.GOLD and rt & v.HITS or rt & v.GOLD and lt & v.HITS) and not lt & rt & v.GOLD:
+            out = out.with_tags(v.COND_T, 0, self.spot(node))
         if isinstance(op, ast.Mult) and tags & v.GOLD and tags & v.PROP and not (lt & v.PROP and rt & v.PROP):
             if not tags & v.BYTES:
                 out = out.with_tags(v.COND_T, 0, self.spot(node))

@@ -9,6 +9,8 @@ are walked too, but their events are marked dormant. Every part is bounded: step
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from regrow.auditing import values as v
@@ -17,6 +19,7 @@ from regrow.auditing.roles import named_target, target_names
 from regrow.auditing.source import Unit
 from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, External, Function, Instance, Scope, Value, join
 
+_PRINTS = re.compile(r"(?i)print|log|info|write")
 _TERMINAL = ("return", "break", "continue", "raise")
 
 
@@ -215,10 +218,13 @@ class Flow(Calls):
         test = self.eval(node.test)
         self.compare_losses(node, test)
         truth = self.truth(test)
+        if truth is not None and _gives_up(node.body if truth else node.orelse):
+            truth = None  # the script did run: constants cannot be right where they lead to an error or out of a loop
         if truth is not None:
             taken, other = (node.body, node.orelse) if truth else (node.orelse, node.body)
-            self.dormant_block(other)
-            return self.block(taken)
+            if not other or not self.evidently_ran(other):
+                self.dormant_block(other)
+                return self.block(taken)
         before = self.scope.names
         self.scope.names = dict(before)
         first = self.guarded(node.body, test)
@@ -232,6 +238,21 @@ class Flow(Calls):
             return None
         self.scope.names = after_body if second in _TERMINAL else self.merge(after_body, after_else)
         return None
+
+    def evidently_ran(self, body: list[ast.stmt]) -> bool:
+        """Whether the submission's own logs hold a line that this block, or a function it calls, prints."""
+        if not self.logs:
+            return False
+        found = self.ran.get(id(body[0]))
+        if found is None:
+            texts = list(printed(body))
+            for node in (n for step in body for n in ast.walk(step)):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    called = self.scope.lookup(node.func.id)
+                    if called is not None and isinstance(called.ref, Function) and not isinstance(called.ref.node, ast.Lambda):
+                        texts.extend(printed(called.ref.node.body))
+            found = self.ran[id(body[0])] = any(f"\n{text}" in self.logs for text in texts)
+        return found
 
     def guarded(self, body: list[ast.stmt], test: Value) -> str | None:
         """Walk a block whose execution hangs on `test`."""
@@ -443,6 +464,29 @@ class Flow(Calls):
         if found is None:
             found = self.target_cache[id(node)] = target_names(node)
         return found
+
+
+def _gives_up(body: list[ast.stmt]) -> bool:
+    if not body:
+        return False
+    last = body[-1]
+    if isinstance(last, ast.Raise | ast.Break | ast.Continue):
+        return True
+    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and "exit" in ast.unparse(last.value.func)
+
+
+def printed(body: list[ast.stmt]) -> Iterator[str]:
+    """Beginnings of the lines that statements print or log, where they are fixed text of some length."""
+    for node in (n for step in body for n in ast.walk(step)):
+        if not isinstance(node, ast.Call) or not node.args or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", ""))):
+            continue
+        first: ast.expr = node.args[0]
+        if isinstance(first, ast.JoinedStr) and first.values:
+            first = first.values[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            text = first.value.strip().split("\n")[0]
+            if len(text) >= 8 and any(c.isalpha() for c in text):
+                yield text
 
 
 def _hashable(value: Any) -> bool:

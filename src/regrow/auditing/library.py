@@ -339,6 +339,8 @@ class Library(Expressions):
     def _environment(self, args: list[Value]) -> Value:
         name = args[0].const if args else MISSING
         default = args[1] if len(args) > 1 else Value(const=None)
+        if name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+            return NOTHING  # set by the launcher
         if isinstance(name, str) and name in self.environment:
             found = self.environment[name]
             if found is None:

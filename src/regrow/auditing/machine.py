@@ -15,7 +15,7 @@ from regrow.auditing.values import MISSING, Elements, Scope, Spot, Value
 #: Words that, on a data path or a name, say validation or training.
 VAL_WORD = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|heldout|held_out)([^a-z]|$)")
 TRAIN_WORD = re.compile(r"(?i)(^|[^a-z])train(ing)?([^a-z]|$)")
-VAL_NAME = re.compile(r"^(val|valid|validation|eval)_?(tok\w*|stream|np|data_?np|ids|seq|t|bytes_np|tokens\w*)$|^load_val\w*$")
+VAL_NAME = re.compile(r"^(val|validation)_?(tok\w*|stream|np|data_np|ids|seqs?|tokens\w*)$|^(valid|eval|heldout)_tokens\w*$")
 
 
 class Machine:
@@ -24,11 +24,14 @@ class Machine:
     Args:
         environment: values of environment variables that the submission's own run commands set; a variable set to
             several values maps to None (unknown).
+        logs: lines that the submission's logs hold, stripped, each after a newline.
         max_steps: most expressions evaluated before the walk stops with a problem.
     """
 
-    def __init__(self, environment: dict[str, str | None] | None = None, max_steps: int = 400_000) -> None:
+    def __init__(self, environment: dict[str, str | None] | None = None, logs: str = "", max_steps: int = 250_000) -> None:
         self.environment = environment or {}
+        self.logs = logs
+        self.ran: dict[int, bool] = {}
         self.max_steps = max_steps
         self.steps = 0
         self.events: list[Event] = []
@@ -61,6 +64,8 @@ class Machine:
         self.memo: dict[Any, tuple[Value, int, int]] = {}
         self.gradient: list[Value] = []
         self.stepped = False
+        self.function_node: ast.AST | None = None
+        self.discarded: set[int] = set()
         self.sites: dict[int, Spot] = {}
         self.site_loops: dict[int, frozenset[int]] = {}
         self.site_inside: dict[int, bool] = {}

@@ -61,12 +61,23 @@ def learnings(program: Program) -> list[Learning]:
             backward = event
         if event.kind != "step" or not event.value.tags & v.VAL or not event.value.tags & v.GOLD:
             continue
+        if _thrown_away(program, event, reported):
+            continue
         item = _judge(program, Learning(event, backward), reported, losses)
         key = (event.spot.file, event.spot.line, event.dormant)
         old = found.get(key)
         if old is None or (old.before is not None and item.before is None):
             found[key] = item
     return list(found.values())
+
+
+def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
+    """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored uses."""
+    fresh, _, optimizer = step.detail.partition(":")
+    if optimizer.isdigit() and int(optimizer) in program.flow.discarded:
+        return True
+    depth = len(step.stack)
+    return bool(fresh) and not any(s.seq > step.seq and s.stack[:depth] == step.stack for s in reported)
 
 
 def _judge(program: Program, item: Learning, reported: list[Event], losses: dict[int, list[Event]]) -> Learning:

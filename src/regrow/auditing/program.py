@@ -54,7 +54,7 @@ class Program:
     @cached_property
     def flow(self) -> Flow:
         """The walk; made on first use."""
-        flow = Flow(dict(self.environment))
+        flow = Flow(dict(self.environment), self.sources.logs)
         flow.run(self.units)
         return flow
 

@@ -69,6 +69,7 @@ class Sources:
     foreign: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    logs: str = ""
 
     def report(
         self, rule: str, severity: Severity, confidence: Confidence, file: str, line: int | None, message: str, text: str = ""
@@ -115,7 +116,7 @@ def _listing(path: Path, sources: Sources) -> list[Path]:
     return found[:MAX_FILES]
 
 
-_SUFFIXES = {".py", ".c", ".cc", ".cpp", ".cu", ".h", ".md", ".sh", ".json"}
+_SUFFIXES = {".py", ".c", ".cc", ".cpp", ".cu", ".h", ".md", ".sh", ".json", ".log", ".txt"}
 
 
 def _read(file: Path, sources: Sources) -> None:
@@ -140,6 +141,9 @@ def _read(file: Path, sources: Sources) -> None:
             sources.report("unreadable-source", "low", "high", name, None, "The file is not UTF-8; it was read as Latin-1.")
     if file.suffix == ".py":
         add_unit(sources, name, file.stem, text)
+    elif file.suffix in (".log", ".txt"):
+        if len(sources.logs) < 8_000_000:
+            sources.logs += "\n" + "\n".join(line.strip() for line in text[:3_000_000].split("\n"))
     elif file.suffix in (".md", ".sh", ".json"):
         sources.notes[name] = text[:400_000]
     else:

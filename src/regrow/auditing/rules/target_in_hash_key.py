@@ -18,9 +18,9 @@ def check(program: Program) -> Iterator[Finding]:
     """Counts read with a key that holds the target, mixed into the score."""
     seen: dict[tuple[str, str, bool], Finding] = {}
     for event in program.flow.events:
-        if event.kind != "mix":
-            continue
         tags = event.value.tags
+        if event.kind != "mix" and not (event.kind == "score" and tags & v.COUNT_T):
+            continue
         if tags & v.TRAIN and not tags & v.VAL:
             continue
         severity: Severity = "high"
