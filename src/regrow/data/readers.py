@@ -1,0 +1,115 @@
+"""Files to documents: plain text, JSON lines, Parquet."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from regrow.errors import DataError, EnvironmentProblem
+
+FIELD = "text"  # the field of a JSON line, and the column of a Parquet file, that holds the document
+
+_FORM_FEED_LINE = re.compile(rb"^\x0c\r?(?:\n|\Z)", re.MULTILINE)
+# Control characters that no text has: all but those that move the cursor, ring the bell or begin an escape.
+_CONTROL = bytes(set(range(32)) - set(b"\a\b\t\n\v\f\r\x1b"))
+_MOST_CONTROL = (
+    0.02  # share of a text; compressed and compiled files have more, in UTF-16 every second byte is 0
+)
+
+
+def read_documents(path: Path) -> list[bytes]:
+    """The documents of one file, empty ones left out; the file's name says which reader.
+
+    `.jsonl` and `.ndjson`: the field `text` of each line. `.parquet`: the column `text`, a row a document.
+    Anything else is text, one document, or several where a line holds a form feed and nothing else. Raises
+    DataError if the file cannot be read so.
+    """
+    reader = _READERS.get(path.suffix.lower(), _text)
+    return [document for document in reader(path) if document]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises DataError, naming it, if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give it a file that can."
+        ) from error
+
+
+def read_text(path: Path) -> bytes:
+    """The bytes of a text file, whatever its encoding. Raises DataError if it is not text."""
+    data = read_bytes(path)
+    control = len(data) - len(data.translate(None, _CONTROL))
+    if control > _MOST_CONTROL * len(data):
+        raise DataError(
+            f"{path}: not text ({100 * control / len(data):.0f} % of its bytes are control characters); "
+            "unpack it or convert it to UTF-8 first."
+        )
+    return data
+
+
+def _text(path: Path) -> list[bytes]:
+    return _FORM_FEED_LINE.split(read_text(path))
+
+
+def _json_lines(path: Path) -> list[bytes]:
+    documents = []
+    for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}: line {number} is not JSON ({getattr(error, 'msg', error)}); each line must be an "
+                f"object with a string field {FIELD}."
+            ) from error
+        text = row.get(FIELD) if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            raise DataError(
+                f"{path}: line {number} has no string field {FIELD}; each line must be an object with one."
+            )
+        # JSON can spell half a surrogate pair; its bytes are kept, though they are not UTF-8.
+        documents.append(text.encode("utf-8", "surrogatepass"))
+    return documents
+
+
+def _parquet(path: Path) -> list[bytes]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"{path}: Parquet files need pyarrow; install it with pip install 'regrow[parquet]'."
+        ) from error
+    documents: list[bytes] = []
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if FIELD not in schema.names:
+                columns = ", ".join(schema.names)
+                raise DataError(
+                    f"{path}: no column {FIELD} among {columns}; rename the one that holds the text."
+                )
+            kind = schema.field(FIELD).type
+            values = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+            if str(values).removeprefix("large_").removesuffix("_view") not in ("string", "binary"):
+                raise DataError(f"{path}: the column {FIELD} holds {kind}; it must hold strings.")
+            for batch in file.iter_batches(columns=[FIELD]):
+                rows = batch.column(0).cast(values).cast(pyarrow.large_binary()).to_pylist()
+                documents += [row for row in rows if row is not None]
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise DataError(f"{path}: not a readable Parquet file ({reason}); make it again.") from error
+    return documents
+
+
+_READERS: dict[str, Callable[[Path], list[bytes]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
+}

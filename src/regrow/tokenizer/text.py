@@ -1,0 +1,51 @@
+"""How text is cut and renamed before SentencePiece sees it, in training and in encoding alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+FIRST_PIECE = 257  # before it: 256 byte tokens and BOS
+MAX_VOCAB = 1 << 16
+MAX_PIECE_CHARS = 16
+
+# White space under the names it has inside SentencePiece; those names themselves travel as byte tokens.
+RENAMED = ((" ", "\x10"), ("\n", "\x11"), ("\t", "\x12"))
+# U+DC80 to U+DCFF stand for bytes that are not UTF-8 (Python's error handler "surrogateescape").
+NOT_FOR_SENTENCEPIECE = re.compile("([\x00\x10-\x12\udc80-\udcff]+)")
+
+# No piece reaches across two of these: a word with the space before it, digits, signs with the line ends
+# after them, white space. A word keeps one spelling in tokens whatever sign follows it, and n-grams live on
+# that: merges across words save tokens and cost bits (State of the Union, vocabulary 1024, order 6).
+WORDS = re.compile(
+    r" ?[^\W\d_]{1,64}| ?\d{1,64}| ?(?:[^\w\s]|_){1,64}[\r\n]{0,64}|[\r\n]{1,64}"
+    r"|[^\S\r\n]{1,64}(?= )|[^\S\r\n]{1,64}"
+)
+# SentencePiece works through stretches of about this many characters, cut where no piece can reach across.
+_STRETCH = 4096
+_CUT = re.compile(r"(?<=\S)(?= )|(?<=\n)(?![\r\n])")
+
+
+def rename(text: str) -> str:
+    """`text` under the names its characters have inside SentencePiece."""
+    for outside, inside in RENAMED:
+        text = text.replace(outside, inside)
+    return text
+
+
+def rename_back(text: str) -> str:
+    """The inverse of `rename`."""
+    for outside, inside in RENAMED:
+        text = text.replace(inside, outside)
+    return text
+
+
+def stretches(text: str) -> Iterator[str]:
+    """`text` in pieces of `_STRETCH` to twice that many characters (the last may be shorter)."""
+    start = 0
+    while len(text) - start > 2 * _STRETCH:
+        found = _CUT.search(text, start + _STRETCH, start + 2 * _STRETCH)
+        end = found.start() if found else start + 2 * _STRETCH
+        yield text[start:end]
+        start = end
+    yield text[start:]
