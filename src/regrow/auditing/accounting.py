@@ -70,7 +70,7 @@ def significance(record: Record) -> Significance | None:
 
 
 def record_findings(record: Record) -> list[Finding]:
-    """Put every check to a record; one that crashes is itself a finding, so no question is dropped in silence."""
+    """Put every check to a record; one that crashes is itself a finding: no question is dropped."""
     found: list[Finding] = []
     for check in CHECKS:
         try:

@@ -29,7 +29,7 @@ def main() -> None:
 
         serve(job["path"], job["requests"], job["answers"])
     elif job["task"] == "smoke":
-        from regrow.auditing.stubs import smoke_child
+        from regrow.auditing.smoke_child import smoke_child
 
         smoke_child(job["path"], job["answers"])
 

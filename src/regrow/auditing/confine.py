@@ -43,8 +43,8 @@ _SCOPES = 3
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/nix", "/proc", "/sys", "/dev")
 
 _DENIED = (
-    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill",
-    "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "pty.spawn", "os.startfile",
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
+    "os.kill",     "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "pty.spawn", "os.startfile",
 )  # fmt: skip
 _WRITES = (
     "os.remove",
@@ -109,7 +109,7 @@ def _own_network() -> str:
         if libc.unshare(flags) == 0:
             return "none: a network namespace of its own"
     reason = os.strerror(ctypes.get_errno())
-    return f"NOT ISOLATED by a namespace ({reason}); sockets are refused by an audit hook, which ctypes walks past"
+    return f"NOT ISOLATED by a namespace ({reason}); an audit hook refuses sockets, and ctypes walks past it"
 
 
 def _python_folders() -> list[str]:
@@ -126,7 +126,8 @@ def _landlock(scratch: str, readable: Iterable[str]) -> tuple[str, int]:
     )
     if version < 1:
         return (
-            "NOT ISOLATED by the kernel (no Landlock); writes are refused by an audit hook, which ctypes walks past",
+            "NOT ISOLATED by the kernel (no Landlock); writes are refused by an audit hook, which ctypes "
+            "walks past",
             0,
         )
     rights = _RIGHTS[min(version, 5)]
@@ -145,7 +146,8 @@ def _landlock(scratch: str, readable: Iterable[str]) -> tuple[str, int]:
     )
     if ruleset < 0:
         return (
-            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit hook",
+            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit "
+            "hook",
             0,
         )
     reading = _EXECUTE | _READ_FILE | _READ_DIR
@@ -158,7 +160,8 @@ def _landlock(scratch: str, readable: Iterable[str]) -> tuple[str, int]:
     os.close(ruleset)
     if not held:
         return (
-            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit hook",
+            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit "
+            "hook",
             0,
         )
     return (
@@ -196,10 +199,9 @@ def _install_hook(scratch: str, guard_writes: bool) -> None:
             target = os.path.realpath(args[0])
             if writes and not target.startswith(inside) and target != "/dev/null":
                 raise PermissionError(f"writing {args[0]} is refused while a submission is being probed")
-        elif event in _WRITES and args and isinstance(args[0], str):
-            if not os.path.realpath(args[0]).startswith(inside):
-                raise PermissionError(
-                    f"{event} outside the scratch folder is refused while a submission is being probed"
-                )
+        elif (
+            event in _WRITES and isinstance(args[0], str) and not os.path.realpath(args[0]).startswith(inside)
+        ):
+            raise PermissionError(f"{event} outside the scratch folder is refused during a probe")
 
     sys.addaudithook(hook)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the child may use: seconds of CPU, wall seconds for one answer, bytes of memory and of one file."""
+    """What the child may use: seconds of CPU, wall seconds an answer, bytes of memory and of one file."""
 
     cpu_seconds: int = 900
     answer_seconds: float = 120.0

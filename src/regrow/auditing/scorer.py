@@ -141,7 +141,7 @@ class Session:
         return rows[0]
 
     def nats(self, tokens: np.ndarray) -> np.ndarray:
-        """Nats of each token as the scorer counts them, position 0 included (NaN where it does not score it)."""
+        """Nats of each token as the scorer counts them, position 0 included (NaN if it does not score it)."""
         tokens = tokens.astype(np.int64)
         if self.scorer.kind == "predictor":
             rows = self.rows(tokens)

@@ -1,4 +1,4 @@
-"""The smoke test: does the script import, does its model build, does one step run? On a CPU, in the limited child."""
+"""The smoke test: in the limited child, on a CPU: import the script, build its model, take one step."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def main_script(record: Record) -> Path | None:
 
 
 def needed_files(record: Record, script: Path) -> dict[Path, int]:
-    """The local code a script needs: what it imports and what its strings name, transitively, path -> bytes."""
+    """The local code a script needs: what it imports and what its strings name, path -> bytes."""
     by_stem: dict[str, Path] = {}
     by_name: dict[str, Path] = {}
     for path in record.files:
