@@ -23,6 +23,7 @@ _COMPARE: dict[type, Any] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
+_BEFORE = re.compile(r"(?i)stride|ctx_?(len|end|size)|context_?(len|end|size)|scored|score_(start|from)")
 _SHAPES = {"shape", "dtype", "device", "ndim", "size", "grad_fn", "is_cuda", "itemsize", "nbytes"}
 
 
@@ -344,9 +345,9 @@ class Expressions(Machine):
             name = _name_of(node.value)
             add = v.BYTES if bt & v.BYTES or _BYTE_NAME.search(name) else 0
             return v.union(base, index, keep=v.KEEP).with_tags(add)
-        keep = -1 if not (it & v.PROP) else -1
         out = v.union(base, Value(it & (v.COND_T | v.ORIGIN) if it & v.COND_T else 0, loops=index.loops))
-        return out.plain(keep)
+        before = bt & v.GOLD and (it & v.CARRIED or self.ends_before_score(node.slice))
+        return out.with_tags(v.CARRIED) if before else out.plain()
 
     def _element_at(self, ref: Elements, index: Value, node: ast.Subscript) -> Value:
         if ref.keyed is not None and index.const is not MISSING:
@@ -374,6 +375,8 @@ class Expressions(Machine):
         tags = (bt | (index.tags & v.ORIGIN)) & ~drop
         spot = self.spot(node)
         out = Value(tags, MISSING, None, base.cuts, base.losses, base.loops | index.loops, base.why)
+        if bt & v.TGT and self.ends_before_score(node.slice):
+            add |= v.CARRIED
         if bt & v.VAL and not bt & (v.TGT | v.CTX):
             site = hash((spot.file, spot.line, spot.column)) & 0x7FFFFFFF
             self.sites[site] = spot
@@ -382,6 +385,31 @@ class Expressions(Machine):
             out.cuts = out.cuts | {site}
             self.event("cut", node, out, self._fixed_length(node, index), index)
         return out.with_tags(add, 0, spot) if add else out
+
+    def ends_before_score(self, index: ast.expr) -> bool:
+        """Whether a slice keeps only what lies before the scored part of a window: `[a:start_of_score]`."""
+        part = index.elts[-1] if isinstance(index, ast.Tuple) and index.elts else index
+        if not isinstance(part, ast.Slice) or part.upper is None:
+            return False
+        names = {n.id for n in ast.walk(part.upper) if isinstance(n, ast.Name)}
+        for _ in range(2):
+            for name in list(names):
+                names |= self._definition_names(name)
+        return any(_BEFORE.search(name) for name in names)
+
+    def _definition_names(self, name: str) -> set[str]:
+        """Names in the expressions that the function assigns to a name."""
+        node = self.function_node
+        if node is None:
+            return set()
+        table = self.definitions.get(id(node))
+        if table is None:
+            table = self.definitions[id(node)] = {}
+            for step in ast.walk(node):
+                if isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name):
+                    found = {n.id for n in ast.walk(step.value) if isinstance(n, ast.Name)}
+                    table.setdefault(step.targets[0].id, set()).update(found)
+        return table.get(name, set())
 
     def _fixed_length(self, node: ast.Subscript, index: Value) -> str:
         """How a slice cuts the stream to a length that does not come from the stream itself; empty where it does not."""

@@ -136,6 +136,8 @@ class Flow(Calls):
             if self.flat(index).tags & (v.KEY | v.KEYT):
                 self.event("update", target, index)
             self.store_score(target, value)
+            if isinstance(value.const, int | float) and value.const and self.ends_before_score(target.slice):
+                value = value.with_tags(v.CARRIED)  # a mask of context positions
             self.environment_store(target, index, value)
             self.store_into(target.value, value, index)
 

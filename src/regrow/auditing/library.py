@@ -226,6 +226,8 @@ class Library(Expressions):
             return NOTHING
         if not is_optimizer and not re.search(r"(?i)opt|adam|muon|sgd|scaler", name):
             return None
+        if args and isinstance(args[0].ref, Function):  # a closure that computes the loss again
+            self.call_function(args[0].ref, [], {}, None)
         data = v.union(*self.gradient) if self.gradient else NOTHING
         self.stepped = True
         params = ref.attrs.get("params", NOTHING) if isinstance(ref, Instance) else NOTHING
@@ -256,7 +258,9 @@ class Library(Expressions):
     def _parameter(self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str) -> Value | None:
         inside = any(c.is_module for c in self.class_stack) or self._in_module()
         base = args[0] if args else NOTHING
-        return Value(base.tags & v.KEEP | (v.PARAM if inside else v.LEAF), why={v.LEAF: self.spot(node)})
+        if inside:
+            return Value(base.tags & v.KEEP & ~v.LEAF | v.PARAM)
+        return Value(base.tags & v.KEEP | v.LEAF, why={v.LEAF: self.spot(node)})
 
     def _in_module(self) -> bool:
         owner = self.scope.names.get("self")

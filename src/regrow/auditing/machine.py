@@ -66,6 +66,7 @@ class Machine:
         self.stepped = False
         self.function_node: ast.AST | None = None
         self.discarded: set[int] = set()
+        self.definitions: dict[int, dict[str, set[str]]] = {}
         self.sites: dict[int, Spot] = {}
         self.site_loops: dict[int, frozenset[int]] = {}
         self.site_inside: dict[int, bool] = {}
@@ -113,10 +114,6 @@ class Machine:
                     self.no_grad > 0, detail, other,
                 )  # fmt: skip
             )
-
-    def restricted(self, value: Value) -> bool:
-        """Whether a loss was limited to text that lies before what is scored (context-only optimisation)."""
-        return bool(value.tags & v.CARRIED)
 
     def truth(self, value: Value) -> bool | None:
         """Truth of a value where it is a known constant."""

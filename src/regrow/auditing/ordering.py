@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from regrow.auditing import values as v
@@ -17,6 +16,7 @@ from regrow.auditing.events import Event
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
+    from regrow.auditing.source import Unit
 
 _REPORTS = re.compile(r"(?i)byte|bpb|log\(2|log2")
 _EPOCH = re.compile(r"(?i)epoch|pass|round|rep|iter|cycle|^_?ep?$|^_+$")
@@ -140,28 +140,24 @@ def function_reports(program: Program, event: Event) -> bool:
     unit = program.unit(event.spot.file)
     if unit is None:
         return False
-    text = _function_text(unit.text, event.spot.line)
-    return bool(_REPORTS.search(text))
+    found = _innermost(unit, event.spot.line)
+    return bool(_REPORTS.search(found))
 
 
-@lru_cache(maxsize=4096)
-def _function_text(text: str, line: int) -> str:
-    """Text of the innermost function around a line, found by indentation."""
-    lines = text.split("\n")
-    start = line - 1
-    indent = len(lines[start]) - len(lines[start].lstrip()) if start < len(lines) else 0
-    while start > 0:
-        current = lines[start]
-        depth = len(current) - len(current.lstrip())
-        if current.lstrip().startswith(("def ", "async def ")) and depth < max(indent, 1):
-            break
-        start -= 1
-    top = lines[start]
-    depth = len(top) - len(top.lstrip())
-    end = start + 1
-    while end < len(lines):
-        current = lines[end]
-        if current.strip() and len(current) - len(current.lstrip()) <= depth and not current.lstrip().startswith((")", "]")):
-            break
-        end += 1
-    return "\n".join(lines[start:end])
+def _innermost(unit: Unit, line: int) -> str:
+    """Text of the innermost function around a line."""
+    best: tuple[int, int] | None = None
+    for first, last in _functions(unit):
+        if first <= line <= last and (best is None or first >= best[0]):
+            best = (first, last)
+    return "\n".join(unit.lines[best[0] - 1 : best[1]]) if best else unit.text
+
+
+def _functions(unit: Unit) -> list[tuple[int, int]]:
+    if unit.functions is None:
+        unit.functions = [
+            (n.lineno, n.end_lineno or n.lineno)
+            for n in ast.walk(unit.tree)
+            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+    return unit.functions

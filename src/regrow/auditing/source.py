@@ -39,6 +39,7 @@ class Unit:
         module: its module name, for imports between siblings.
         text: source with line ends normalised.
         tree: its syntax tree; an empty module where it cannot be parsed.
+        functions: first and last line of every function, found on first use.
         role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder only).
     """
 
@@ -48,6 +49,7 @@ class Unit:
     tree: ast.Module
     role: Role = "aside"
     lines: list[str] = field(default_factory=list)
+    functions: list[tuple[int, int]] | None = None
 
     def quote(self, line: int | None, column: int = 0, width: int = 160) -> str:
         """The source line, stripped; a long line is cut around `column`."""
