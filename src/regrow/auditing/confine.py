@@ -44,7 +44,7 @@ _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/nix", "/
 
 _DENIED = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
-    "os.kill",     "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "pty.spawn", "os.startfile",
+    "os.kill", "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "pty.spawn",
 )  # fmt: skip
 _WRITES = (
     "os.remove",

@@ -45,6 +45,7 @@ class Record:
         readme, readme_path: the README's text and place.
         logs: the logs read.
         truncated: what was left out because the folder is too large, or "".
+        memo: what was worked out once and is asked for by several checks.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class Record:
     readme_path: Path | None = None
     logs: list[RunLog] = field(default_factory=list)
     truncated: str = ""
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def claim_line(self, needle: str) -> tuple[int | None, str]:
         """Line number and text of the first line of submission.json that holds `needle`."""
@@ -211,6 +213,13 @@ def _tolerance(value: float, text: str) -> float:
 
 def headline(record: Record) -> Headline | None:
     """The headline: submission.json's, else the first figure in the README; None where there is neither."""
+    if "headline" not in record.memo:
+        record.memo["headline"] = _headline(record)
+    found: Headline | None = record.memo["headline"]
+    return found
+
+
+def _headline(record: Record) -> Headline | None:
     named = [k for k in _HEADLINE_KEYS if k in record.claims]
     named += [k for k in record.claims if "bpb" in k and "mean" in k and k not in named]
     for key in named:

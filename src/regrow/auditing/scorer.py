@@ -90,13 +90,18 @@ class Scorer:
             )
 
 
-def made_up_text(vocab: int, count: int, bos: int | None, seed: int = 1017) -> np.ndarray:
+def made_up_text(
+    vocab: int, count: int, bos: int | None, seed: int = 1017, avoid: int | None = None
+) -> np.ndarray:
     """Tokens with the repetitions of a text: spans copied from before, so that caches have something to
     remember.
 
     Args:
-        vocab: tokens are below this. count: how many. bos: a first token, if any. seed: another text for
-            another seed.
+        vocab: tokens are below this.
+        count: how many.
+        bos: a first token, if any; it comes nowhere else.
+        seed: another text for another seed.
+        avoid: a token that comes nowhere.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     made: list[int] = [] if bos is None else [bos]
@@ -109,8 +114,11 @@ def made_up_text(vocab: int, count: int, bos: int | None, seed: int = 1017) -> n
             made.append(int(random.choice(common)))
         else:
             made.append(int(random.integers(0, vocab)))
+    shunned = {bos, avoid}
+    stand_in = next(t for t in range(vocab) if t not in shunned)
+    head = made[:count]
     return np.array(
-        [t if i == 0 or t != bos else int(common[0]) for i, t in enumerate(made[:count])], np.int64
+        [stand_in if t in shunned and (i or t != bos) else t for i, t in enumerate(head)], np.int64
     )
 
 

@@ -25,6 +25,16 @@ import numpy as np
 from regrow.auditing.wire import WireClosed, receive, send
 from regrow.errors import RegrowError
 
+#: A text to probe an artifact with: sentences, a phrase that comes back, digits, letters of several scripts,
+#: odd bytes.
+_SAMPLE = (
+    "The people of the several States have met again, and the people of the several States have the right to "
+    "know what was "
+    "done. In 1863 it cost 1,863 dollars; in 1864, 2,117.\n"
+    "Über Größe entscheidet der Maßstab — 大小は問わない. "
+    "The people of the several States have the right to know.\n"
+).encode() + b"\x00\xff\xfe end."
+
 _OPTIONAL = ("distribution", "byte_count", "decode", "tokens", "state_digest")
 
 
@@ -93,9 +103,16 @@ def _artifact_shim(path: Path) -> SimpleNamespace:
             return self.inner.predict()
 
         def update(self, tokens_B: np.ndarray) -> None:
-            self.inner.update(torch.from_numpy(tokens_B.astype(np.int64)))
+            self.inner.update(tokens_B)
 
-    return SimpleNamespace(predictor=Adapter)
+    return SimpleNamespace(
+        predictor=Adapter,
+        BOS_ID=artifact.tokenizer.bos_id,
+        TEXT=_SAMPLE,
+        tokens=lambda: artifact.tokenizer.encode(_SAMPLE),
+        decode=lambda tokens: artifact.tokenizer.decode(tokens.astype(np.uint16)),
+        byte_count=lambda tokens: len(_SAMPLE),
+    )
 
 
 def as_array(value: Any) -> np.ndarray:

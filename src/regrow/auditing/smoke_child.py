@@ -231,7 +231,8 @@ def step(torch: Any, model: Any, config: Any, vocabulary: int) -> float:
     Tried at a few lengths, in float32 and under bfloat16 autocast, as scripts differ in what they need.
 
     Raises:
-        GpuOnly: the model reached a kernel that is not here. Exception: what the model raised at the last try.
+        GpuOnly: the model reached a kernel that is not here. Exception: what the model raised at the last
+            try.
     """
     lengths = [64, 256]
     full = getattr(config, "train_seq_len", None)

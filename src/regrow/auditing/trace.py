@@ -64,7 +64,7 @@ def trace(record: Record, lead: Headline | None = None) -> Trace | None:
 
     Args:
         record: the submission.
-        lead: the headline; read from the record where left out.
+        lead: its headline, where it is at hand.
 
     Returns:
         None where no line and no mean agrees to the digits printed.
@@ -72,6 +72,13 @@ def trace(record: Record, lead: Headline | None = None) -> Trace | None:
     lead = lead or headline(record)
     if lead is None:
         return None
+    if "trace" not in record.memo:
+        record.memo["trace"] = _trace(record, lead)
+    found: Trace | None = record.memo["trace"]
+    return found
+
+
+def _trace(record: Record, lead: Headline) -> Trace | None:
     columns: dict[str, list[tuple[RunLog, Reading]]] = {}
     logs = _distinct(record.logs)
     for log in logs:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet, refuse_for_now
+from regrow.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from regrow.auditing.verdict import Audit
+    from regrow.cli.output import Output
 
 
 class Level(StrEnum):
@@ -25,19 +29,98 @@ def command(
         typer.Argument(metavar="PATH", help="Scripts, submission folders or artifacts.", show_default=False),
     ],
     run: Annotated[
-        Path | None, typer.Option(metavar="SHIM", help="Also probe the scorer that this shim wraps.")
+        Path | None,
+        typer.Option(metavar="SHIM", help="Also probe the scorer that this shim, or artifact, drives."),
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Also start the script for a few steps.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Also import the script and take one step, on a CPU.")
+    ] = False,
     many: Annotated[bool, typer.Option("--many", help="PATH is a folder of submissions.")] = False,
-    fail_on: Annotated[Level, typer.Option(help="Exit with 1 for a finding of this severity.")] = Level.high,
+    fail_on: Annotated[
+        Level, typer.Option(help="Exit with 1 for a finding of this severity or above.")
+    ] = Level.high,
     sarif: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the findings as SARIF.")
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Also write a table: .csv, .json or .html."),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check somebody's score (in a later release).
+    """Check somebody's score: clean, suspect or flagged, with the evidence.
 
-    Looks for the ways in which published bits per byte were wrong.
+    Reads the source without running it, and recomputes the record: bytes, bytes per token, seeds, the
+    headline's line. With --run it probes the scorer itself, in a limited child process.
+
+    Exits with 1 for a finding at or above --fail-on, or a failed probe. A finding held with low confidence
+    counts as medium at most.
     """
-    refuse_for_now("`regrow audit`")
+    from regrow.cli.output import speaking
+
+    with speaking(json, quiet) as output:
+        audits = _audits(paths, run, smoke, many, quiet)
+        _write(audits, sarif, out or [])
+        _print(audits, output, many)
+        from regrow.auditing.verdict import fails
+
+        if any(fails(audit, fail_on.value) for audit in audits):
+            raise typer.Exit(1)
+
+
+def _audits(paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool) -> list[Audit]:
+    from regrow.auditing.many import audit_many
+    from regrow.auditing.one import audit_one
+    from regrow.errors import ConfigError
+
+    if run is not None and (many or len(paths) > 1):
+        raise ConfigError("--run probes the scorer of one submission; give one PATH, without --many.")
+    if not many:
+        return [audit_one(path, run, smoke) for path in paths]
+
+    def tell(done: int, of: int) -> None:
+        if not quiet and (done % 10 == 0 or done == of):
+            typer.echo(f"{done} of {of} audited", err=True)
+
+    return [audit for path in paths for audit in audit_many(path, smoke=smoke, tell=tell)]
+
+
+def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:
+    if sarif is not None:
+        import msgspec
+
+        from regrow import __version__
+        from regrow.auditing.sarif import sarif as as_sarif
+        from regrow.files import atomic_write_bytes
+
+        atomic_write_bytes(
+            sarif, msgspec.json.format(msgspec.json.encode(as_sarif(audits, __version__)), indent=1)
+        )
+    if tables:
+        from regrow.auditing.table import write_table
+
+        for table in tables:
+            write_table(audits, table)
+
+
+def _print(audits: list[Audit], output: Output, many: bool) -> None:
+    from regrow.auditing.verdict import report
+
+    single = len(audits) == 1 and not many
+    output.result(audits[0] if single else {"submissions": audits})
+    if not many:
+        for count, audit in enumerate(audits):
+            output.line(("\n" if count else "") + report(audit))
+        return
+    from regrow.auditing.table import row
+
+    rows = [row(audit) for audit in audits]
+    output.table(
+        [(r["path"], r["verdict"], "-" if r["bpb"] is None else f"{r['bpb']:.4f}", r["rules"]) for r in rows],
+        ("submission", "verdict", "bpb", "findings above low"),
+    )
+    tally = {
+        verdict: sum(a.verdict == verdict for a in audits) for verdict in ("flagged", "suspect", "clean")
+    }
+    output.line(f"{len(audits)} submissions: " + ", ".join(f"{n} {verdict}" for verdict, n in tally.items()))

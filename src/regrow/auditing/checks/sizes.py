@@ -110,6 +110,13 @@ def _mentions(path: Path, by_stem: dict[str, Path], by_name: dict[str, Path]) ->
 
 def count(record: Record) -> Counted:
     """Weigh a submission: its code as it lies there, its model as the logs behind the headline print it."""
+    if "count" not in record.memo:
+        record.memo["count"] = _count(record)
+    found: Counted = record.memo["count"]
+    return found
+
+
+def _count(record: Record) -> Counted:
     script = main_script(record)
     files = needed_files(record, script) if script else {}
     text = b"".join(p.read_bytes() for p in files if p.suffix != ".so")[:_PARSE_AT_MOST]

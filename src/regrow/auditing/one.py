@@ -1,0 +1,102 @@
+"""Auditing one path: static rules, record checks, probes and the smoke test, put together to a verdict."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from regrow.auditing.accounting import account, crashed, record_findings
+from regrow.auditing.artifact_record import artifact_findings
+from regrow.auditing.checks.sizes import count, main_script
+from regrow.auditing.finding import Finding
+from regrow.auditing.probe import ProbeResult
+from regrow.auditing.records import load_record
+from regrow.auditing.smoke import Smoke
+from regrow.auditing.static import static_findings
+from regrow.auditing.verdict import Audit, clearing, judge
+from regrow.errors import DataError
+
+
+def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit:
+    """Audit a script, a submission folder or a regrow artifact.
+
+    Args:
+        path: what to audit.
+        run: a shim to probe the scorer with (a regrow artifact will do).
+        smoke: also import the script, build its model and take one step, on a CPU in a limited child.
+
+    Raises:
+        DataError: there is nothing at `path`, or the shim is missing.
+    """
+    began = time.perf_counter()
+    if not path.exists():
+        raise DataError(
+            f"{path}: there is nothing to audit; give a script, a submission folder or an artifact."
+        )
+    if run is not None and not run.is_file():
+        raise DataError(f"{run}: there is no such shim; docs/audit/shim.md says how to write one.")
+    findings: list[Finding] = []
+    told: dict[str, object] = {}
+    tested: Smoke | None = None
+    if path.is_file() and path.suffix == ".safetensors":
+        findings, told = artifact_findings(path)
+    else:
+        findings = list(static_findings(path))
+        if path.is_dir():
+            more, told, script, weight = _record(path)
+            findings += more
+        else:
+            script, weight = path, path.stat().st_size
+        if smoke and script is not None:
+            from regrow.auditing.smoke import smoke_test
+
+            tested = smoke_test(script, weight)
+            findings += _of_smoke(tested, script)
+    results: list[ProbeResult] = []
+    confined: dict[str, str] = {}
+    if run is not None:
+        from regrow.auditing.probing import probe
+
+        results, confined = probe(run, (path if path.is_dir() else path.parent,))
+        findings += [
+            Finding("probe-crashed", "medium", "high", str(run), None, f"{r.probe}: {r.message}", "")
+            for r in results
+            if r.outcome == "crashed"
+        ]
+    findings = sorted(set(findings), key=Finding.sort_key)
+    return Audit(
+        path=str(path),
+        verdict=judge(findings, results),
+        findings=findings,
+        probes=results,
+        smoke=tested,
+        account=told,
+        confined=confined,
+        clears=clearing(findings, results),
+        seconds=round(time.perf_counter() - began, 3),
+    )
+
+
+def _record(path: Path) -> tuple[list[Finding], dict[str, object], Path | None, int | None]:
+    """Findings and account of a folder, the script it is run with and the bytes of its code."""
+    try:
+        record = load_record(path)
+    except Exception as error:
+        return [crashed("record", path, error)], {}, None, None
+    findings = record_findings(record)
+    try:
+        return findings, account(record), main_script(record), count(record).code
+    except Exception as error:
+        return [*findings, crashed("account", path, error)], {}, main_script(record), None
+
+
+def _of_smoke(tested: Smoke, script: Path) -> list[Finding]:
+    if tested.outcome != "fail":
+        return []
+    said = tested.error.splitlines()[0] if tested.error else "it gave no reason"
+    return [
+        Finding(
+            "smoke-failed", "low", "medium", str(script), tested.line,
+            f"The smoke test came as far as `{tested.stage}`: {said[:300]}", tested.text,
+        )
+    ]  # fmt: skip
