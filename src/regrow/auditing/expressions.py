@@ -366,7 +366,7 @@ class Expressions(Machine):
     def _cut(self, base: Value, index: Value, node: ast.Subscript) -> Value:
         """A slice or element of a stream of tokens: where it lies relative to the prediction decides its role."""
         add, drop = 0, 0
-        role = _slice_role(node.slice)
+        role = "ahead" if id(node) in self.positions else _slice_role(node.slice)
         bt = base.tags
         if role == "ahead" and not bt & (v.CTX | v.TGT):
             add = v.TGT

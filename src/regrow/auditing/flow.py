@@ -15,7 +15,7 @@ from typing import Any
 
 from regrow.auditing import values as v
 from regrow.auditing.calls import Calls
-from regrow.auditing.roles import named_target, target_names
+from regrow.auditing.roles import named_target, target_names, target_positions
 from regrow.auditing.source import Unit
 from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, External, Function, Instance, Scope, Value, join
 
@@ -465,6 +465,7 @@ class Flow(Calls):
         found = self.target_cache.get(id(node))
         if found is None:
             found = self.target_cache[id(node)] = target_names(node)
+            self.positions |= target_positions(node)
         return found
 
 

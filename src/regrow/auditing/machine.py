@@ -54,6 +54,7 @@ class Machine:
         self.called: set[int] = set()
         self.assigned: dict[int, set[str]] = {}
         self.target_cache: dict[int, frozenset[str]] = {}
+        self.positions: set[int] = set()
         self.restless: set[str] = set()
         self.properties: set[int] = set()
         self.statics: set[int] = set()

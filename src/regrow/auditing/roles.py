@@ -10,7 +10,7 @@ import ast
 import re
 
 _NAMED = re.compile(
-    r"^(tgt|target|targets|label|labels|gold|truth|y|yb|ys|y_batch|y_flat|y_true|y_cpu|y_np|next_tok\w*|next_id\w*|actual\w*)$"
+    r"^(tgt|target|targets|label|labels|gold|truth|y|yb|ys|y_batch|y_flat|y_true|y_cpu|y_np|nxt|next_tok\w*|next_id\w*|actual\w*)$"
     r"|^(tgt|target|gold|label)s?_|_(tgt|target|targets|gold|label|labels|y)$|_(tgt|target|label)s?_"
 )
 _NOT_NAMED = re.compile(r"target_(bytes|mb|len|length|lr|rank|size|step|sparsity|names?|modules?|layers?|device|dtype|kl)|n_?targets?|num_")
@@ -93,6 +93,31 @@ def target_names(node: ast.AST) -> frozenset[str]:
             if alias in found:
                 found.add(root)
     return frozenset(n for n in found if n not in ("self", "_", "i", "j", "k"))
+
+
+def target_positions(node: ast.AST) -> frozenset[int]:
+    """Subscripts `s[t]` of a function that also reads `s[t - k]`, and not `s[t + 1]`: the token at t is the target.
+
+    Returned as ids of the syntax nodes.
+    """
+    here: dict[tuple[str, str], list[int]] = {}
+    before: set[tuple[str, str]] = set()
+    ahead: set[tuple[str, str]] = set()
+    for child in ast.walk(node):
+        if not isinstance(child, ast.Subscript) or not isinstance(child.value, ast.Name | ast.Attribute):
+            continue
+        base, index = _last_name(child.value), child.slice
+        if isinstance(index, ast.Name):
+            here.setdefault((base, index.id), []).append(id(child))
+        elif isinstance(index, ast.BinOp) and isinstance(index.left, ast.Name):
+            name = (base, index.left.id)
+            if isinstance(index.op, ast.Sub) and not (isinstance(index.right, ast.Constant) and index.right.value == 0):
+                before.add(name)
+            elif isinstance(index.op, ast.Add):
+                ahead.add(name)
+        elif isinstance(index, ast.Slice) and isinstance(index.upper, ast.Name) and isinstance(index.lower, ast.BinOp):
+            before.add((base, index.upper.id))
+    return frozenset(i for name, ids in here.items() if name in before and name not in ahead for i in ids)
 
 
 def _add(found: set[str], name: str | None) -> None:
