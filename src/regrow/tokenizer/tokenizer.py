@@ -81,8 +81,8 @@ class Tokenizer:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the payload, in hexadecimal."""
-        return sha256_hex(self.to_bytes())
+        """SHA-256, in hexadecimal, of the payload before it is deflated: builds of zlib differ in bytes."""
+        return sha256_hex(self._closed_pieces())
 
     def encode(self, data: bytes) -> NDArray[np.uint16]:
         """The tokens_T of any bytes, without BOS; `decode` gives exactly these bytes back.
@@ -123,8 +123,10 @@ class Tokenizer:
 
         Neither byte occurs in UTF-8.
         """
-        pieces = b"".join(p + (b"\xfe" if p in self._steps else b"\xff") for p in self._pieces)
-        return _FORMAT + zlib.compress(pieces, 9)
+        return _FORMAT + zlib.compress(self._closed_pieces(), 9)
+
+    def _closed_pieces(self) -> bytes:
+        return b"".join(p + (b"\xfe" if p in self._steps else b"\xff") for p in self._pieces)
 
     @classmethod
     def from_bytes(cls, payload: bytes, source: str = "the tokenizer") -> Tokenizer:
@@ -137,9 +139,10 @@ class Tokenizer:
         inflate = zlib.decompressobj()
         try:
             text = inflate.decompress(payload[1:], _MAX_INFLATED)
-            closed = _CLOSED_PIECE.findall(text)
-            if not inflate.eof or inflate.unused_data or sum(map(len, closed)) != len(text):
+            # The last byte is checked first: without an end to find, the search would be quadratic.
+            if not inflate.eof or inflate.unused_data or text[-1:] not in (b"", b"\xfe", b"\xff"):
                 raise ValueError("cut short or followed by something else")
+            closed = _CLOSED_PIECE.findall(text)
             return cls([p[:-1] for p in closed], {p[:-1] for p in closed if p[-1] == 0xFE})
         except (zlib.error, ValueError, TokenizerError) as error:
             raise TokenizerError(f"{source}: damaged ({error}); make it again.") from error
