@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from typing import Any
 
 from regrow.auditing import values as v
 from regrow.auditing.library import Library
 from regrow.auditing.roles import named_target
 from regrow.auditing.values import (
-    MISSING,
     NOTHING,
     Bound,
     ClassDef,
@@ -34,7 +34,11 @@ class Calls(Library):
         func = node.func
         if isinstance(func, ast.Attribute):
             receiver = self.eval(func.value)
-            callee = self.attribute(receiver, func.attr, func) if receiver.ref is not None else Value(receiver.tags)
+            callee = (
+                self.attribute(receiver, func.attr, func)
+                if receiver.ref is not None
+                else Value(receiver.tags)
+            )
             name = func.attr
         else:
             receiver = NOTHING
@@ -59,7 +63,15 @@ class Calls(Library):
                 kwargs.update({str(k): item for k, item in value.ref.keyed.items()})
         return self.call(callee, receiver, name, args, kwargs, node)
 
-    def call(self, callee: Value, receiver: Value, name: str, args: list[Value], kwargs: dict[str, Value], node: ast.Call) -> Value:
+    def call(
+        self,
+        callee: Value,
+        receiver: Value,
+        name: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.Call,
+    ) -> Value:
         """Call a value."""
         ref = callee.ref
         if isinstance(ref, Partial):
@@ -75,22 +87,34 @@ class Calls(Library):
             return self._instantiate(ref, args, kwargs, node)
         if isinstance(ref, Instance):
             return self._call_instance(callee, args, kwargs, node, name)
-        return self.library_call(ref.name if isinstance(ref, External) else "", receiver, name, args, kwargs, node)
+        return self.library_call(
+            ref.name if isinstance(ref, External) else "", receiver, name, args, kwargs, node
+        )
 
-    def _called(self, function: Function, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str) -> Value:
+    def _called(
+        self, function: Function, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str
+    ) -> Value:
         result = self.call_function(function, args, kwargs, node)
         return self._ensure_loss(function.name or name, result, args, kwargs, node)
 
-    def _ensure_loss(self, name: str, result: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call) -> Value:
+    def _ensure_loss(
+        self, name: str, result: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
         """A model given inputs and targets returns a loss, even where its body could not be followed."""
         if not re.search(r"forward|loss|model|cross|nll|ce", name):
             return result
         given = [*args, *kwargs.values()]
-        if any(a.tags & v.TGT for a in given) and not result.tags & (v.GOLD | v.DIST | v.TGT | v.KEY) and result.ref is None:
+        if (
+            any(a.tags & v.TGT for a in given)
+            and not result.tags & (v.GOLD | v.DIST | v.TGT | v.KEY)
+            and result.ref is None
+        ):
             return self.gold(v.union(result, *given, keep=v.KEEP), node, summed=True)
         return result
 
-    def _call_instance(self, callee: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str) -> Value:
+    def _call_instance(
+        self, callee: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str
+    ) -> Value:
         ref = callee.ref
         assert isinstance(ref, Instance)
         if ref.cls is not None:
@@ -104,13 +128,19 @@ class Calls(Library):
                     return result
         return self.library_call(f"instance.{ref.kind}", callee, name, args, kwargs, node)
 
-    def _instantiate(self, cls: ClassDef, args: list[Value], kwargs: dict[str, Value], node: ast.Call) -> Value:
-        instance = Instance(cls, "optimizer" if cls.kind_of("Optimizer", "SGD", "Adam") else "", line=node.lineno)
+    def _instantiate(
+        self, cls: ClassDef, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        instance = Instance(
+            cls, "optimizer" if cls.kind_of("Optimizer", "SGD", "Adam") else "", line=node.lineno
+        )
         if cls.is_module:
             instance.kind = "module"
         value = Value(ref=instance)
         if instance.kind == "optimizer":
-            instance.attrs["params"] = v.union(*[self.flat(a) for a in args], *[self.flat(a) for a in kwargs.values()])
+            instance.attrs["params"] = v.union(
+                *[self.flat(a) for a in args], *[self.flat(a) for a in kwargs.values()]
+            )
         init = cls.find("__init__")
         if init is not None and isinstance(init.ref, Function):
             if instance.kind == "optimizer":
@@ -125,19 +155,14 @@ class Calls(Library):
                 instance.attrs[name] = arg
         return value
 
-    def flat(self, value: Value) -> Value:
-        """Everything inside a value, nested lists and dicts included."""
-        ref = value.ref
-        depth = 0
-        while isinstance(ref, Elements) and depth < 4:
-            value = v.union(value, ref.summary())
-            ref = ref.summary().ref
-            depth += 1
-        return value.plain()
-
-    # --- functions ------------------------------------------------------------------------------------------------
-
-    def call_function(self, function: Function, args: list[Value], kwargs: dict[str, Value], node: ast.AST | None, unknown: bool = False) -> Value:
+    def call_function(
+        self,
+        function: Function,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.AST | None,
+        unknown: bool = False,
+    ) -> Value:
         """Follow a call into a function of the submission.
 
         Args:
@@ -157,7 +182,16 @@ class Calls(Library):
             self._replay(first, last)
             return value
         names = self._parameters(body, args, kwargs, unknown)
-        saved = (self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack, self.function_node)
+        saved = (
+            self.unit,
+            self.scope,
+            self.targets,
+            self.returns,
+            self.globals_declared,
+            self.no_grad,
+            self.stack,
+            self.function_node,
+        )
         self.function_node = body
         self.unit, self.returns, self.globals_declared = function.unit, [], frozenset()
         self.scope = Scope(names, function.scope)
@@ -175,8 +209,8 @@ class Calls(Library):
             result = v.join(*self.returns) if self.returns else NOTHING
         self.call_nodes.pop()
         (
-            self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad, self.stack,
-            self.function_node,
+            self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad,
+            self.stack, self.function_node,
         ) = saved  # fmt: skip
         if key is not None:
             self.memo[key] = (result, first, len(self.events))
@@ -184,7 +218,11 @@ class Calls(Library):
 
     def _roles_of_parameters(self, names: dict[str, Value]) -> None:
         for name, value in names.items():
-            if value.tags & v.TOK and not value.tags & (v.TGT | v.CTX) and (name in self.targets or named_target(name)):
+            if (
+                value.tags & v.TOK
+                and not value.tags & (v.TGT | v.CTX)
+                and (name in self.targets or named_target(name))
+            ):
                 names[name] = value.with_tags(v.TGT)
 
     def _key(self, function: Function, args: list[Value], kwargs: dict[str, Value], unknown: bool) -> Any:
@@ -194,14 +232,17 @@ class Calls(Library):
         def sign(a: Value) -> Any:
             ref = a.ref
             if isinstance(ref, Elements):
-                ref = (ref.kind, tuple((i.tags, id(i.ref)) for i in ref.items) if ref.items else ref.summary().tags)
+                ref = (
+                    ref.kind,
+                    tuple((i.tags, id(i.ref)) for i in ref.items) if ref.items else ref.summary().tags,
+                )
                 return (a.tags, ref, a.cuts, a.losses)
             const = a.const if isinstance(a.const, bool | str | type(None) | int) else None
             return (a.tags, id(ref) if ref is not None else 0, const, a.cuts, a.losses)
 
         return (
-            id(function.node), id(function.scope), tuple(map(sign, args)), tuple((k, sign(a)) for k, a in kwargs.items()),
-            self.no_grad > 0, self.dormant > 0,
+            id(function.node), id(function.scope), tuple(map(sign, args)), tuple((k, sign(a)) for k, a in
+            kwargs.items()), self.no_grad > 0, self.dormant > 0,
         )  # fmt: skip
 
     def _replay(self, first: int, last: int) -> None:
@@ -211,14 +252,19 @@ class Calls(Library):
         for event in self.events[first:last]:
             if event.kind in _REPLAYED and len(self.events) < 20_000:
                 self.events.append(
-                    type(event)(
-                        event.kind, len(self.events), event.spot, event.value, (*self.loops, *event.loops[-2:]),
-                        (*self.stack, *event.stack[-1:]), self.dormant > 0 or event.dormant, event.no_grad or self.no_grad > 0,
-                        event.detail, event.other,
+                    replace(
+                        event,
+                        seq=len(self.events),
+                        loops=(*self.loops, *event.loops[-2:]),
+                        stack=(*self.stack, *event.stack[-1:]),
+                        dormant=self.dormant > 0 or event.dormant,
+                        no_grad=event.no_grad or self.no_grad > 0,
                     )
-                )  # fmt: skip
+                )
 
-    def _parameters(self, body: Any, args: list[Value], kwargs: dict[str, Value], unknown: bool) -> dict[str, Value]:
+    def _parameters(
+        self, body: Any, args: list[Value], kwargs: dict[str, Value], unknown: bool
+    ) -> dict[str, Value]:
         spec = body.args
         positional = [*spec.posonlyargs, *spec.args]
         names: dict[str, Value] = {}
@@ -226,15 +272,27 @@ class Calls(Library):
             names[parameter.arg] = value
         if spec.vararg is not None:
             extra = args[len(positional) :]
-            names[spec.vararg.arg] = Value(ref=Elements("tuple", extra)) if len(extra) < 30 else v.join(*extra)
-        defaults = dict(zip([p.arg for p in positional][len(positional) - len(spec.defaults) :], spec.defaults, strict=True))
-        defaults.update({p.arg: d for p, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None})
+            names[spec.vararg.arg] = (
+                Value(ref=Elements("tuple", extra)) if len(extra) < 30 else v.join(*extra)
+            )
+        defaults = dict(
+            zip(
+                [p.arg for p in positional][len(positional) - len(spec.defaults) :],
+                spec.defaults,
+                strict=True,
+            )
+        )
+        defaults.update(
+            {p.arg: d for p, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+        )
         known = {p.arg for p in (*positional, *spec.kwonlyargs)}
         for name, value in kwargs.items():
             if name in known:
                 names[name] = value
         if spec.kwarg is not None:
-            names[spec.kwarg.arg] = Value(ref=Elements("dict", None, NOTHING, {k: a for k, a in kwargs.items() if k not in known}))
+            names[spec.kwarg.arg] = Value(
+                ref=Elements("dict", None, NOTHING, {k: a for k, a in kwargs.items() if k not in known})
+            )
         for parameter in (*positional, *spec.kwonlyargs):
             name = parameter.arg
             if name in names:
@@ -243,7 +301,11 @@ class Calls(Library):
             if unknown:
                 names[name] = self._guess(name)
             elif default is not None:
-                names[name] = self.defaults.get(id(default), NOTHING) if id(default) in self.defaults else self.eval(default)
+                names[name] = (
+                    self.defaults.get(id(default), NOTHING)
+                    if id(default) in self.defaults
+                    else self.eval(default)
+                )
             else:
                 names[name] = NOTHING
         return names

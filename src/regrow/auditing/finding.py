@@ -1,8 +1,9 @@
 """What the audit says: one finding, and the rule that makes findings of its kind.
 
-A finding is a sentence about one line, with the evidence quoted, so that a reviewer can paste it and an author can
-answer it. Severity says how wrong the number is if the finding holds; confidence says how well the flow is established.
-A rule documents itself: its page under `docs/audit/rules/` is generated from the fields below.
+A finding is a sentence about one line, with the evidence quoted, so that a reviewer can paste it and an
+author can answer it. Severity says how wrong the number is if the finding holds; confidence says how well
+the flow is established. A rule documents itself: its page under `docs/audit/rules/` is generated from the
+fields below.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Walks a script as it would run, on abstract values: statements, branches, loops and calls.
 
-Nothing is executed. Each statement transforms what is known of each name; calls are followed into the functions, classes
-and sibling modules of the submission; what libraries do is described in `library`. The walk leaves a list of events, in
-program order, which the rules judge. Branches that the default settings (or the run commands of the README) do not take
-are walked too, but their events are marked dormant. Every part is bounded: steps, call depth, expression depth.
+Nothing is executed. Each statement transforms what is known of each name; calls are followed into the
+functions, classes and sibling modules of the submission; what libraries do is described in `library`. The
+walk leaves a list of events, in program order, which the rules judge. Branches that the default settings (or
+the run commands of the README) do not take are walked too, but their events are marked dormant. Every part
+is bounded: steps, call depth, expression depth.
 """
 
 from __future__ import annotations
@@ -11,19 +12,29 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from regrow.auditing import values as v
-from regrow.auditing.calls import Calls
-from regrow.auditing.roles import named_target, target_names, target_positions
+from regrow.auditing.assignments import Assignments
+from regrow.auditing.roles import target_names, target_positions
 from regrow.auditing.source import Unit
-from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, External, Function, Instance, Scope, Value, join
+from regrow.auditing.values import (
+    MISSING,
+    NOTHING,
+    ClassDef,
+    Elements,
+    External,
+    Function,
+    Instance,
+    Scope,
+    Value,
+    join,
+)
 
 _PRINTS = re.compile(r"(?i)print|log|info|write")
 _TERMINAL = ("return", "break", "continue", "raise")
 
 
-class Flow(Calls):
+class Flow(Assignments):
     """The walk over one program. Use `run(units)` once, then read `events` and `problems`."""
 
     def run(self, units: list[Unit]) -> None:
@@ -48,7 +59,9 @@ class Flow(Calls):
         """Names of a module after its body has run; run once."""
         scope = self.modules.get(unit.name)
         if scope is None:
-            scope = self.modules[unit.name] = Scope({"__name__": Value(const=name), "__file__": Value(const=unit.name)})
+            scope = self.modules[unit.name] = Scope(
+                {"__name__": Value(const=name), "__file__": Value(const=unit.name)}
+            )
             saved = self.unit, self.scope, self.targets
             self.unit, self.scope, self.targets = unit, scope, frozenset()
             self.block(unit.tree.body)
@@ -69,8 +82,6 @@ class Flow(Calls):
                     if isinstance(inner, Function) and id(inner.node) not in self.called:
                         self.call_function(inner, [instance], {}, None, unknown=True)
 
-    # --- statements -----------------------------------------------------------------------------------------------
-
     def block(self, body: list[ast.stmt]) -> str | None:
         """Walk statements in order; returns how the block ends where that is certain."""
         for node in body:
@@ -88,124 +99,11 @@ class Flow(Calls):
         if method is None:
             return None
         try:
-            return method(self, node)
+            ends: str | None = method(self, node)
+            return ends
         except RecursionError:
             self.problem("too-deep", node)
             return None
-
-    def _assign(self, node: ast.Assign) -> None:
-        value = self.eval(node.value)
-        for target in node.targets:
-            self.bind(target, value)
-
-    def _annotated(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
-            self.bind(node.target, self.eval(node.value))
-
-    def _augmented(self, node: ast.AugAssign) -> None:
-        right = self.eval(node.value)
-        target = node.target
-        if isinstance(target, ast.Subscript):
-            index = self.flat(self.eval(target.slice))
-            if index.tags & (v.KEY | v.KEYT):
-                self.event("update", node, index)
-            old = self.eval(target.value)
-            self.accumulate(node, target.value, old, right)
-            self.store_into(target.value, v.union(old, right))
-            return
-        old = self.eval(target)
-        new = self.combine(node.op, old, right, node)
-        self.accumulate(node, target, old, right)
-        if isinstance(target, ast.Name):
-            self.assign_name(target.id, new)
-        elif isinstance(target, ast.Attribute):
-            self.bind(target, new)
-
-    def bind(self, target: ast.expr, value: Value) -> None:
-        """Assign a value to a name, attribute, element, or a pattern of those."""
-        if isinstance(target, ast.Name):
-            self.assign_name(target.id, value)
-        elif isinstance(target, ast.Tuple | ast.List):
-            self._unpack(target.elts, value)
-        elif isinstance(target, ast.Starred):
-            self.bind(target.value, Value(value.tags, ref=Elements("list", None, value)))
-        elif isinstance(target, ast.Attribute):
-            self._bind_attribute(target, value)
-        elif isinstance(target, ast.Subscript):
-            index = self.eval(target.slice)
-            if self.flat(index).tags & (v.KEY | v.KEYT):
-                self.event("update", target, index)
-            self.store_score(target, value)
-            if isinstance(value.const, int | float) and value.const and self.ends_before_score(target.slice):
-                value = value.with_tags(v.CARRIED)  # a mask of context positions
-            self.environment_store(target, index, value)
-            self.store_into(target.value, value, index)
-
-    def _bind_attribute(self, target: ast.Attribute, value: Value) -> None:
-        owner = self.eval(target.value)
-        if target.attr in self.restless:
-            value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
-        if isinstance(owner.ref, Instance):
-            attrs = owner.ref.attrs
-            attrs[target.attr] = join(attrs[target.attr], value) if target.attr in attrs else value
-        elif isinstance(owner.ref, ClassDef):
-            names = owner.ref.scope.names
-            names[target.attr] = join(names[target.attr], value) if target.attr in names else value
-
-    def _unpack(self, targets: list[ast.expr], value: Value) -> None:
-        ref = value.ref
-        if isinstance(ref, Elements) and ref.items is not None and len(ref.items) == len(targets):
-            for target, item in zip(targets, ref.items, strict=True):
-                self.bind(target, item)
-            return
-        item = ref.summary() if isinstance(ref, Elements) else value.plain()
-        for target in targets:
-            self.bind(target, item)
-
-    def assign_name(self, name: str, value: Value) -> None:
-        """Set a local name; its role as target follows from how the function uses it."""
-        tags = value.tags
-        if tags & v.TOK and not tags & (v.TGT | v.CTX) and (name in self.targets or named_target(name)):
-            value = value.with_tags(v.TGT, 0, self.here)
-        self.scope.names[name] = value
-        if name in self.globals_declared and self.scope.parent is not None:
-            outer = Scope(self.scope.parent.names, self.scope.parent.parent)
-            while name not in outer.names and outer.parent is not None:
-                outer = outer.parent
-            outer.names[name] = value.plain() if value.ref is None else value
-
-    def store_into(self, base: ast.expr, value: Value, index: Value = NOTHING) -> None:
-        """An element of `base` is set: what base may hold grows."""
-        while isinstance(base, ast.Subscript):
-            base = base.value
-        owner = self.eval(base)
-        ref = owner.ref
-        if isinstance(ref, Elements):
-            if index.const is not MISSING and ref.keyed is not None and len(ref.keyed) < 200 and _hashable(index.const):
-                old = ref.keyed.get(index.const)
-                ref.keyed[index.const] = value if old is None else join(old, value)
-            else:
-                ref.rest = value if ref.rest is NOTHING else join(ref.rest, value)
-        if isinstance(base, ast.Name):
-            drop = 0 if owner.tags & (v.TGT | v.CTX) else 0
-            merged = v.join(Value(owner.tags & ~drop, MISSING, ref, owner.cuts, owner.losses, owner.loops, owner.why),
-                            Value(value.tags, MISSING, None, value.cuts, value.losses, value.loops, value.why))  # fmt: skip
-            self.set_existing(base.id, merged)
-        elif isinstance(base, ast.Attribute) and ref is None:
-            receiver = self.eval(base.value)
-            if isinstance(receiver.ref, Instance):
-                old = receiver.ref.attrs.get(base.attr, NOTHING)
-                receiver.ref.attrs[base.attr] = v.join(old.plain() if old.ref is None else old, value.plain())
-
-    def set_existing(self, name: str, value: Value) -> None:
-        """Replace a name where it is defined (this scope or one around it)."""
-        scope: Scope | None = self.scope
-        while scope is not None:
-            if name in scope.names:
-                scope.names[name] = value
-                return
-            scope = scope.parent
-        self.scope.names[name] = value
 
     def _expression(self, node: ast.Expr) -> None:
         self.eval(node.value)
@@ -221,7 +119,7 @@ class Flow(Calls):
         self.compare_losses(node, test)
         truth = self.truth(test)
         if truth is not None and _gives_up(node.body if truth else node.orelse):
-            truth = None  # the script did run: constants cannot be right where they lead to an error or out of a loop
+            truth = None  # the script did run, so constants that lead to an error cannot be right
         if truth is not None:
             taken, other = (node.body, node.orelse) if truth else (node.orelse, node.body)
             if not other or not self.evidently_ran(other):
@@ -251,7 +149,11 @@ class Flow(Calls):
             for node in (n for step in body for n in ast.walk(step)):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                     called = self.scope.lookup(node.func.id)
-                    if called is not None and isinstance(called.ref, Function) and not isinstance(called.ref.node, ast.Lambda):
+                    if (
+                        called is not None
+                        and isinstance(called.ref, Function)
+                        and not isinstance(called.ref.node, ast.Lambda)
+                    ):
                         texts.extend(printed(called.ref.node.body))
             found = self.ran[id(body[0])] = any(f"\n{text}" in self.logs for text in texts)
         return found
@@ -299,7 +201,9 @@ class Flow(Calls):
         self._loop(node, node.body, None, None)
         return None
 
-    def _loop(self, node: ast.stmt, body: list[ast.stmt], iterable: Value | None, target: ast.expr | None) -> None:
+    def _loop(
+        self, node: ast.stmt, body: list[ast.stmt], iterable: Value | None, target: ast.expr | None
+    ) -> None:
         self._forget_constants(node)
         before = self.scope.names
         self.scope.names = dict(before)
@@ -325,13 +229,17 @@ class Flow(Calls):
         """Names that the loop assigns are no constants inside it."""
         assigned = self.assigned.get(id(node))
         if assigned is None:
-            assigned = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            assigned = {
+                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
             self.assigned[id(node)] = assigned
         names = self.scope.names
         for name in assigned:
             value = names.get(name)
             if value is not None and value.const is not MISSING:
-                names[name] = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
+                names[name] = Value(
+                    value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why
+                )
 
     def _with(self, node: ast.With | ast.AsyncWith) -> str | None:
         quiet = 0
@@ -414,7 +322,11 @@ class Flow(Calls):
                             self.scope.names.setdefault(key, value)
                 else:
                     self.scope.names[name] = scope.names.get(alias.name, NOTHING)
-            elif (sub := self.by_module.get(alias.name)) is not None and sub is not self.unit and not module.startswith("torch"):
+            elif (
+                (sub := self.by_module.get(alias.name)) is not None
+                and sub is not self.unit
+                and not module.startswith("torch")
+            ):
                 self.scope.names[name] = Value(ref=self.module_scope(sub, sub.module))
             else:
                 self.scope.names[name] = Value(ref=External(f"{module}.{alias.name}"))
@@ -451,14 +363,33 @@ class Flow(Calls):
             merged = self.merge(merged, self.scope.names)
         self.scope.names = merged
 
-    _statements: dict[type, Any] = {
-        ast.Assign: _assign, ast.AnnAssign: _annotated, ast.AugAssign: _augmented, ast.Expr: _expression,
-        ast.Return: _return, ast.If: _if, ast.For: _for, ast.AsyncFor: _for, ast.While: _while, ast.With: _with,
-        ast.AsyncWith: _with, ast.Try: _try, ast.FunctionDef: _function, ast.AsyncFunctionDef: _function,
-        ast.ClassDef: _class, ast.Import: _import, ast.ImportFrom: _import_from, ast.Raise: _raise, ast.Break: _break,
-        ast.Continue: _continue, ast.Assert: _assert, ast.Global: _global, ast.Nonlocal: _global, ast.Match: _match,
+    _statements: ClassVar[dict[type, Any]] = {
+        ast.Assign: Assignments._assign,
+        ast.AnnAssign: Assignments._annotated,
+        ast.AugAssign: Assignments._augmented,
+        ast.Expr: _expression,
+        ast.Return: _return,
+        ast.If: _if,
+        ast.For: _for,
+        ast.AsyncFor: _for,
+        ast.While: _while,
+        ast.With: _with,
+        ast.AsyncWith: _with,
+        ast.Try: _try,
+        ast.FunctionDef: _function,
+        ast.AsyncFunctionDef: _function,
+        ast.ClassDef: _class,
+        ast.Import: _import,
+        ast.ImportFrom: _import_from,
+        ast.Raise: _raise,
+        ast.Break: _break,
+        ast.Continue: _continue,
+        ast.Assert: _assert,
+        ast.Global: _global,
+        ast.Nonlocal: _global,
+        ast.Match: _match,
         ast.Delete: _delete,
-    }  # fmt: skip
+    }
 
     def function_targets(self, node: ast.AST) -> frozenset[str]:
         """Names that a function's own uses show to be the target; found once per function."""
@@ -475,13 +406,21 @@ def _gives_up(body: list[ast.stmt]) -> bool:
     last = body[-1]
     if isinstance(last, ast.Raise | ast.Break | ast.Continue):
         return True
-    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and "exit" in ast.unparse(last.value.func)
+    return (
+        isinstance(last, ast.Expr)
+        and isinstance(last.value, ast.Call)
+        and "exit" in ast.unparse(last.value.func)
+    )
 
 
 def printed(body: list[ast.stmt]) -> Iterator[str]:
     """Beginnings of the lines that statements print or log, where they are fixed text of some length."""
     for node in (n for step in body for n in ast.walk(step)):
-        if not isinstance(node, ast.Call) or not node.args or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", ""))):
+        if (
+            not isinstance(node, ast.Call)
+            or not node.args
+            or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", "")))
+        ):
             continue
         first: ast.expr = node.args[0]
         if isinstance(first, ast.JoinedStr) and first.values:
@@ -490,7 +429,3 @@ def printed(body: list[ast.stmt]) -> Iterator[str]:
             text = first.value.strip().split("\n")[0]
             if len(text) >= 8 and any(c.isalpha() for c in text):
                 yield text
-
-
-def _hashable(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool | bytes | type(None))

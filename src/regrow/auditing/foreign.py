@@ -13,7 +13,9 @@ from regrow.auditing.values import Spot
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
 
-_LOOKS_C = re.compile(r"#include\s*[<\"]|\b(u?int(8|16|32|64)_t|double|float|void|int)\s+\*?\w+\s*\([^)]*\)\s*\{", re.S)
+_LOOKS_C = re.compile(
+    r"#include\s*[<\"]|\b(u?int(8|16|32|64)_t|double|float|void|int)\s+\*?\w+\s*\([^)]*\)\s*\{", re.S
+)
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 
 
@@ -42,9 +44,13 @@ def c_texts(program: Program) -> Iterator[CText]:
         yield CText(name, 1, _blank(text))
     for unit in program.units:
         for node in ast.walk(unit.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 200:
-                if _LOOKS_C.search(node.value):
-                    yield CText(unit.name, node.lineno, _blank(node.value))
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and len(node.value) > 200
+                and _LOOKS_C.search(node.value)
+            ):
+                yield CText(unit.name, node.lineno, _blank(node.value))
 
 
 def _blank(text: str) -> str:

@@ -15,20 +15,25 @@ from regrow.auditing.values import MISSING, Elements, Scope, Spot, Value
 #: Words that, on a data path or a name, say validation or training.
 VAL_WORD = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|heldout|held_out)([^a-z]|$)")
 TRAIN_WORD = re.compile(r"(?i)(^|[^a-z])train(ing)?([^a-z]|$)")
-VAL_NAME = re.compile(r"^(val|validation)_?(tok\w*|stream|np|data_np|ids|seqs?|tokens\w*)$|^(valid|eval|heldout)_tokens\w*$")
+VAL_NAME = re.compile(
+    r"^(val|validation)_?(tok\w*|stream|np|data_np|ids|seqs?|tokens\w*)$|^(valid|eval|heldout)_tokens\w*$"
+)
 
 
 class Machine:
     """Counters, scopes and the event list of one walk.
 
     Args:
-        environment: values of environment variables that the submission's own run commands set; a variable set to
+        environment: values of environment variables that the submission's own run commands set; a variable
+        set to
             several values maps to None (unknown).
         logs: lines that the submission's logs hold, stripped, each after a newline.
         max_steps: most expressions evaluated before the walk stops with a problem.
     """
 
-    def __init__(self, environment: dict[str, str | None] | None = None, logs: str = "", max_steps: int = 250_000) -> None:
+    def __init__(
+        self, environment: dict[str, str | None] | None = None, logs: str = "", max_steps: int = 250_000
+    ) -> None:
         self.environment = environment or {}
         self.logs = logs
         self.ran: dict[int, bool] = {}
@@ -85,15 +90,26 @@ class Machine:
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
                 if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
                     stores[str(node.args[1].value)] += 2
-            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2:
+            elif (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", "") == "setdefault"
+                and len(node.args) == 2
+            ):
                 name, value = node.args
-                if isinstance(name, ast.Constant) and isinstance(value, ast.Constant) and "environ" in ast.dump(node.func):
+                if (
+                    isinstance(name, ast.Constant)
+                    and isinstance(value, ast.Constant)
+                    and "environ" in ast.dump(node.func)
+                ):
                     self.environment.setdefault(str(name.value), str(value.value))
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
                 target = node.targets[0]
-                if isinstance(target.slice, ast.Constant) and isinstance(node.value, ast.Constant):
-                    if getattr(target.value, "attr", "") == "environ":
-                        self.environment.setdefault(str(target.slice.value), str(node.value.value))
+                if (
+                    isinstance(target.slice, ast.Constant)
+                    and isinstance(node.value, ast.Constant)
+                    and getattr(target.value, "attr", "") == "environ"
+                ):
+                    self.environment.setdefault(str(target.slice.value), str(node.value.value))
         self.restless.update(name for name, count in stores.items() if count > 1)
 
     def problem(self, what: str, node: ast.AST) -> None:
@@ -106,14 +122,24 @@ class Machine:
         """Place of a node in the unit being walked."""
         return Spot(self.unit.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
 
-    def event(self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value | None = None) -> None:
+    def event(
+        self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value | None = None
+    ) -> None:
         """Record one event here and now."""
         if len(self.events) < 20_000:
             self.events.append(
                 Event(
-                    kind, len(self.events), self.spot(node), value, self.loops, self.stack, self.dormant > 0,
-                    self.no_grad > 0, detail, other,
-                )  # fmt: skip
+                    kind,
+                    len(self.events),
+                    self.spot(node),
+                    value,
+                    self.loops,
+                    self.stack,
+                    self.dormant > 0,
+                    self.no_grad > 0,
+                    detail,
+                    other,
+                )
             )
 
     def truth(self, value: Value) -> bool | None:

@@ -1,7 +1,7 @@
 """Lets an older Python read newer f-strings (PEP 701), whose replacement fields may reuse the outer quotes.
 
-Minified submissions are often written for Python 3.12. An f-string that this Python's parser refuses is replaced by a
-plain string of the same length in lines, so that everything around it keeps its line number.
+Minified submissions are often written for Python 3.12. An f-string that this Python's parser refuses is
+replaced by a plain string of the same length in lines, so that everything around it keeps its line number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The order of scoring and learning: is each validation token scored before anything learns from it?
 
-A *learning step* is an optimiser step whose gradients come from validation text. It is honest where the same turn of an
-enclosing loop over the text has already computed the losses that are reported, and no later turn reports them again.
+A *learning step* is an optimiser step whose gradients come from validation text. It is honest where the same
+turn of an enclosing loop over the text has already computed the losses that are reported, and no later turn
+reports them again.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Learning:
         step: the step.
         backward: the gradients it uses.
         before: the reported score of the same turn whose losses were computed before the step, if any.
-        after: the reported score of the same turn and the same text whose losses were computed after it, if any.
-        later: any reported score after it.
+        after: the reported score of the same turn and the same text whose losses were computed after it, if
+        any. later: any reported score after it.
         repeated: the enclosing loop that scores the same text again, turn after turn, if any.
     """
 
@@ -72,7 +73,8 @@ def learnings(program: Program) -> list[Learning]:
 
 
 def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
-    """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored uses."""
+    """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored
+    uses."""
     fresh, _, optimizer = step.detail.partition(":")
     if optimizer.isdigit() and int(optimizer) in program.flow.discarded:
         return True
@@ -80,7 +82,9 @@ def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
     return bool(fresh) and not any(s.seq > step.seq and s.stack[:depth] == step.stack for s in reported)
 
 
-def _judge(program: Program, item: Learning, reported: list[Event], losses: dict[int, list[Event]]) -> Learning:
+def _judge(
+    program: Program, item: Learning, reported: list[Event], losses: dict[int, list[Event]]
+) -> Learning:
     flow, step = program.flow, item.step
     for score in reported:
         if score.seq > step.seq and item.later is None and (step.dormant or not score.dormant):
@@ -88,12 +92,17 @@ def _judge(program: Program, item: Learning, reported: list[Event], losses: dict
         shared = _shared(score.loops, step.loops)
         if not shared or score.stack[:1] != step.stack[:1]:
             continue
-        moments = [e for site in score.value.losses for e in losses.get(site, ()) if e.loops[: len(shared)] == shared]
-        if any(e.seq < step.seq for e in moments):
-            if item.before is None:
-                item.before = score
-                item.repeated = _repeated(program, score, shared)
-        if any(e.seq > step.seq for e in moments) and score.seq > step.seq and _same_text(program, step, score):
+        moments = [
+            e for site in score.value.losses for e in losses.get(site, ()) if e.loops[: len(shared)] == shared
+        ]
+        if any(e.seq < step.seq for e in moments) and item.before is None:
+            item.before = score
+            item.repeated = _repeated(program, score, shared)
+        if (
+            any(e.seq > step.seq for e in moments)
+            and score.seq > step.seq
+            and _same_text(program, step, score)
+        ):
             item.after = score
     _ = flow
     return item
@@ -123,9 +132,14 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
         if info is None or loop in depends:
             continue
         node = info[1]
-        if isinstance(node, ast.For) and isinstance(node.target, ast.Name) and _EPOCH.search(node.target.id):
-            if isinstance(node.iter, ast.Call) and getattr(node.iter.func, "id", "") in ("range", "trange"):
-                return loop
+        if (
+            isinstance(node, ast.For)
+            and isinstance(node.target, ast.Name)
+            and _EPOCH.search(node.target.id)
+            and isinstance(node.iter, ast.Call)
+            and getattr(node.iter.func, "id", "") in ("range", "trange")
+        ):
+            return loop
     return None
 
 
@@ -136,7 +150,8 @@ def _is_reported(program: Program, score: Event, losses: dict[int, list[Event]])
 
 
 def function_reports(program: Program, event: Event) -> bool:
-    """Whether the function around an event counts bytes or turns nats into bits: its sums are what is reported."""
+    """Whether the function around an event counts bytes or turns nats into bits: its sums are what is
+    reported."""
     unit = program.unit(event.spot.file)
     if unit is None:
         return False

@@ -32,7 +32,7 @@ class Program:
     @classmethod
     def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:
         """A program of one text; for examples and tests."""
-        sources = Sources(Path("."))
+        sources = Sources(Path())
         add_unit(sources, name, name[:-3], text, "entry")
         return cls(sources)
 
@@ -74,11 +74,19 @@ class Program:
         return "\n".join(lines)
 
     def finding(
-        self, rule: str, severity: Severity, confidence: Confidence, spot: Spot, message: str, *more: Spot | None,
+        self,
+        rule: str,
+        severity: Severity,
+        confidence: Confidence,
+        spot: Spot,
+        message: str,
+        *more: Spot | None,
         dormant: bool = False,
     ) -> Finding:
         """A finding at a place; one in a path that default settings do not take is only a note."""
         if dormant:
             severity, confidence = "low", "low"
-            message += " (In a branch that the default settings do not take, or a function that nothing calls.)"
+            message += (
+                " (In a branch that the default settings do not take, or a function that nothing calls.)"
+            )
         return Finding(rule, severity, confidence, spot.file, spot.line, message, self.quote(*more, spot))

@@ -1,7 +1,8 @@
 """Which names of a function hold the target: evidence from how they are used, not from what they are called.
 
-A value is the target of a function when it is the second argument of a cross-entropy, the index that picks one
-probability out of a row, the one-step-ahead slice of a stream, or the token that extends a context's hash.
+A value is the target of a function when it is the second argument of a cross-entropy, the index that picks
+one probability out of a row, the one-step-ahead slice of a stream, or the token that extends a context's
+hash.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ _NAMED = re.compile(
     r"^(tgt|target|targets|label|labels|gold|truth|y|yb|ys|y_batch|y_flat|y_true|y_cpu|y_np|nxt|next_tok\w*|next_id\w*|actual\w*)$"
     r"|^(tgt|target|gold|label)s?_|_(tgt|target|targets|gold|label|labels|y)$|_(tgt|target|label)s?_"
 )
-_NOT_NAMED = re.compile(r"target_(bytes|mb|len|length|lr|rank|size|step|sparsity|names?|modules?|layers?|device|dtype|kl)|n_?targets?|num_")
-_VIEW = {
-    "reshape", "view", "flatten", "long", "int", "to", "cpu", "cuda", "numpy", "contiguous", "clone", "detach", "squeeze",
-    "unsqueeze", "astype", "copy", "tolist", "item", "ravel", "expand", "type", "pin_memory", "transpose", "flip",
-}  # fmt: skip
+_NOT_NAMED = re.compile(
+    r"target_(bytes|mb|len|length|lr|rank|size|step|sparsity|names?|modules?|layers?|device|dtype|kl)|n_?targets?|num_"
+)
+_VIEW = frozenset(
+    "reshape view flatten long int to cpu cuda numpy contiguous clone detach squeeze unsqueeze astype copy tolist item "
+    "ravel expand type pin_memory transpose flip".split()
+)
 _CROSS = {"cross_entropy", "nll_loss", "CrossEntropyLoss", "fused_ce", "softcapped_cross_entropy"}
 
 
 def named_target(name: str) -> bool:
-    """Whether a name by itself says 'target'. Only a hint: it counts together with where the data comes from."""
+    """Whether a name by itself says 'target'. Only a hint: it counts together with where the data comes
+    from."""
     return bool(_NAMED.search(name)) and not _NOT_NAMED.search(name)
 
 
@@ -33,7 +37,11 @@ def _root(node: ast.expr) -> str | None:
             return node.id
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _VIEW:
             node = node.func.value
-        elif isinstance(node, ast.Call) and node.args and _last(node.func) in ("int", "asarray", "ascontiguousarray", "as_tensor"):
+        elif (
+            isinstance(node, ast.Call)
+            and node.args
+            and _last(node.func) in ("int", "asarray", "ascontiguousarray", "as_tensor")
+        ):
             node = node.args[0]
         elif isinstance(node, ast.Subscript) and (_reshaping(node.slice) or _picked(node)):
             node = node.value
@@ -42,17 +50,21 @@ def _root(node: ast.expr) -> str | None:
 
 
 def _picked(node: ast.Subscript) -> bool:
-    """An array of targets thinned by a mask; a stream of tokens indexed by position is no array of targets."""
+    """An array of targets thinned by a mask; a stream of tokens indexed by position is no array of
+    targets."""
     base = node.value
     while isinstance(base, ast.Subscript):
         base = base.value
-    return isinstance(base, ast.Name) and not re.search(r"val|stream|tok|data|corpus|seq|ids|text|hist", base.id)
+    return isinstance(base, ast.Name) and not re.search(
+        r"val|stream|tok|data|corpus|seq|ids|text|hist", base.id
+    )
 
 
 def _reshaping(index: ast.expr) -> bool:
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
     return all(
-        (isinstance(p, ast.Constant) and (p.value is None or p.value is Ellipsis)) or isinstance(p, ast.Slice) for p in parts
+        (isinstance(p, ast.Constant) and (p.value is None or p.value is Ellipsis)) or isinstance(p, ast.Slice)
+        for p in parts
     )
 
 
@@ -76,13 +88,25 @@ def target_names(node: ast.AST) -> frozenset[str]:
             elif name == "take_along_dim" and len(child.args) > 1:
                 _add(found, _root(child.args[1]))
             for keyword in child.keywords:
-                if (name in _CROSS and keyword.arg == "target") or (name == "gather" and keyword.arg == "index"):
+                if (name in _CROSS and keyword.arg == "target") or (
+                    name == "gather" and keyword.arg == "index"
+                ):
                     _add(found, _root(keyword.value))
-        elif isinstance(child, ast.Subscript) and isinstance(child.slice, ast.Tuple) and len(child.slice.elts) >= 2:
+        elif (
+            isinstance(child, ast.Subscript)
+            and isinstance(child.slice, ast.Tuple)
+            and len(child.slice.elts) >= 2
+        ):
             base = _last_name(child.value)
-            if re.search(r"log|prob|dist|lp|nll|soft", base) and not isinstance(child.slice.elts[-1], ast.Slice):
+            if re.search(r"log|prob|dist|lp|nll|soft", base) and not isinstance(
+                child.slice.elts[-1], ast.Slice
+            ):
                 _add(found, _root(child.slice.elts[-1]))
-        elif isinstance(child, ast.Assign) and len(child.targets) == 1 and isinstance(child.targets[0], ast.Name):
+        elif (
+            isinstance(child, ast.Assign)
+            and len(child.targets) == 1
+            and isinstance(child.targets[0], ast.Name)
+        ):
             root = _root(child.value)
             if root:
                 views[child.targets[0].id] = root
@@ -96,7 +120,8 @@ def target_names(node: ast.AST) -> frozenset[str]:
 
 
 def target_positions(node: ast.AST) -> frozenset[int]:
-    """Subscripts `s[t]` of a function that also reads `s[t - k]`, and not `s[t + 1]`: the token at t is the target.
+    """Subscripts `s[t]` of a function that also reads `s[t - k]`, and not `s[t + 1]`: the token at t is the
+    target.
 
     Returned as ids of the syntax nodes.
     """
@@ -111,11 +136,17 @@ def target_positions(node: ast.AST) -> frozenset[int]:
             here.setdefault((base, index.id), []).append(id(child))
         elif isinstance(index, ast.BinOp) and isinstance(index.left, ast.Name):
             name = (base, index.left.id)
-            if isinstance(index.op, ast.Sub) and not (isinstance(index.right, ast.Constant) and index.right.value == 0):
+            if isinstance(index.op, ast.Sub) and not (
+                isinstance(index.right, ast.Constant) and index.right.value == 0
+            ):
                 before.add(name)
             elif isinstance(index.op, ast.Add):
                 ahead.add(name)
-        elif isinstance(index, ast.Slice) and isinstance(index.upper, ast.Name) and isinstance(index.lower, ast.BinOp):
+        elif (
+            isinstance(index, ast.Slice)
+            and isinstance(index.upper, ast.Name)
+            and isinstance(index.lower, ast.BinOp)
+        ):
             before.add((base, index.upper.id))
     return frozenset(i for name, ids in here.items() if name in before and name not in ahead for i in ids)
 
@@ -131,7 +162,9 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _note_hash(node: ast.Assign, keys: dict[str, set[str]], masked: dict[str, list[tuple[str, ast.expr]]]) -> None:
+def _note_hash(
+    node: ast.Assign, keys: dict[str, set[str]], masked: dict[str, list[tuple[str, ast.expr]]]
+) -> None:
     """Remember `key = reduce(H)` and `key = reduce(H ^ f(t))`: both reductions of the same H."""
     target = node.targets[0]
     assert isinstance(target, ast.Name)
@@ -158,14 +191,17 @@ def _hash_name(node: ast.expr) -> str | None:
 
 
 def _extending(masked: dict[str, list[tuple[str, ast.expr]]]) -> set[str]:
-    """Tokens that extend a hash H which is itself also used as a key: H is the context, so the token is the target."""
+    """Tokens that extend a hash H which is itself also used as a key: H is the context, so the token is the
+    target."""
     found: set[str] = set()
     for name, uses in masked.items():
-        plain = [key for key, value in uses if isinstance(value, ast.Name) and value.id == name and key != name]
+        plain = [
+            key for key, value in uses if isinstance(value, ast.Name) and value.id == name and key != name
+        ]
         if not plain:
             continue
         for key, value in uses:
-            if isinstance(value, ast.Name) and value.id == name or key == name:
+            if (isinstance(value, ast.Name) and value.id == name) or key == name:
                 continue
             tokens = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
             found.update(t for t in tokens if re.search(r"t(o?k|gt)|tgt|target|y|next|gold|label", t))

@@ -1,7 +1,9 @@
-"""Reads what a script is made of: its own text, the helpers it reaches, and the layers it hides, without running any.
+"""Reads what a script is made of: its own text, the helpers it reaches, and the layers it hides, without
+running any.
 
-A `Program` is a list of `Unit`s, each one parsed Python text. Whatever cannot be read is a finding, never an exception:
-syntax errors, null bytes, other encodings, huge files, symlink loops, nesting too deep to parse, decompression bombs.
+A `Program` is a list of `Unit`s, each one parsed Python text. Whatever cannot be read is a finding, never an
+exception: syntax errors, null bytes, other encodings, huge files, symlink loops, nesting too deep to parse,
+decompression bombs.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Unit:
         text: source with line ends normalised.
         tree: its syntax tree; an empty module where it cannot be parsed.
         functions: first and last line of every function, found on first use.
-        role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder only).
+        role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder
+        only).
     """
 
     name: str
@@ -74,7 +77,14 @@ class Sources:
     logs: str = ""
 
     def report(
-        self, rule: str, severity: Severity, confidence: Confidence, file: str, line: int | None, message: str, text: str = ""
+        self,
+        rule: str,
+        severity: Severity,
+        confidence: Confidence,
+        file: str,
+        line: int | None,
+        message: str,
+        text: str = "",
     ) -> None:
         """Add a finding about reading itself."""
         self.findings.append(Finding(rule, severity, confidence, file, line, message, text))
@@ -87,7 +97,9 @@ def read_sources(path: Path) -> Sources:
     try:
         files = _listing(path, sources)
     except OSError as error:
-        sources.report("unreadable-source", "medium", "high", str(path), None, f"The folder cannot be read: {error}.")
+        sources.report(
+            "unreadable-source", "medium", "high", str(path), None, f"The folder cannot be read: {error}."
+        )
         return sources
     for file in files:
         _read(file, sources)
@@ -112,7 +124,12 @@ def _listing(path: Path, sources: Sources) -> list[Path]:
         found.extend(Path(folder) / f for f in sorted(files) if Path(f).suffix.lower() in _SUFFIXES)
         if len(found) > MAX_FILES:
             sources.report(
-                "unreadable-source", "low", "high", str(path), None, f"Only the first {MAX_FILES} source files were read."
+                "unreadable-source",
+                "low",
+                "high",
+                str(path),
+                None,
+                f"Only the first {MAX_FILES} source files were read.",
             )
             break
     return found[:MAX_FILES]
@@ -126,21 +143,39 @@ def _read(file: Path, sources: Sources) -> None:
         name = str(file.relative_to(sources.root))
         if not file.is_file():  # a dangling or looping symlink, a pipe
             if file.suffix == ".py":
-                sources.report("unreadable-source", "medium", "high", name, None, "This is not a plain file: a link that leads nowhere or round in a circle.")
+                sources.report(
+                    "unreadable-source",
+                    "medium",
+                    "high",
+                    name,
+                    None,
+                    "This is not a plain file: a link that leads nowhere or round in a circle.",
+                )
             return
         if file.stat().st_size > MAX_FILE_BYTES:
-            sources.report("unreadable-source", "medium", "high", name, None, "The file is too large to read.")
+            sources.report(
+                "unreadable-source", "medium", "high", name, None, "The file is too large to read."
+            )
             return
         data = file.read_bytes()
     except (OSError, RuntimeError) as error:
-        sources.report("unreadable-source", "medium", "high", str(file), None, f"The file cannot be read: {error}.")
+        sources.report(
+            "unreadable-source", "medium", "high", str(file), None, f"The file cannot be read: {error}."
+        )
         return
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
         if file.suffix == ".py":
-            sources.report("unreadable-source", "low", "high", name, None, "The file is not UTF-8; it was read as Latin-1.")
+            sources.report(
+                "unreadable-source",
+                "low",
+                "high",
+                name,
+                None,
+                "The file is not UTF-8; it was read as Latin-1.",
+            )
     if file.suffix == ".py":
         add_unit(sources, name, file.stem, text)
     elif file.suffix in (".log", ".txt"):
@@ -152,15 +187,25 @@ def _read(file: Path, sources: Sources) -> None:
         sources.foreign[name] = text[:1_000_000]
 
 
-def add_unit(sources: Sources, name: str, module: str, text: str, role: Role = "aside", quiet: bool = False) -> Unit | None:
+def add_unit(
+    sources: Sources, name: str, module: str, text: str, role: Role = "aside", quiet: bool = False
+) -> Unit | None:
     """Parse one text; a failure is a finding. Returns the unit, or None where it cannot be parsed."""
     if "\0" in text:
-        sources.report("unreadable-source", "medium", "high", name, None, "The source holds null bytes; Python would refuse it.")
+        sources.report(
+            "unreadable-source",
+            "medium",
+            "high",
+            name,
+            None,
+            "The source holds null bytes; Python would refuse it.",
+        )
         text = text.replace("\0", "")
     if len(_STRING.sub("''", text)) > MAX_SOURCE_CHARS if len(text) > MAX_SOURCE_CHARS else False:
         sources.report(
             "unreadable-source", "medium", "high", name, None,
-            f"The source has {len(text):,} characters of code, too many to analyse; nothing in it was judged.",
+            f"The source has {len(text):,} characters of code, too many to analyse; nothing in it "
+            "was judged.",
         )  # fmt: skip
         return None
     try:
@@ -168,14 +213,28 @@ def add_unit(sources: Sources, name: str, module: str, text: str, role: Role = "
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except SyntaxError as error:
-        if (tree := _parse_newer(text)) is not None:
-            return _kept(sources, Unit(name, module, text, tree, role, text.split("\n")))
+        if (newer := _parse_newer(text)) is not None:
+            return _kept(sources, Unit(name, module, text, newer, role, text.split("\n")))
         if quiet:
             return None
-        sources.report("unreadable-source", "medium", "high", name, error.lineno, f"Python cannot parse this file: {error.msg}.")
+        sources.report(
+            "unreadable-source",
+            "medium",
+            "high",
+            name,
+            error.lineno,
+            f"Python cannot parse this file: {error.msg}.",
+        )
         return None
     except (ValueError, RecursionError, MemoryError) as error:
-        sources.report("unreadable-source", "medium", "high", name, None, f"The source nests too deeply to parse ({type(error).__name__}).")
+        sources.report(
+            "unreadable-source",
+            "medium",
+            "high",
+            name,
+            None,
+            f"The source nests too deeply to parse ({type(error).__name__}).",
+        )
         return None
     return _kept(sources, Unit(name, module, text, tree, role, text.split("\n")))
 
@@ -248,7 +307,8 @@ def _peel(sources: Sources) -> None:
             except Bomb:
                 sources.report(
                     "decompression-bomb", "high", "high", unit.name, node.lineno,
-                    "A hidden layer unpacks to more than 8 MB; it was not opened.", unit.quote(node.lineno, node.col_offset),
+                    "A hidden layer unpacks to more than 8 MB; it was not opened.",
+                    unit.quote(node.lineno, node.col_offset),
                 )  # fmt: skip
                 continue
             except (Unknown, RecursionError) as error:
@@ -262,7 +322,9 @@ def _peel(sources: Sources) -> None:
                 continue
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
             for known in sources.units:
-                if known.role == "aside" and known.text == text:  # the readable copy lies beside the hidden one
+                if (
+                    known.role == "aside" and known.text == text
+                ):  # the readable copy lies beside the hidden one
                     known.role = "reached"
                     queue.append((known, depth + 1))
             if not isinstance(text, str) or text in seen or len(text) < 12 or depth >= MAX_LAYERS:
@@ -271,7 +333,9 @@ def _peel(sources: Sources) -> None:
                 continue
             seen.add(text)
             layers += 1
-            inner = add_unit(sources, f"{unit.name}!layer{layers}", unit.module, text, unit.role, call == "data")
+            inner = add_unit(
+                sources, f"{unit.name}!layer{layers}", unit.module, text, unit.role, call == "data"
+            )
             if inner is not None:
                 queue.append((inner, depth + 1))
 

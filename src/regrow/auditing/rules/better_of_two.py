@@ -35,12 +35,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="The better of two predictions is chosen with the target in hand",
-    why="Choosing, token by token, whichever model gave the target more probability is an oracle. The "
-    "choice costs up to one bit a token to transmit, and that bit is left out of the count.",
+    why=(
+        "Choosing, token by token, whichever model gave the target more probability is an oracle. The "
+        "choice costs up to one bit a token to transmit, and that bit is left out of the count."
+    ),
     breaks=(1, 2),
-    severity='high',
-    confidence='high',
-    bad='''
+    severity="high",
+    confidence="high",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -60,8 +62,8 @@ def evaluate(model, other):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -81,7 +83,7 @@ def evaluate(model, other):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
-''',
+""",
     clears="Mix the two distributions with a weight that depends on the prefix only.",
     cases=(6,),
     check=check,

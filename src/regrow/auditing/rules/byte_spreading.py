@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.auditing import values as v
-from regrow.auditing.foreign import c_texts
 from regrow.auditing.finding import Finding, Rule
+from regrow.auditing.foreign import c_texts
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
@@ -17,7 +17,10 @@ ID = "byte-spreading"
 
 
 #: In C: a loss divided by a number of bytes, in a text that also mixes log-probabilities.
-_SHARE = re.compile(r"(\w*(nll|logp|lp|loss)\w*(\[[^\]]*\])?)\s*/\s*\(?\s*\(?(double|float)?\)?\s*\(?\w*(nb|len|byte)\w*", re.I)
+_SHARE = re.compile(
+    r"(\w*(nll|logp|lp|loss)\w*(\[[^\]]*\])?)\s*/\s*\(?\s*\(?(double|float)?\)?\s*\(?\w*(nb|len|byte)\w*",
+    re.I,
+)
 _MIX = re.compile(r"log(f|1p)?\s*\(\s*(exp|\w+\s*\*)|log_?(add|sum)_?exp|lam|mix", re.I)
 
 
@@ -42,7 +45,8 @@ def check(program: Program) -> Iterator[Finding]:
 
 
 MESSAGE = (
-    "A token's log-probability is divided evenly among its bytes and each share is mixed with a byte model: p to the power "
+    "A token's log-probability is divided evenly among its bytes and each share is mixed with a byte "
+    "model: p to the power "
     "1/n for the byte that comes is no distribution over the 256 bytes, so the mixture does not sum to one."
 )
 
@@ -50,13 +54,15 @@ MESSAGE = (
 RULE = Rule(
     id=ID,
     title="A token's probability is spread over its bytes",
-    why="The n-th root of a token's probability is large for every byte of a likely token, whatever other"
-    " bytes could follow; a right byte factorisation sums the tokens that share each next byte, and "
-    "multiplies back to the token.",
+    why=(
+        "The n-th root of a token's probability is large for every byte of a likely token, whatever other "
+        "bytes could follow; a right byte factorisation sums the tokens that share each next byte, and "
+        "multiplies back to the token."
+    ),
     breaks=(2,),
-    severity='high',
-    confidence='high',
-    bad='''
+    severity="high",
+    confidence="high",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -77,8 +83,8 @@ def evaluate(model, token_bytes, byte_model, lam):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.ones(1024), print, 0.5)
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -99,7 +105,7 @@ def evaluate(model, token_bytes, token_model, lam):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.ones(1024), print, 0.5)
-''',
+""",
     clears="Mix over tokens, or give each byte the summed probability of all tokens that continue with it.",
     cases=(19,),
     check=check,

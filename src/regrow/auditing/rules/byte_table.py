@@ -40,9 +40,14 @@ def check(program: Program) -> Iterator[Finding]:
 
 
 def _builds_table(node: ast.FunctionDef) -> bool:
-    names = {getattr(n.func, "attr", getattr(n.func, "id", "")) for n in ast.walk(node) if isinstance(n, ast.Call)}
-    return bool(names & {"id_to_piece", "IdToPiece", "convert_ids_to_tokens", "decode", "id_to_token", "DecodeIds"}) and any(
-        isinstance(n, ast.Assign) and any(isinstance(t, ast.Subscript) and _table_name(t) for t in n.targets) for n in ast.walk(node)
+    names = {
+        getattr(n.func, "attr", getattr(n.func, "id", "")) for n in ast.walk(node) if isinstance(n, ast.Call)
+    }
+    return bool(
+        names & {"id_to_piece", "IdToPiece", "convert_ids_to_tokens", "decode", "id_to_token", "DecodeIds"}
+    ) and any(
+        isinstance(n, ast.Assign) and any(isinstance(t, ast.Subscript) and _table_name(t) for t in n.targets)
+        for n in ast.walk(node)
     )
 
 
@@ -53,19 +58,31 @@ def _table_name(target: ast.Subscript) -> bool:
 
 
 def _adds_space(unit: Unit) -> bool:
-    """Whether a scorer adds a byte where the target has a leading space and the token before is no boundary."""
+    """Whether a scorer adds a byte where the target has a leading space and the token before is no
+    boundary."""
     for node in ast.walk(unit.tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd) and isinstance(node.left, ast.Subscript):
-            if isinstance(node.right, ast.UnaryOp) and isinstance(node.right.op, ast.Invert):
-                name = ast.unparse(node.left.value)
-                if re.search(r"(?i)space|lead|(^|_|\.)h?ls", name):
-                    return True
+        if (
+            (
+                isinstance(node, ast.BinOp)
+                and isinstance(node.op, ast.BitAnd)
+                and isinstance(node.left, ast.Subscript)
+            )
+            and isinstance(node.right, ast.UnaryOp)
+            and isinstance(node.right.op, ast.Invert)
+        ):
+            name = ast.unparse(node.left.value)
+            if re.search(r"(?i)space|lead|(^|_|\.)h?ls", name):
+                return True
     return False
 
 
 def _check_builder(program: Program, unit: Unit, node: ast.FunctionDef, adds: bool) -> Iterator[Finding]:
-    def found(where: ast.AST, severity: Severity, confidence: Confidence, message: str, *more: ast.AST) -> Finding:
-        spots = [Spot(unit.name, getattr(n, "lineno", 1), getattr(n, "col_offset", 0)) for n in (where, *more)]
+    def found(
+        where: ast.AST, severity: Severity, confidence: Confidence, message: str, *more: ast.AST
+    ) -> Finding:
+        spots = [
+            Spot(unit.name, getattr(n, "lineno", 1), getattr(n, "col_offset", 0)) for n in (where, *more)
+        ]
         return program.finding(ID, severity, confidence, spots[0], message, *spots[1:])
 
     branch = _space_branch(node)
@@ -74,14 +91,16 @@ def _check_builder(program: Program, unit: Unit, node: ast.FunctionDef, adds: bo
             if _sets_space(branch.node):
                 yield found(
                     branch.node, "high", "medium",
-                    f"Leading spaces are recognised by {branch.marker!r}, which is not the marker of the vocabulary (U+2581): "
+                    f"Leading spaces are recognised by {branch.marker!r}, which is not the marker of "
+                    "the vocabulary (U+2581): "
                     "spaces are not counted, or other pieces are counted as having one.",
                 )  # fmt: skip
         elif adds and (kept := _keeps_marker(node, branch)) is not None:
             yield found(
                 kept, "high", "high",
                 "The leading space is part of this byte count and is added once more while scoring "
-                "(`leading_space[target] & ~boundary[previous]`): the text seems larger than it is, and bits per byte smaller.",
+                "(`leading_space[target] & ~boundary[previous]`): the text seems larger than it is, "
+                "and bits per byte smaller.",
                 branch.node,
             )  # fmt: skip
     yield from _replacement(node, found)
@@ -95,31 +114,47 @@ def _space_branch(node: ast.FunctionDef) -> _Branch | None:
             marker = piece = None
             if isinstance(test, ast.Call) and getattr(test.func, "attr", "") == "startswith" and test.args:
                 marker, piece = test.args[0], getattr(test.func, "value", None)
-            elif isinstance(test, ast.Compare) and isinstance(test.left, ast.Subscript) and isinstance(test.ops[0], ast.Eq):
+            elif (
+                isinstance(test, ast.Compare)
+                and isinstance(test.left, ast.Subscript)
+                and isinstance(test.ops[0], ast.Eq)
+            ):
                 marker, piece = test.comparators[0], test.left.value
-            if isinstance(marker, ast.Constant) and isinstance(marker.value, str) and isinstance(piece, ast.Name):
-                if _sets_space(child) or marker.value in _MARKERS:
-                    return _Branch(child, marker.value, piece.id)
+            if (
+                isinstance(marker, ast.Constant)
+                and isinstance(marker.value, str)
+                and isinstance(piece, ast.Name)
+            ) and (_sets_space(child) or marker.value in _MARKERS):
+                return _Branch(child, marker.value, piece.id)
     return None
 
 
 def _sets_space(branch: ast.If) -> bool:
     for child in branch.body:
         for node in ast.walk(child):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-                if isinstance(node.value, ast.Constant) and node.value.value in (True, 1):
-                    return True
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Subscript)
+                and isinstance(node.value, ast.Constant)
+                and node.value.value in (True, 1)
+            ):
+                return True
     return False
 
 
 def _keeps_marker(node: ast.FunctionDef, branch: _Branch) -> ast.AST | None:
-    """The statement that counts a leading space into the table, or None where the marker is stripped first."""
+    """The statement that counts a leading space into the table, or None where the marker is stripped
+    first."""
     if not _sets_space(branch.node):
         return None
     body = branch.node.body
     for step in body:
         for child in ast.walk(step):
-            if isinstance(child, ast.Assign) and isinstance(child.targets[0], ast.Subscript) and _table_name(child.targets[0]):
+            if (
+                isinstance(child, ast.Assign)
+                and isinstance(child.targets[0], ast.Subscript)
+                and _table_name(child.targets[0])
+            ):
                 if _constant_addend(child.value):
                     return child
                 if _measures(child.value):
@@ -128,11 +163,17 @@ def _keeps_marker(node: ast.FunctionDef, branch: _Branch) -> ast.AST | None:
         return None
     inside = {id(n) for n in ast.walk(branch.node)}
     for child in ast.walk(node):
-        if id(child) in inside or not isinstance(child, ast.Assign) or not isinstance(child.targets[0], ast.Subscript):
+        if (
+            id(child) in inside
+            or not isinstance(child, ast.Assign)
+            or not isinstance(child.targets[0], ast.Subscript)
+        ):
             continue
         if _table_name(child.targets[0]) and _measures(child.value):
             text = ast.unparse(child.value)
-            if _strips(child.value) or re.search(r"strip|\[1:\]|replace|removeprefix", text) and "' '" not in text:
+            if _strips(child.value) or (
+                re.search(r"strip|\[1:\]|replace|removeprefix", text) and "' '" not in text
+            ):
                 return None
             if any(isinstance(n, ast.Name) and n.id == branch.piece for n in ast.walk(child.value)):
                 return child
@@ -144,7 +185,11 @@ def _through_names(node: ast.FunctionDef, count: ast.Assign, branch: _Branch) ->
     """`raw = piece.encode()` before the branch, `table[i] = len(raw)` after it."""
     names = {n.id for n in ast.walk(count.value) if isinstance(n, ast.Name)}
     for child in ast.walk(node):
-        if isinstance(child, ast.Assign) and isinstance(child.targets[0], ast.Name) and child.targets[0].id in names:
+        if (
+            isinstance(child, ast.Assign)
+            and isinstance(child.targets[0], ast.Name)
+            and child.targets[0].id in names
+        ):
             text = ast.unparse(child.value)
             if branch.piece in text and "encode" in text and not _strips(child.value):
                 space = "' '" in text
@@ -160,20 +205,35 @@ def _measures(value: ast.expr) -> bool:
 
 def _constant_addend(value: ast.expr) -> bool:
     for node in ast.walk(value):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and _measures(node):
-            if any(isinstance(s, ast.Constant) and s.value == 1 for s in (node.left, node.right)):
-                return True
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and _measures(node)
+            and any(isinstance(s, ast.Constant) and s.value == 1 for s in (node.left, node.right))
+        ):
+            return True
     return False
 
 
 def _strips(node: ast.AST) -> bool:
     for child in ast.walk(node):
-        if isinstance(child, ast.Subscript) and isinstance(child.slice, ast.Slice) and child.slice.lower is not None:
-            if not isinstance(child.ctx, ast.Store):
-                return True
-        if isinstance(child, ast.Call) and getattr(child.func, "attr", "") in ("lstrip", "removeprefix", "strip"):
+        if (
+            isinstance(child, ast.Subscript)
+            and isinstance(child.slice, ast.Slice)
+            and child.slice.lower is not None
+        ) and not isinstance(child.ctx, ast.Store):
             return True
-        if isinstance(child, ast.Call) and getattr(child.func, "attr", "") == "replace" and len(child.args) > 1:
+        if isinstance(child, ast.Call) and getattr(child.func, "attr", "") in (
+            "lstrip",
+            "removeprefix",
+            "strip",
+        ):
+            return True
+        if (
+            isinstance(child, ast.Call)
+            and getattr(child.func, "attr", "") == "replace"
+            and len(child.args) > 1
+        ):
             second = child.args[1]
             if isinstance(second, ast.Constant) and second.value in ("", b""):
                 return True
@@ -181,17 +241,24 @@ def _strips(node: ast.AST) -> bool:
 
 
 def _rebinds(node: ast.AST, name: str) -> bool:
-    return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(node))
+    return any(
+        isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(node)
+    )
 
 
 def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
-    """`len(tokenizer.decode([i]).encode())`: an incomplete byte sequence decodes to U+FFFD, three bytes for one."""
+    """`len(tokenizer.decode([i]).encode())`: an incomplete byte sequence decodes to U+FFFD, three bytes for
+    one."""
     text = ast.unparse(node)
     handles = re.search(r"is_byte|fffd|ufffd|IsByte|<0x|errors=|byte_fallback|surrogateescape", text)
     if handles:
         return
     for child in ast.walk(node):
-        if not isinstance(child, ast.Assign) or not isinstance(child.targets[0], ast.Subscript) or not _table_name(child.targets[0]):
+        if (
+            not isinstance(child, ast.Assign)
+            or not isinstance(child.targets[0], ast.Subscript)
+            or not _table_name(child.targets[0])
+        ):
             continue
         value = ast.unparse(child.value)
         decoded = re.search(r"\bdecode\(\[?\w", value) or any(
@@ -204,7 +271,8 @@ def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
         if decoded and "encode" in text and "len" in value:
             yield found(  # type: ignore[operator]
                 child, "high", "medium",
-                "A token's bytes are counted after decoding it alone: a token that is a lone byte decodes to U+FFFD, which "
+                "A token's bytes are counted after decoding it alone: a token that is a lone byte "
+                "decodes to U+FFFD, which "
                 "counts three bytes instead of one, and leading spaces may vanish.",
             )  # fmt: skip
             return
@@ -213,12 +281,15 @@ def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="The bytes of a token are miscounted",
-    why="Bits per byte divides by the bytes of the text. Counting a leading space twice, a lone byte as three, or spaces by a "
-    "marker that the vocabulary does not use makes the text seem larger and the figure smaller by the same factor.",
+    why=(
+        "Bits per byte divides by the bytes of the text. Counting a leading space twice, a lone byte as "
+        "three, or spaces by a marker that the vocabulary does not use makes the text seem larger and the "
+        "figure smaller by the same factor."
+    ),
     breaks=(),
     severity="high",
     confidence="high",
-    bad='''
+    bad="""
 import numpy as np
 
 def build(sp, size):
@@ -237,8 +308,8 @@ def build(sp, size):
 
 def count(base_bytes, has_space, boundary, x, y):
     return (base_bytes[y] + (has_space[y] & ~boundary[x])).sum()
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 
 def build(sp, size):
@@ -258,8 +329,11 @@ def build(sp, size):
 
 def count(base_bytes, has_space, boundary, x, y):
     return (base_bytes[y] + (has_space[y] & ~boundary[x])).sum()
-''',
-    clears="Count the bytes of the raw validation text and divide by that; or strip the marker before measuring, as the official table does.",
+""",
+    clears=(
+        "Count the bytes of the raw validation text and divide by that; or strip the marker before "
+        "measuring, as the official table does."
+    ),
     check=check,
     cases=(7, 8, 9, 10),
 )

@@ -18,13 +18,20 @@ def check(program: Program) -> Iterator[Finding]:
     """Functions that hang hooks on a model and show it validation text without scoring it."""
     hooks = [e for e in program.flow.events if e.kind == "hook" and e.stack]
     for hook in hooks:
-        inside = [e for e in program.flow.events if e.stack[: len(hook.stack)] == hook.stack and e.seq > hook.seq]
-        models = [e for e in inside if e.kind in ("model", "loss") and e.value.tags & v.VAL and not e.value.tags & v.TRAIN]
+        inside = [
+            e for e in program.flow.events if e.stack[: len(hook.stack)] == hook.stack and e.seq > hook.seq
+        ]
+        models = [
+            e
+            for e in inside
+            if e.kind in ("model", "loss") and e.value.tags & v.VAL and not e.value.tags & v.TRAIN
+        ]
         if not models or any(e.kind == "score" for e in inside) or len(hook.stack) < 2:
             continue
         yield program.finding(
             ID, "high", "medium", models[0].spot,
-            "A model with hooks on it is shown validation text and nothing is scored: statistics of the held-out text "
+            "A model with hooks on it is shown validation text and nothing is scored: statistics of "
+            "the held-out text "
             "(for quantising, clipping or scaling) go into the artifact.",
             hook.spot, dormant=hook.dormant,
         )  # fmt: skip
@@ -34,12 +41,13 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Quantiser calibrated on validation text",
-    why="Rounding weights so that the error is smallest on the held-out text fits the artifact to that "
-    "text.",
+    why=(
+        "Rounding weights so that the error is smallest on the held-out text fits the artifact to that text."
+    ),
     breaks=(1,),
-    severity='high',
-    confidence='medium',
-    bad='''
+    severity="high",
+    confidence="medium",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,8 +69,8 @@ def main(model):
     return collect(model)
 
 main(torch.nn.Linear(4, 4))
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -86,7 +94,7 @@ def main(model):
     return collect(model)
 
 main(torch.nn.Linear(4, 4))
-''',
+""",
     clears="Calibrate on training text or on text that the model generates.",
     cases=(25,),
     check=check,

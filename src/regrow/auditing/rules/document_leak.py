@@ -1,4 +1,5 @@
-"""Rule: a layer passes a token's state to the next across the beginning of a document, where a reset is claimed."""
+"""Rule: a layer passes a token's state to the next across the beginning of a document, where a reset is
+claimed."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def check(program: Program) -> Iterator[Finding]:
         if not re.search(r"cu_seqlens|doc_starts|document_mask|varlen", unit.text):
             continue
         for function in ast.walk(unit.tree):
-            if not isinstance(function, ast.FunctionDef) or re.search(r"load|eval|score|train|batch|loss|step", function.name):
+            if not isinstance(function, ast.FunctionDef) or re.search(
+                r"load|eval|score|train|batch|loss|step", function.name
+            ):
                 continue
             text = ast.unparse(function)
             if re.search(r"bos|mask|doc|seqlen|== *1\b|boundary|is_first", text):
@@ -31,7 +34,8 @@ def check(program: Program) -> Iterator[Finding]:
             if shift is not None:
                 yield program.finding(
                     ID, "low", "medium", Spot(unit.name, shift.lineno, shift.col_offset),
-                    "Each position is mixed with the one before it, also where that one ends another document, although "
+                    "Each position is mixed with the one before it, also where that one ends another "
+                    "document, although "
                     "attention is reset there.",
                 )  # fmt: skip
 
@@ -40,8 +44,16 @@ def _shift(function: ast.FunctionDef) -> ast.BinOp | None:
     """`x[:, 1:] + g * x[:, :-1]`: the sum of a sequence and itself one step back."""
     for node in ast.walk(function):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            ahead = {ast.unparse(n.value) for n in ast.walk(node) if isinstance(n, ast.Subscript) and _ends(n, "1:")}
-            behind = {ast.unparse(n.value) for n in ast.walk(node) if isinstance(n, ast.Subscript) and _ends(n, ":-1")}
+            ahead = {
+                ast.unparse(n.value)
+                for n in ast.walk(node)
+                if isinstance(n, ast.Subscript) and _ends(n, "1:")
+            }
+            behind = {
+                ast.unparse(n.value)
+                for n in ast.walk(node)
+                if isinstance(n, ast.Subscript) and _ends(n, ":-1")
+            }
             if ahead & behind:
                 return node
     return None
@@ -54,12 +66,15 @@ def _ends(node: ast.Subscript, how: str) -> bool:
 RULE = Rule(
     id=ID,
     title="State leaks across documents",
-    why="Where a submission says that every document starts afresh, a layer that mixes neighbours without a mask still carries "
-    "the end of one document into the next. It is a mismatch with the claim, seldom a gain.",
+    why=(
+        "Where a submission says that every document starts afresh, a layer that mixes neighbours without "
+        "a mask still carries the end of one document into the next. It is a mismatch with the claim, "
+        "seldom a gain."
+    ),
     breaks=(),
     severity="low",
     confidence="medium",
-    bad='''
+    bad="""
 import torch
 
 class Smear(torch.nn.Module):
@@ -69,8 +84,8 @@ class Smear(torch.nn.Module):
 
 def attention(q, k, v, cu_seqlens):
     return flash_attn_varlen(q, k, v, cu_seqlens)
-''',
-    good='''
+""",
+    good="""
 import torch
 
 class Smear(torch.nn.Module):
@@ -80,7 +95,7 @@ class Smear(torch.nn.Module):
 
 def attention(q, k, v, cu_seqlens):
     return flash_attn_varlen(q, k, v, cu_seqlens)
-''',
+""",
     clears="Set the carried part to zero at the first token of a document.",
     check=check,
     cases=(20,),

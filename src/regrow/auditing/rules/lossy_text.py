@@ -27,12 +27,15 @@ def check(program: Program) -> Iterator[Finding]:
             continue
         folding = _folding_functions(unit)
         for node, name in _folds(unit, folding):
-            if _INVERSE.search(unit.text) and re.search(r"(?i)lossless|round.?trip|sentinel|marker", unit.text):
+            if _INVERSE.search(unit.text) and re.search(
+                r"(?i)lossless|round.?trip|sentinel|marker", unit.text
+            ):
                 continue
             spot = Spot(unit.name, node.lineno, node.col_offset)
             yield program.finding(
                 ID, "high", "medium", spot,
-                f"Text goes through {name} before it is encoded into shards: the original cannot be recovered from the "
+                f"Text goes through {name} before it is encoded into shards: the original cannot be "
+                "recovered from the "
                 "tokens, so what is scored is another, easier text.",
             )  # fmt: skip
             break
@@ -52,7 +55,10 @@ def _folding_functions(unit: Unit) -> set[str]:
         f.name
         for f in ast.walk(unit.tree)
         if isinstance(f, ast.FunctionDef)
-        and any(isinstance(r, ast.Return) and r.value is not None and any(map(_is_fold, ast.walk(r.value))) for r in ast.walk(f))
+        and any(
+            isinstance(r, ast.Return) and r.value is not None and any(map(_is_fold, ast.walk(r.value)))
+            for r in ast.walk(f)
+        )
     }
 
 
@@ -61,15 +67,25 @@ def _folds(unit: Unit, folding: set[str]) -> Iterator[tuple[ast.Call, str]]:
     for function in [unit.tree, *(n for n in ast.walk(unit.tree) if isinstance(n, ast.FunctionDef))]:
         folded: set[str] = set()
         for node in ast.walk(function):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _fold_in(node.value, folding):
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Name)
+                and _fold_in(node.value, folding)
+            ):
                 folded.add(node.targets[0].id)
         for node in ast.walk(function):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                if re.fullmatch(r"encode|EncodeAsIds|encode_as_ids|encode_batch|encode_ordinary", node.func.attr):
-                    name = _fold_in(node.args[0], folding)
-                    used = {n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)}
-                    if name or used & folded:
-                        yield node, name or "a case fold"
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.args
+                and re.fullmatch(
+                    r"encode|EncodeAsIds|encode_as_ids|encode_batch|encode_ordinary", node.func.attr
+                )
+            ):
+                name = _fold_in(node.args[0], folding)
+                used = {n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)}
+                if name or used & folded:
+                    yield node, name or "a case fold"
 
 
 def _fold_in(value: ast.expr, folding: set[str]) -> str | None:
@@ -84,12 +100,14 @@ def _fold_in(value: ast.expr, folding: set[str]) -> str | None:
 RULE = Rule(
     id=ID,
     title="The text is folded before it is tokenised",
-    why="Lower-casing or compatibility normalisation throws information away. A score on the folded text is a score on an "
-    "easier text, whatever number of bytes it is divided by.",
+    why=(
+        "Lower-casing or compatibility normalisation throws information away. A score on the folded text "
+        "is a score on an easier text, whatever number of bytes it is divided by."
+    ),
     breaks=(2,),
     severity="high",
     confidence="medium",
-    bad='''
+    bad="""
 import unicodedata
 import numpy as np
 
@@ -101,8 +119,8 @@ def build(sp, documents):
     for text in documents:
         out.extend(sp.encode(clean(text)))
     np.array(out, dtype=np.uint16).tofile("fineweb_val_000000.bin")
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 
 def build(sp, documents):
@@ -110,8 +128,11 @@ def build(sp, documents):
     for text in documents:
         out.extend(sp.encode(text))
     np.array(out, dtype=np.uint16).tofile("fineweb_val_000000.bin")
-''',
-    clears="Encode what was removed (case markers, for example) as tokens of its own, show that decoding restores the bytes, and count the original bytes.",
+""",
+    clears=(
+        "Encode what was removed (case markers, for example) as tokens of its own, show that decoding "
+        "restores the bytes, and count the original bytes."
+    ),
     check=check,
     cases=(12,),
 )

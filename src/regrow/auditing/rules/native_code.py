@@ -1,4 +1,5 @@
-"""Rule: C code inside the submission reads a table with the target in the key, or gates a hint by the target."""
+"""Rule: C code inside the submission reads a table with the target in the key, or gates a hint by the
+target."""
 
 from __future__ import annotations
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 ID = "target-in-native-code"
 _TARGET = r"\b(tgt|target|gold|tok|token|tid|y|next|actual)(_?\w*)?"
 _KEY = re.compile(r"(\w+)\s*=\s*\(?[^;=]*?\^\s*\(?[^;]*?" + _TARGET + r"[^;]*\*[^;]*;", re.I)
-_LOOKUP = re.compile(r"(count|full|pair|table|tab|bucket)\w*\s*(\[[^\]]*\])?\s*\[[^\]]*\b(\w+)\b[^\]]*\]", re.I)
-_CURRENT = re.compile(r"(?P<cur>\w+)\s*=\s*(\([^)]*\)\s*)?\w*tok\w*_?\s*\[\s*(?P<pos>[pit]|pos|idx)\s*\]", re.I)
+_LOOKUP = re.compile(
+    r"(count|full|pair|table|tab|bucket)\w*\s*(\[[^\]]*\])?\s*\[[^\]]*\b(\w+)\b[^\]]*\]", re.I
+)
+_CURRENT = re.compile(
+    r"(?P<cur>\w+)\s*=\s*(\([^)]*\)\s*)?\w*tok\w*_?\s*\[\s*(?P<pos>[pit]|pos|idx)\s*\]", re.I
+)
 
 
 def check(program: Program) -> Iterator[Finding]:
@@ -34,13 +39,20 @@ def _joint_key(text: CText) -> Iterator[Finding]:
         name = match.group(1)
         window = text.code[match.end() : match.end() + 1500]
         reads = [
-            m for m in re.finditer(rf"=\s*[^;]*\[[^\]]*\b{name}\b[^\]]*\][^;]*;", window) if not re.match(r"\s*\+", window[m.start() - 1 :])
+            m
+            for m in re.finditer(rf"=\s*[^;]*\[[^\]]*\b{name}\b[^\]]*\][^;]*;", window)
+            if not re.match(r"\s*\+", window[m.start() - 1 :])
         ]
-        if reads and re.search(r"/|log", window) and re.search(r"(?i)full|pair|joint|count", window[: reads[0].end()]):
+        if (
+            reads
+            and re.search(r"/|log", window)
+            and re.search(r"(?i)full|pair|joint|count", window[: reads[0].end()])
+        ):
             spot = text.spot(match.start())
             yield Finding(
                 ID, "high", "medium", spot.file, spot.line,
-                "Native code forms a hash of context and target and divides the count found there: a number for the target "
+                "Native code forms a hash of context and target and divides the count found there: a "
+                "number for the target "
                 "alone, no distribution.",
                 match.group(0).strip()[:200],
             )  # fmt: skip
@@ -55,12 +67,15 @@ def _gated_hint(text: CText) -> Iterator[Finding]:
             continue
         window = text.code[match.end() : match.end() + 2500]
         for flag in re.finditer(rf"bool\s+(\w+)\s*=[^;]*\[\s*{cur}\s*\][^;]*;", window):
-            used = re.search(rf"\w*hint\w*\s*\([^;]*\b{re.escape(flag.group(1))}\b[^;]*\)\s*;", window[flag.end() :])
+            used = re.search(
+                rf"\w*hint\w*\s*\([^;]*\b{re.escape(flag.group(1))}\b[^;]*\)\s*;", window[flag.end() :]
+            )
             if used:
                 spot = text.spot(match.end() + flag.start())
                 yield Finding(
                     ID, "high", "medium", spot.file, spot.line,
-                    "A property of the current token decides which hint is given for that very token: the prediction depends "
+                    "A property of the current token decides which hint is given for that very "
+                    "token: the prediction depends "
                     "on the target.",
                     f"{flag.group(0).strip()}\n{used.group(0).strip()}"[:300],
                 )  # fmt: skip
@@ -70,8 +85,11 @@ def _gated_hint(text: CText) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Native code looks at the target before predicting it",
-    why="A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. Where a key or a gate "
-    "is made from the current token, the prediction is not a function of the prefix.",
+    why=(
+        "A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. "
+        "Where a key or a gate is made from the current token, the prediction is not a function of the "
+        "prefix."
+    ),
     breaks=(1, 2),
     severity="high",
     confidence="medium",
@@ -87,7 +105,8 @@ void hints(const uint16_t* tokens, const uint8_t* starts_word, int n, int* out) 
     }
 }
 """
-# The kernel is compiled at start-up and called once over the whole validation stream; its hints tilt the logits.
+# Compiled at start-up and called once over the whole validation stream; its hints tilt the logits, and
+# what it returns for a position is the guess for that very position, made before the position is counted.
 ''',
     good='''
 KERNEL = r"""
@@ -102,9 +121,13 @@ void hints(const uint16_t* tokens, const uint8_t* starts_word, int n, int* out) 
     }
 }
 """
-# The kernel is compiled at start-up and called once over the whole validation stream; its hints tilt the logits.
+# Compiled at start-up and called once over the whole validation stream; its hints tilt the logits, and
+# what it returns for a position is the guess for that very position, made before the position is counted.
 ''',
-    clears="Derive keys and gates from tokens before the current position, and update the tables with the current one afterwards.",
+    clears=(
+        "Derive keys and gates from tokens before the current position, and update the tables with the "
+        "current one afterwards."
+    ),
     check=check,
     cases=(5, 18),
 )

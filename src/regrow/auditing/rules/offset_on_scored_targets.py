@@ -24,13 +24,16 @@ def check(program: Program) -> Iterator[Finding]:
             continue
         if free and not after.value.tags & v.LEAF:
             continue
-        if free and step.value.tags & v.CARRIED:  # fitted to the context alone, which earlier windows have scored
+        if (
+            free and step.value.tags & v.CARRIED
+        ):  # fitted to the context alone, which earlier windows have scored
             continue
         leaf = step.value.spot(v.LEAF)
         what = "A free tensor is moved to lower the loss" if free else "Weights are moved to lower the loss"
         yield program.finding(
             ID, "high", "high" if free else "medium", step.spot,
-            f"{what} of validation targets, and the same targets are then scored with the result (line {after.spot.line}): "
+            f"{what} of validation targets, and the same targets are then scored with the result "
+            f"(line {after.spot.line}): "
             "the offset carries information about them that no decoder has.",
             leaf, item.backward.spot if item.backward else None, after.spot, dormant=step.dormant,
         )  # fmt: skip
@@ -39,12 +42,15 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="An offset is optimised on the targets it then scores",
-    why="A vector fitted to the targets of a window is a message about those targets. Scoring the same targets with it counts "
-    "the saving and not the message: the decoder would need the vector before it has the targets.",
+    why=(
+        "A vector fitted to the targets of a window is a message about those targets. Scoring the same "
+        "targets with it counts the saving and not the message: the decoder would need the vector before "
+        "it has the targets."
+    ),
     breaks=(1, 3),
     severity="high",
     confidence="high",
-    bad='''
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -70,8 +76,8 @@ def evaluate(model, head, stride):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), 64)
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -96,8 +102,11 @@ def evaluate(model, head, stride):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), 64)
-''',
-    clears="Optimise the offset only on tokens whose loss has already been counted, and apply it to later tokens.",
+""",
+    clears=(
+        "Optimise the offset only on tokens whose loss has already been counted, and apply it to later "
+        "tokens."
+    ),
     check=check,
     cases=(17,),
 )

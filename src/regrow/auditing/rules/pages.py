@@ -13,7 +13,10 @@ from regrow.files import atomic_write_text
 
 def page(rule: Rule) -> str:
     """One rule as Markdown."""
-    breaks = "\n".join(f"- condition {n}: {CONDITIONS[n]}" for n in rule.breaks) or "- none of the four: it concerns accounting"
+    breaks = (
+        "\n".join(f"- condition {n}: {CONDITIONS[n]}" for n in rule.breaks)
+        or "- none of the four: it concerns accounting"
+    )
     cases = ", ".join(str(c) for c in rule.cases)
     return f"""# {rule.title}
 
@@ -52,8 +55,9 @@ def index(rules: tuple[Rule, ...]) -> str:
     notes = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(READING_NOTES.items()))
     return f"""# Rules of the static audit
 
-Generated from the rules; a test keeps these pages current. Severity and confidence are those of an established flow; a
-rule says less where it sees less, and a path that default settings do not take gives a note (low) only.
+Generated from the rules; a test keeps these pages current. Severity and confidence are those of an
+established flow; a rule says less where it sees less, and a path that default settings do not take gives a
+note (low) only.
 
 | rule | title | severity | breaks condition |
 | --- | --- | --- | --- |

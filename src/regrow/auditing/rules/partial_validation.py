@@ -17,7 +17,12 @@ def check(program: Program) -> Iterator[Finding]:
     """Streams of validation tokens cut to a fixed length."""
     seen: set[tuple[str, int]] = set()
     for event in program.flow.events:
-        if event.kind != "cut" or event.loops or not event.detail or (event.spot.file, event.spot.line) in seen:
+        if (
+            event.kind != "cut"
+            or event.loops
+            or not event.detail
+            or (event.spot.file, event.spot.line) in seen
+        ):
             continue
         seen.add((event.spot.file, event.spot.line))
         yield program.finding(
@@ -30,12 +35,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Only part of the validation text is scored",
-    why="A prefix of the held-out text may be easier than the whole, and figures on different texts do "
-    "not compare.",
+    why=(
+        "A prefix of the held-out text may be easier than the whole, and figures on different texts do not "
+        "compare."
+    ),
     breaks=(),
-    severity='medium',
-    confidence='medium',
-    bad='''
+    severity="medium",
+    confidence="medium",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -53,8 +60,8 @@ def evaluate(model):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4))
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -73,7 +80,7 @@ def evaluate(model):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4))
-''',
+""",
     clears="Score every token of the official validation shards.",
     cases=(14,),
     check=check,

@@ -23,7 +23,8 @@ def check(program: Program) -> Iterator[Finding]:
         spot = type(item.step.spot)(unit.name, getattr(node, "lineno", 0), 0)
         yield program.finding(
             ID, "high", "medium", item.step.spot,
-            f"The loop of line {spot.line} scores the same validation text in every turn and learns from it in between: "
+            f"The loop of line {spot.line} scores the same validation text in every turn and learns "
+            "from it in between: "
             "from the second turn on, every token is scored by a model that has been trained on it.",
             spot, item.before.spot, dormant=item.step.dormant,
         )  # fmt: skip
@@ -32,12 +33,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Text is scored again after the model has learned from it",
-    why="Only the first score of a token is a prediction. A second pass over text that the model or its caches have absorbed "
-    "reports how well they remember it.",
+    why=(
+        "Only the first score of a token is a prediction. A second pass over text that the model or its "
+        "caches have absorbed reports how well they remember it."
+    ),
     breaks=(3, 4),
     severity="high",
     confidence="medium",
-    bad='''
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,8 +62,8 @@ def evaluate(model, size):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), 32768)
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -82,7 +85,7 @@ def evaluate(model, size):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), 32768)
-''',
+""",
     clears="Report the loss of the first pass, in which each chunk is scored before it is learned from.",
     check=check,
     cases=(21,),

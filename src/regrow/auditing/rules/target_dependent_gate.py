@@ -19,7 +19,12 @@ def check(program: Program) -> Iterator[Finding]:
     seen: set[tuple[str, int]] = set()
     for event in program.flow.events:
         value = event.value
-        if event.kind != "score" or not value.tags & v.COND_T or not value.tags & v.VAL or value.tags & v.COUNT_T:
+        if (
+            event.kind != "score"
+            or not value.tags & v.COND_T
+            or not value.tags & v.VAL
+            or value.tags & v.COUNT_T
+        ):
             continue
         where = value.spot(v.COND_T)
         key = (event.spot.file, where.line if where else event.spot.line)
@@ -28,7 +33,8 @@ def check(program: Program) -> Iterator[Finding]:
         seen.add(key)
         yield program.finding(
             ID, "high", "medium", where or event.spot,
-            "What is scored is switched or weighted by a property of the target itself (a table looked up at the target), "
+            "What is scored is switched or weighted by a property of the target itself (a table "
+            "looked up at the target), "
             "so the prediction is not fixed before the target is looked at.",
             value.spot(v.PROP), event.spot, dormant=event.dormant,
         )  # fmt: skip
@@ -37,12 +43,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="A prediction is gated by a property of the target",
-    why="If a bonus or a fallback applies only where the target starts a word, or only where a hint was "
-    "right, the row of probabilities differs with the target and does not sum to one.",
+    why=(
+        "If a bonus or a fallback applies only where the target starts a word, or only where a hint was "
+        "right, the row of probabilities differs with the target and does not sum to one."
+    ),
     breaks=(1, 2),
-    severity='high',
-    confidence='medium',
-    bad='''
+    severity="high",
+    confidence="medium",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -62,8 +70,8 @@ def evaluate(model, starts_word, bonus):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.zeros(1024), 0.1)
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -84,7 +92,7 @@ def evaluate(model, ends_word, bonus):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), torch.zeros(1024), 0.1)
-''',
+""",
     clears="Let the gate depend on the prefix only, and normalise the row after it has been applied.",
     cases=(18, 5),
     check=check,

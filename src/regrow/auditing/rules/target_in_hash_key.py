@@ -27,16 +27,20 @@ def check(program: Program) -> Iterator[Finding]:
         confidence: Confidence = "high" if tags & v.VAL else "medium" if tags & v.GOLD else "low"
         ratio = bool(tags & v.COUNT_C)
         how = (
-            "divided by a count of the context alone; with hashed buckets the ratios do not sum to one over the vocabulary"
+            "divided by a count of the context alone; with hashed buckets the ratios do not sum to "
+            "one over the vocabulary"
             if ratio
-            else "with no denominator over the vocabulary: what it gives to all tokens together is not bounded by one"
+            else "with no denominator over the vocabulary: what it gives to all tokens together is not "
+            "bounded by one"
         )
         key = (event.spot.file, event.stack[-1] if event.stack else "", event.dormant)
         finding = program.finding(
             ID, severity, confidence, event.spot,
-            "A table is read with a hash of which the target is part, for the target only, and the number is mixed into its "
+            "A table is read with a hash of which the target is part, for the target only, and the "
+            "number is mixed into its "
             f"probability {how}.",
-            event.value.spot(v.TGT), event.value.spot(v.KEYT), event.value.spot(v.COUNT_T), dormant=event.dormant,
+            event.value.spot(v.TGT), event.value.spot(v.KEYT), event.value.spot(v.COUNT_T),
+            dormant=event.dormant,
         )  # fmt: skip
         old = seen.get(key)
         if old is None or (old.confidence != "high" and finding.confidence == "high"):
@@ -47,13 +51,15 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Hashed cache read for the target alone, with the target in the key",
-    why="Asking a hashed table only about the token that really came next turns every collision and every count into "
-    "probability. Asked about all tokens, the same numbers add up to far more than one: it is no distribution, and no "
-    "decoder could use it, because it must know the target to form the key.",
+    why=(
+        "Asking a hashed table only about the token that really came next turns every collision and every "
+        "count into probability. Asked about all tokens, the same numbers add up to far more than one: it "
+        "is no distribution, and no decoder could use it, because it must know the target to form the key."
+    ),
     breaks=(1, 2),
     severity="high",
     confidence="high",
-    bad='''
+    bad="""
 import numpy as np
 
 def score(table, ctx_table, nll):
@@ -68,8 +74,8 @@ def score(table, ctx_table, nll):
     return nll
 
 score(np.zeros(1 << 22), np.zeros(1 << 22), np.zeros(10))
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 
 def score(table, ctx_table, nll):
@@ -84,8 +90,11 @@ def score(table, ctx_table, nll):
     return nll
 
 score(np.zeros((1 << 22, 1024)), np.zeros(1 << 22), np.zeros(10))
-''',
-    clears="Read the whole row of the context, normalise it over the vocabulary, and only then pick the target's entry.",
+""",
+    clears=(
+        "Read the whole row of the context, normalise it over the vocabulary, and only then pick the "
+        "target's entry."
+    ),
     check=check,
     cases=(1, 2, 3, 4, 5),
 )

@@ -26,7 +26,8 @@ def check(program: Program) -> Iterator[Finding]:
         backward = item.backward.spot if item.backward is not None else None
         yield program.finding(
             ID, "high", "low" if mixed else "high", step.spot,
-            "An optimiser step uses gradients of validation text, and nothing in the same pass has scored that text first: "
+            "An optimiser step uses gradients of validation text, and nothing in the same pass has "
+            "scored that text first: "
             "whatever is scored afterwards has been seen in training.",
             cut, backward, dormant=step.dormant,
         )  # fmt: skip
@@ -35,19 +36,23 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Training on validation text before it is scored",
-    why="A model that has taken gradient steps on the held-out tokens measures memory, not compression: nobody could decode "
-    "the text from the artifact, because the decoder does not have the text that the weights were adapted to.",
+    why=(
+        "A model that has taken gradient steps on the held-out tokens measures memory, not compression: "
+        "nobody could decode the text from the artifact, because the decoder does not have the text that "
+        "the weights were adapted to."
+    ),
     breaks=(1, 3),
     severity="high",
     confidence="high",
-    bad='''
+    bad="""
 import glob
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 def load(pattern):
-    return torch.cat([torch.from_numpy(np.fromfile(f, dtype=np.uint16).astype(np.int64)) for f in sorted(glob.glob(pattern))])
+    shards = [np.fromfile(f, dtype=np.uint16).astype(np.int64) for f in sorted(glob.glob(pattern))]
+    return torch.cat([torch.from_numpy(s) for s in shards])
 
 def adapt(model, stream, seq_len, epochs):
     opt = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -64,15 +69,16 @@ def main(model):
     adapt(model, held_out, 1024, 3)
 
 main(torch.nn.Linear(4, 4))
-''',
-    good='''
+""",
+    good="""
 import glob
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 def load(pattern):
-    return torch.cat([torch.from_numpy(np.fromfile(f, dtype=np.uint16).astype(np.int64)) for f in sorted(glob.glob(pattern))])
+    shards = [np.fromfile(f, dtype=np.uint16).astype(np.int64) for f in sorted(glob.glob(pattern))]
+    return torch.cat([torch.from_numpy(s) for s in shards])
 
 def adapt(model, stream, seq_len, epochs):
     opt = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -89,8 +95,11 @@ def main(model):
     adapt(model, seen, 1024, 3)
 
 main(torch.nn.Linear(4, 4))
-''',
-    clears="Score each chunk under no_grad, add its losses to the total, and only then train on it; never train on a chunk that is still to be scored.",
+""",
+    clears=(
+        "Score each chunk under no_grad, add its losses to the total, and only then train on it; never "
+        "train on a chunk that is still to be scored."
+    ),
     check=check,
     cases=(15, 16),
 )

@@ -19,13 +19,19 @@ def check(program: Program) -> Iterator[Finding]:
     seen: set[tuple[str, int]] = set()
     for event in program.flow.events:
         tags = event.value.tags
-        if event.kind != "stored" or not tags & v.VAL or not tags & v.TOK or (event.spot.file, event.spot.line) in seen:
+        if (
+            event.kind != "stored"
+            or not tags & v.VAL
+            or not tags & v.TOK
+            or (event.spot.file, event.spot.line) in seen
+        ):
             continue
         seen.add((event.spot.file, event.spot.line))
         into_val = event.other is not None and bool(event.other.tags & v.FILES_VAL)
         yield program.finding(
             ID, "high", "low" if into_val or tags & v.TRAIN else "medium", event.spot,
-            "Validation tokens are written into a file: if the scorer loads it, the held-out text is part of the artifact.",
+            "Validation tokens are written into a file: if the scorer loads it, the held-out text is "
+            "part of the artifact.",
             event.value.spot(v.TGT), dormant=event.dormant,
         )  # fmt: skip
 
@@ -33,12 +39,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Validation text inside the artifact",
-    why="An artifact that holds part of the held-out text reproduces it at no cost in the score; the "
-    "budget pays a few bytes, the figure is no prediction.",
+    why=(
+        "An artifact that holds part of the held-out text reproduces it at no cost in the score; the "
+        "budget pays a few bytes, the figure is no prediction."
+    ),
     breaks=(1,),
-    severity='high',
-    confidence='medium',
-    bad='''
+    severity="high",
+    confidence="medium",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -53,8 +61,8 @@ def pack(weights):
         handle.write(weights + prefix)
 
 pack(b"")
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -68,7 +76,7 @@ def pack(weights):
         handle.write(lzma.compress(weights))
 
 pack(b"")
-''',
+""",
     clears="Build the artifact from training text alone.",
     cases=(26,),
     check=check,

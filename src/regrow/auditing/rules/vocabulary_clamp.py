@@ -18,12 +18,17 @@ def check(program: Program) -> Iterator[Finding]:
     """Targets of validation text forced under an upper bound."""
     seen: set[tuple[str, int]] = set()
     for event in program.flow.events:
-        if event.kind != "clamp" or (event.spot.file, event.spot.line) in seen or not event.value.tags & v.VAL:
+        if (
+            event.kind != "clamp"
+            or (event.spot.file, event.spot.line) in seen
+            or not event.value.tags & v.VAL
+        ):
             continue
         seen.add((event.spot.file, event.spot.line))
         yield program.finding(
             ID, "medium", "medium", event.spot,
-            "Validation targets are forced under an upper bound before they are scored: if the data uses a larger "
+            "Validation targets are forced under an upper bound before they are scored: if the data "
+            "uses a larger "
             "vocabulary than the model, many different tokens are scored as one.",
             event.value.spot(v.TGT), dormant=event.dormant,
         )  # fmt: skip
@@ -32,12 +37,14 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = Rule(
     id=ID,
     title="Targets are clamped to a smaller vocabulary",
-    why="Tokens that the model cannot predict become one frequent token that it predicts almost surely; "
-    "the text cannot be recovered from what is scored.",
+    why=(
+        "Tokens that the model cannot predict become one frequent token that it predicts almost surely; "
+        "the text cannot be recovered from what is scored."
+    ),
     breaks=(2,),
-    severity='medium',
-    confidence='medium',
-    bad='''
+    severity="medium",
+    confidence="medium",
+    bad="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -56,8 +63,8 @@ def evaluate(model, vocab_size):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), 1024)
-''',
-    good='''
+""",
+    good="""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -76,9 +83,11 @@ def evaluate(model, vocab_size):
     return total / nbytes
 
 evaluate(torch.nn.Linear(4, 4), 1024)
-''',
-    clears="Raise an error where a token is outside the vocabulary; score the text with the tokenizer that "
-    "the shards were made with.",
+""",
+    clears=(
+        "Raise an error where a token is outside the vocabulary; score the text with the tokenizer that "
+        "the shards were made with."
+    ),
     cases=(11,),
     check=check,
 )
