@@ -3,5 +3,14 @@
 from regrow.ngram.counts import NgramCounts, NgramTable
 from regrow.ngram.model import NgramModel, contexts_of
 from regrow.ngram.rows import NgramRows
+from regrow.ngram.text_form import decode_tokens, encode_tokens
 
-__all__ = ["NgramCounts", "NgramModel", "NgramRows", "NgramTable", "contexts_of"]
+__all__ = [
+    "NgramCounts",
+    "NgramModel",
+    "NgramRows",
+    "NgramTable",
+    "contexts_of",
+    "decode_tokens",
+    "encode_tokens",
+]

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from regrow.errors import NgramError
 from regrow.ngram import keys as k
 from regrow.ngram.runs import Counts, Run, RunTree, count_run, merge_runs
+from regrow.ngram.sorted_keys import locate
 
 ORDER_LIMIT = 16
 VOCAB_LIMIT = 65_536
 _COUNT_LIMIT = 2**32 - 1
+_BLOCK = 1 << 18
 Tokens = NDArray[np.integer[Any]]
 
 
@@ -120,28 +122,44 @@ class NgramCounts:
         tokens = self._checked(tokens, "tokens")
         if not len(tokens):
             return
-        span = self.max_order - 1
-        before = self._checked(history, "history")[-span:] if history is not None and span else tokens[:0]
-        joined = np.concatenate((before, tokens))
-        # Widening each BOS to fill a window makes every window of the stream the right one, with no case
-        # apart.
-        repeats = np.where(joined == self.bos_id, max(span, 1), 1)
-        stream = np.repeat(joined, repeats)
-        counted = np.repeat(np.arange(len(joined)) >= len(before), repeats) & (stream != self.bos_id)
-        fresh = int(np.count_nonzero(counted))
+        fresh = int(np.count_nonzero(tokens != self.bos_id))
         if self._total + fresh > _COUNT_LIMIT:
             raise NgramError(
                 f"more than {_COUNT_LIMIT} tokens were added; count the rest in another NgramCounts"
             )
         self._total += fresh
-        wide = stream.astype(np.uint64)
-        for end in np.flatnonzero(counted[:span]).tolist():  # the stream starts inside a document
-            self._push(k.pack_windows(wide[: end + 1], end + 1, self.bits), end + 1)
-        if len(wide) > span:
-            words = k.pack_windows(wide, self.max_order, self.bits)
-            whole = counted[span:]
-            self._push(words if whole.all() else words[:, whole], self.max_order)
+        span = self.max_order - 1
+        before = self._checked(history, "history") if history is not None else tokens[:0]
+        before = before[len(before) - min(len(before), span) :]
+        words = np.empty((len(k.word_sizes(self.max_order, self.bits)), fresh), np.uint64)
+        used = 0
+        for start in range(0, len(tokens), _BLOCK):
+            block = self._pack(tokens[start : start + _BLOCK], before)
+            words[:, used : used + block.shape[1]] = block
+            used += block.shape[1]
+            before = tokens[max(0, start + _BLOCK - span) : start + _BLOCK]
+        self._push(words[:, :used], self.max_order)
         self._enforce_cap()
+
+    def _pack(self, tokens: Tokens, before: Tokens) -> k.U64:
+        """The windows of a block of tokens; those that start in the middle of a document are pushed at
+        once.
+        """
+        joined = np.concatenate((before, tokens)).astype(np.uint64)
+        counted = np.arange(len(joined)) >= len(before)
+        heads = joined == self.bos_id
+        if heads.any():
+            # Widening each BOS to fill a window makes every window of the stream the right one, with no case
+            # apart.
+            repeats = np.where(heads, max(self.max_order - 1, 1), 1)
+            joined, counted = np.repeat(joined, repeats), np.repeat(counted & ~heads, repeats)
+        span = self.max_order - 1
+        for end in np.flatnonzero(counted[:span]).tolist():
+            self._push(k.pack_windows(joined[: end + 1], end + 1, self.bits), end + 1)
+        if len(joined) <= span:
+            return np.empty((len(k.word_sizes(self.max_order, self.bits)), 0), np.uint64)
+        words, whole = k.pack_windows(joined, self.max_order, self.bits), counted[span:]
+        return words if whole.all() else np.compress(whole, words, axis=1)
 
     def merge(self, other: NgramCounts) -> NgramCounts:
         """The counts of both. Exact, associative and commutative below the cap; error bounds add.
@@ -173,7 +191,7 @@ class NgramCounts:
         result._total = self._total - other._total
         for n in range(1, self.max_order + 1):
             whole, part = self.windows(n), other.windows(n)
-            at, found = k.find(whole.words_WN, part.words_WN)
+            at, found = locate(whole.words_WN, part.words_WN)
             if not found.all() or (whole.counts_N[at] < part.counts_N).any():
                 raise NgramError(
                     "counts to subtract hold an n-gram that was not added here; subtract only text that was "

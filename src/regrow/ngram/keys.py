@@ -121,14 +121,14 @@ def sort_words(words: U64, order: int, bits: int, threads: int = 1) -> U64:
     if words.shape[0] == 2 and first_bits <= _RADIX_BITS:
         # Sorting values is far cheaper than sorting indices: bucket by the short word, then sort each bucket.
         perm = np.argsort(words[0].astype(np.uint16), kind="stable")
-        out = words[:, perm]
+        out = np.take(words, perm, axis=1)
         starts = np.searchsorted(out[0], np.arange((1 << first_bits) + 1, dtype=np.uint64)).tolist()
         low = out[1]
         spans = [(a, b) for a, b in itertools.pairwise(starts) if b - a > 1]
         for a, b in spans:
             low[a:b].sort()
         return out
-    return words[:, argsort_words(words, order, bits)]
+    return np.take(words, argsort_words(words, order, bits), axis=1)
 
 
 def argsort_words(words: U64, order: int, bits: int) -> Index:
@@ -154,30 +154,14 @@ def run_starts(words: U64) -> Index:
     return np.flatnonzero(new)
 
 
-def find(words: U64, queries: U64) -> tuple[Index, NDArray[np.bool_]]:
-    """Where each query would stand in sorted distinct keys, and whether it is there."""
-    n = words.shape[1]
-    if words.shape[0] == 1:
-        at = np.searchsorted(words[0], queries[0])
-    else:
-        low = np.searchsorted(words[0], queries[0])
-        high = np.searchsorted(words[0], queries[0], side="right")
-        while bool((low < high).any()):
-            mid = (low + high) >> 1
-            less = _less(words[:, np.minimum(mid, n - 1)], queries) & (low < high)
-            high = np.where(less | (low >= high), high, mid)
-            low = np.where(less, mid + 1, low)
-        at = low
-    if n == 0:
-        return at, np.zeros(queries.shape[1], bool)
-    return at, (words[:, np.minimum(at, n - 1)] == queries).all(axis=0) & (at < n)
-
-
-def _less(left: U64, right: U64) -> NDArray[np.bool_]:
-    less: NDArray[np.bool_] = left[-1] < right[-1]
-    for a, b in zip(left[-2::-1], right[-2::-1], strict=True):
-        less = (a < b) | ((a == b) & less)
-    return less
+def key_end(words: U64, at: int) -> int:
+    """Where the run of keys equal to the one at `at` ends, in a sorted array."""
+    low, high = 0, int(words.shape[1])
+    for word in words:
+        part, key = word[low:high], word[at]
+        high = low + int(np.searchsorted(part, key, "right"))
+        low += int(np.searchsorted(part, key))
+    return high
 
 
 def _sort_values(keys: U64, threads: int) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from regrow.ngram import keys as k
 from regrow.ngram.counts import NgramCounts
 from regrow.ngram.runs import Counts, Run
+from regrow.ngram.sorted_keys import locate
 from regrow.ngram.trie import Trie
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
@@ -33,9 +34,9 @@ class _Level:
 
     values_N: Counts
     token_N: NDArray[np.uint16]
-    first_M: k.Index  # the first successor of each context
+    width_M: NDArray[np.int32]  # successors of each context
     oldest_M: NDArray[np.uint16]
-    children_M: k.Index  # contexts of the next order under each context
+    children_M: NDArray[np.int32]  # contexts of the next order under each context
 
 
 def discounts_of(ones: int, twos: int, threes: int, fours: int) -> tuple[float, float, float] | None:
@@ -89,9 +90,10 @@ def estimate(
         discounts.append(found or FALLBACK_DISCOUNTS)
 
     trie = Trie.allocate(
-        vocab, [[(len(lv.values_N), len(lv.first_M)) for lv in chunk] for chunk in chunks], top
+        vocab, [[(len(lv.values_N), len(lv.width_M)) for lv in chunk] for chunk in chunks], top
     )
-    jobs = [(level, n, c) for c, chunk in enumerate(chunks) for n, level in enumerate(chunk, 2)]
+    # Each level is let go as soon as it is written: both forms of all of them need not fit in memory.
+    jobs = ((chunk.pop(), n, c) for c, chunk in enumerate(chunks) for n in range(top, 1, -1))
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda job: _fill(trie, job[0], job[1], job[2], discounts[job[1] - 1]), jobs))
     trie.close()
@@ -141,7 +143,7 @@ def _split_starts(counts: NgramCounts) -> tuple[Run, list[_Extra | None]]:
             words = np.hstack([run.words_WN for run in runs])
             weights = np.concatenate([run.counts_N for run in runs])
             perm = k.argsort_words(words, m, bits)
-            extras[m] = _Extra(words[:, perm], weights[perm])
+            extras[m] = _Extra(np.take(words, perm, axis=1), weights[perm])
     return main, extras
 
 
@@ -179,29 +181,30 @@ def _build_chunk(main: Run, extras: list[_Extra | None], bits: int) -> list[_Lev
     levels: list[_Level] = []
     words, values = main.words_WN, main.counts_N
     parents: k.U64 | None = None  # contexts of order n that have children, and how many
-    child_counts = np.empty(0, np.int64)
+    child_counts = np.empty(0, np.int32)
     for n in range(main.order, 1, -1):
         if n < main.order:
             words, values = _shorten(words, n, bits, extras[n])
         contexts = k.drop_last(words, n, bits)
         first = k.run_starts(contexts)
-        contexts = contexts[:, first]
+        contexts = np.take(contexts, first, axis=1)
         if parents is None:
-            children = np.zeros(len(first), np.int64)
+            children = np.zeros(len(first), np.int32)
         elif len(child_counts) == len(first):
             children = child_counts
         else:
-            at, _ = k.find(contexts, parents)
-            children = np.zeros(len(first), np.int64)
+            at, _ = locate(contexts, parents)
+            children = np.zeros(len(first), np.int32)
             children[at] = child_counts
         mask = np.uint64((1 << bits) - 1)
         token, oldest = (words[-1] & mask).astype(np.uint16), (contexts[-1] & mask).astype(np.uint16)
-        levels.append(_Level(values, token, first, oldest, children))
+        width = np.diff(first, append=len(values)).astype(np.int32)
+        levels.append(_Level(values, token, width, oldest, children))
         if n > 2:
             parents = k.drop_last(contexts, n - 1, bits)
             starts = k.run_starts(parents)
-            child_counts = np.diff(starts, append=len(first))
-            parents = parents[:, starts]
+            child_counts = np.diff(starts, append=len(first)).astype(np.int32)
+            parents = np.take(parents, starts, axis=1)
     return levels[::-1]
 
 
@@ -213,9 +216,9 @@ def _shorten(words: k.U64, order: int, bits: int, extra: _Extra | None) -> tuple
     words = k.sort_words(np.ascontiguousarray(words), order, bits)
     starts = k.run_starts(words)
     values = np.diff(starts, append=words.shape[1]).astype(np.uint32)
-    words = words[:, starts]
+    words = np.take(words, starts, axis=1)
     if extra is not None:
-        at, _ = k.find(words, extra.words)
+        at, _ = locate(words, extra.words)
         np.add.at(values, at, extra.weights - np.uint32(1))
     return words, values
 
@@ -224,10 +227,9 @@ def _fill(trie: Trie, level: _Level, order: int, chunk: int, discounts: tuple[fl
     """Writes one level of one chunk into the trie: discounted probabilities and what is left for the lower
     order.
     """
-    values, first = level.values_N, level.first_M
+    values, width = level.values_N, level.width_M
     kind = np.minimum(values, np.uint32(3))
-    width = np.diff(first, append=len(values))
-    ends = first + width - 1
+    ends = np.cumsum(width) - 1
 
     def sums(x: NDArray[np.int64]) -> NDArray[np.int64]:
         running = np.cumsum(x)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.ngram.jit import compile_kernel
 from regrow.ngram.trie import Trie
 
 Floats = NDArray[np.float32]
@@ -26,7 +28,6 @@ _SIGNATURE = (
 )
 
 
-@numba.njit(_SIGNATURE, nogil=True, cache=True)
 def _rows(
     contexts_RC: Any,
     base_BV: Any,
@@ -109,6 +110,11 @@ def _rows(
             escape_R[r] = 1.0
 
 
+@functools.cache
+def _rows_kernel() -> Callable[..., None]:
+    return compile_kernel(_rows, _SIGNATURE)
+
+
 @dataclasses.dataclass(frozen=True)
 class NgramRows:
     """Distributions and what a gate may know about them; all depend on the context alone.
@@ -153,8 +159,10 @@ def fill_rows(
     facts = np.empty((rows, 3), np.int32)
     escape = np.empty(rows, np.float32)
 
+    kernel = _rows_kernel()
+
     def work(span: tuple[int, int]) -> None:
-        _rows(
+        kernel(
             contexts_RC, base_BV, base_order, trie.child_start_M1, trie.child_token_M, trie.succ_start_M1,
             trie.succ_token_E, trie.succ_mass_E, trie.gamma_M, trie.total_M, trie.max_order, out,
             facts, escape, *span,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.ngram import keys as k
 from regrow.ngram.keys import U64
+from regrow.ngram.sorted_keys import merge_sorted
 
 Counts = NDArray[np.uint32]
+
+_PIECE = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Run:
         return self.words_WN.nbytes + self.counts_N.nbytes
 
     def select(self, keep: NDArray[np.bool_]) -> Run:
-        return Run(self.order, self.bits, self.words_WN[:, keep], self.counts_N[keep])
+        return Run(self.order, self.bits, np.compress(keep, self.words_WN, axis=1), self.counts_N[keep])
 
     def suffixes(self) -> Run:
         """The same occurrences one order shorter, equal suffixes joined."""
@@ -50,28 +55,40 @@ def empty_run(order: int, bits: int) -> Run:
 
 def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
     """A run from unsorted keys, one per occurrence. `words` is overwritten."""
+    size = words.shape[1]
+    if not size:
+        return empty_run(order, bits)
     words = k.sort_words(words, order, bits, threads)
-    starts = k.run_starts(words)
-    counts = np.diff(starts, append=words.shape[1]).astype(np.uint32)
-    return Run(order, bits, np.ascontiguousarray(words[:, starts]), counts)
+    # Pieces that end where a key ends, so that each can be reduced by itself, in the cache.
+    cuts = sorted({0, size, *(k.key_end(words, at) for at in range(_PIECE, size, _PIECE))})
+
+    def reduce(span: tuple[int, int]) -> tuple[U64, Counts]:
+        piece = words[:, span[0] : span[1]]
+        starts = k.run_starts(piece)
+        return np.take(piece, starts, axis=1), np.diff(starts, append=piece.shape[1]).astype(np.uint32)
+
+    if len(cuts) == 2:
+        return Run(order, bits, *reduce((0, size)))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(reduce, itertools.pairwise(cuts)))
+    return Run(order, bits, np.hstack([w for w, _ in parts]), np.concatenate([c for _, c in parts]))
 
 
 def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> Run:
     """A run from unsorted keys with counts: equal keys are joined and their counts added."""
     perm = k.argsort_words(words, order, bits)
-    words, counts = words[:, perm], counts[perm]
+    words, counts = np.take(words, perm, axis=1), counts[perm]
     starts = k.run_starts(words)
     if len(starts) < len(counts):
-        words, counts = words[:, starts], np.add.reduceat(counts, starts, dtype=np.uint32)
+        words = np.take(words, starts, axis=1)
+        counts = np.add.reduceat(counts, starts, dtype=np.uint32)
     return Run(order, bits, words, counts)
 
 
 def merge_runs(a: Run, b: Run) -> Run:
     if not len(a) or not len(b):
         return a if len(a) else b
-    return reduce_run(
-        a.order, a.bits, np.hstack((a.words_WN, b.words_WN)), np.concatenate((a.counts_N, b.counts_N))
-    )
+    return Run(a.order, a.bits, *merge_sorted(a.words_WN, a.counts_N, b.words_WN, b.counts_N))
 
 
 class RunTree:

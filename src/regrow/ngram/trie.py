@@ -77,9 +77,9 @@ class Trie:
         chunk: int,
         token_E: NDArray[np.uint16],
         mass_E: NDArray[np.float64],
-        width_M: NDArray[np.int64],
+        width_M: NDArray[np.int32],
         oldest_M: NDArray[np.uint16],
-        children_M: NDArray[np.int64],
+        children_M: NDArray[np.int32],
         gamma_M: NDArray[np.float64],
         total_M: NDArray[np.int64],
     ) -> None:
