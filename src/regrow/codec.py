@@ -1,0 +1,167 @@
+"""The codec: any bytes to a stream and back, with an artifact as the model.
+
+Encoder and decoder call the same predictor at the same fixed shapes, one token a stream and step, so both see the same
+bits. A stream says what it must be decoded with, and ends in a checksum of the raw bytes: a stream that is damaged, or that
+another artifact or other arithmetic would decode to another text, is an error and never a wrong text.
+
+Stream: b"RGST", a header (msgpack, led by its length in two bytes), the range coder's bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from regrow.artifact import Artifact
+from regrow.coder import Decoder, Encoder
+from regrow.errors import ArtifactError, StreamError
+from regrow.files import sha256_hex
+from regrow.predictor import IGNORED, Predictor, split_streams, stream_count
+from regrow.progress import Progress, Silent
+
+MAGIC = b"RGST"
+FORMAT_VERSION = 1
+_CHECK_BYTES = 16
+
+
+class StreamHeader(msgspec.Struct, frozen=True, array_like=True):
+    """What the decoder must know and have: written as an array, so field order is the format."""
+
+    version: int
+    artifact: bytes  # first 16 bytes of the artifact's SHA-256
+    raw: bytes  # first 16 bytes of the text's SHA-256
+    raw_bytes: int
+    tokens: int
+    streams: int
+    payload_crc32: int
+    dtype: str  # number format of the network
+    threads: int
+    torch: str
+    capability: str  # instruction set torch used
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A stream, and what making it showed."""
+
+    stream: bytes
+    ideal_bits: float
+    max_abs_row_sum_error: float
+
+
+def encode(artifact: Artifact, raw: bytes, progress: Progress | None = None) -> Encoded:
+    """Compress `raw` (any bytes)."""
+    tokens = artifact.tokenizer.encode(raw)
+    streams = stream_count(len(tokens), artifact.config.eval.streams)
+    predictor = _predictor(artifact, streams, torch.get_num_threads())
+    symbols_ST = split_streams(tokens, streams)
+    coder = Encoder()
+    with (progress or Silent()).task("encode", len(tokens), "tokens") as task:
+        for symbols_S in np.ascontiguousarray(symbols_ST.T):
+            probs_SV = predictor.predict().exp().cpu().numpy()
+            active = int((symbols_S != IGNORED).sum())  # streams that ended come last
+            coder.push(symbols_S[:active], probs_SV[:active])
+            predictor.update(np.where(symbols_S == IGNORED, artifact.tokenizer.bos_id, symbols_S))
+            task.advance(active)
+    payload = coder.finish()
+    header = StreamHeader(
+        FORMAT_VERSION, bytes.fromhex(artifact.sha256)[:_CHECK_BYTES], _digest(raw), len(raw), len(tokens), streams,
+        zlib.crc32(payload), _dtype_name(predictor), torch.get_num_threads(), str(torch.__version__),
+        torch.backends.cpu.get_cpu_capability(),
+    )  # fmt: skip
+    packed = msgspec.msgpack.encode(header)
+    stream = MAGIC + len(packed).to_bytes(2, "little") + packed + payload
+    return Encoded(stream, coder.ideal_bits, coder.max_abs_row_sum_error)
+
+
+def decode(artifact: Artifact, stream: bytes, progress: Progress | None = None) -> bytes:
+    """The bytes that `encode` was given. Raises StreamError for a stream that is damaged or is not this artifact's."""
+    header, payload = read_header(stream)
+    if header.artifact != bytes.fromhex(artifact.sha256)[:_CHECK_BYTES]:
+        raise StreamError("the stream was made with another artifact; decompress it with the one it names.")
+    if header.payload_crc32 != zlib.crc32(payload):
+        raise StreamError("the stream is damaged or cut short; copy it again.")
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(header.threads)
+    try:
+        raw = _decode_payload(artifact, header, payload, progress or Silent())
+    finally:
+        torch.set_num_threads(threads_before)
+    if len(raw) != header.raw_bytes or _digest(raw) != header.raw:
+        raise StreamError(
+            f"the stream does not decode to its checksum here; it was made with torch {header.torch} and "
+            f"{header.capability} arithmetic, so decode it on such a machine."
+        )
+    return raw
+
+
+def compress(artifact: Artifact | Path, data: bytes, progress: Progress | None = None) -> bytes:
+    """Compress any bytes with an artifact (or the path of one)."""
+    return encode(_loaded(artifact), data, progress).stream
+
+
+def decompress(artifact: Artifact | Path, data: bytes, progress: Progress | None = None) -> bytes:
+    """The inverse of `compress`. Raises StreamError; never returns wrong bytes."""
+    return decode(_loaded(artifact), data, progress)
+
+
+def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
+    """Header and coder bytes of a stream. Raises StreamError."""
+    size = int.from_bytes(stream[4:6], "little")
+    if stream[:4] != MAGIC or len(stream) < 6 + size:
+        raise StreamError("this is no regrow stream, or it is cut short; give a file that `regrow compress` wrote.")
+    try:
+        header = msgspec.msgpack.decode(stream[6 : 6 + size], type=StreamHeader)
+    except msgspec.DecodeError as error:
+        raise StreamError("the stream's header is damaged; copy the file again.") from error
+    if header.version != FORMAT_VERSION:
+        raise StreamError(f"the stream has format version {header.version}, this regrow reads {FORMAT_VERSION}.")
+    if not 1 <= header.streams <= 65536 or not 1 <= header.threads <= 1024 or not 0 <= header.tokens <= header.raw_bytes:
+        raise StreamError("the stream's header is damaged; copy the file again.")
+    return header, stream[6 + size :]
+
+
+def _decode_payload(artifact: Artifact, header: StreamHeader, payload: bytes, progress: Progress) -> bytes:
+    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(header.dtype)
+    if dtype is None:
+        raise StreamError("the stream's header is damaged; copy the file again.")
+    predictor = _predictor(artifact, header.streams, header.threads, dtype)
+    lengths = (split_streams(np.zeros(header.tokens, np.int64), header.streams) != IGNORED).sum(0)
+    columns = []
+    coder = Decoder(payload)
+    with progress.task("decode", header.tokens, "tokens") as task:
+        for active in lengths.tolist():
+            probs_SV = predictor.predict().exp().cpu().numpy()
+            symbols_S = np.full(header.streams, artifact.tokenizer.bos_id, np.int64)
+            symbols_S[:active] = coder.pop(probs_SV[:active])
+            predictor.update(symbols_S)
+            symbols_S[active:] = IGNORED
+            columns.append(symbols_S)
+            task.advance(active)
+    tokens = np.stack(columns, axis=1).reshape(-1) if columns else np.empty(0, np.int64)
+    return artifact.tokenizer.decode(tokens[tokens != IGNORED])
+
+
+def _predictor(artifact: Artifact, streams: int, threads: int, dtype: torch.dtype | None = None) -> Predictor:
+    return artifact.predictor(streams, artifact.network.embedding.device, dtype=dtype, threads=threads)
+
+
+def _dtype_name(predictor: Predictor) -> str:
+    return str(predictor.dtype).removeprefix("torch.")
+
+
+def _digest(raw: bytes) -> bytes:
+    return bytes.fromhex(sha256_hex(raw))[:_CHECK_BYTES]
+
+
+def _loaded(artifact: Artifact | Path) -> Artifact:
+    if isinstance(artifact, Artifact):
+        return artifact
+    if not Path(artifact).exists():
+        raise ArtifactError(f"{artifact}: there is no such file; give the path of an artifact.")
+    return Artifact.load(artifact)

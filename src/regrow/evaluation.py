@@ -1,0 +1,182 @@
+"""Bits per byte of held-out text: the mixture, the network alone, the memory alone.
+
+The text is cut into the very streams, with the same cold starts, that the codec uses, so that an evaluated figure and a
+proven one may be compared. Bits per byte = nats / ln 2 / len(raw bytes), the bytes counted before tokenising.
+
+Legend: S streams, T tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regrow.artifact import Artifact
+from regrow.data import read_text_argument
+from regrow.errors import DataError
+from regrow.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
+from regrow.progress import Progress, Silent
+from regrow.results import Bpb, Seconds
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What `evaluate` measured: `bpb` by predictor, the artifact's `bytes` by owner, and `seconds` (load, eval)."""
+
+    bpb: Bpb
+    bytes: dict[str, int]
+    seconds: Seconds
+    tokens: int = 0
+    raw_bytes: int = 0
+    passage: list[TokenCost] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TokenCost:
+    """One token of a scored passage: its bytes, its bits under mixture, network and memory, the order that matched."""
+
+    token: int
+    text: bytes
+    blended: float
+    network: float
+    memory: float | None
+    order: int | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Nats of every token of a text in its order, float64 [tokens], under the mixture and each part."""
+
+    tokens: NDArray[np.int64]
+    blended: NDArray[np.float64]
+    network: NDArray[np.float64]
+    memory: NDArray[np.float64] | None
+    order: NDArray[np.int8] | None
+
+
+def evaluate(
+    artifact: Path | Artifact, data: Path | bytes, *, stride: int | None = None, progress: Progress | None = None
+) -> EvalResult:
+    """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
+
+    `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context, each window's
+    last N tokens alone. Raises DataError for an empty text.
+    """
+    loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    raw = data if isinstance(data, bytes) else read_text_argument(data)
+    if not raw:
+        raise DataError(f"{data!s}: is empty; bits per byte need at least one byte.")
+    started = time.perf_counter()
+    tokens = loaded.tokenizer.encode(raw)
+    step = loaded.config.eval.stride if stride is None else stride
+    scores = score_windows(loaded, tokens, step, progress) if step else score_streams(loaded, tokens, progress)
+    to_bpb = 1 / math.log(2) / len(raw)
+    memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
+    bpb = Bpb(neural=float(scores.network.sum()) * to_bpb, memory=memory, blended=float(scores.blended.sum()) * to_bpb)
+    seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
+    parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
+    return EvalResult(bpb, parts, seconds, len(tokens), len(raw), passage_of(loaded, scores))
+
+
+def score_streams(artifact: Artifact, tokens: NDArray[np.integer[Any]], progress: Progress | None = None) -> Scores:
+    """Nats of every token, cut into the codec's streams and scored chunk by chunk in parallel."""
+    streams = stream_count(len(tokens), artifact.config.eval.streams)
+    window = artifact.network.window
+    predictor = _predictor(artifact, streams)
+    tokens_ST = split_streams(tokens, streams, window)
+    chunk = window * max(1, artifact.config.eval.chunk_tokens // (streams * window))
+    chunks: list[ScoredChunk] = []
+    with (progress or Silent()).task("evaluate", len(tokens), "tokens") as task:
+        for at in range(0, tokens_ST.shape[1], chunk):
+            piece_ST = tokens_ST[:, at : at + chunk]
+            chunks.append(predictor.score(piece_ST))
+            task.advance(int((piece_ST != IGNORED).sum()))
+    return _joined(chunks, tokens_ST)
+
+
+def score_windows(
+    artifact: Artifact, tokens: NDArray[np.integer[Any]], stride: int, progress: Progress | None = None
+) -> Scores:
+    """Nats of every token from windows that end every `stride` tokens, of which the last `stride` count.
+
+    A window is as long as the evaluation's window (`eval.window`, or the training sequence); the first counts whole.
+    Raises DataError for a stride above the window.
+    """
+    window = artifact.network.window
+    length = artifact.config.eval.window or artifact.config.train.seq_len
+    if not 0 < stride <= length:
+        raise DataError(f"--stride {stride}: must lie between 1 and the window of {length} tokens.")
+    n = len(tokens)
+    starts = [0, *range(stride, max(n - length, 0) + stride, stride)]
+    batch = max(1, artifact.config.eval.chunk_tokens // length)
+    pieces: list[ScoredChunk] = []
+    counted: list[NDArray[np.bool_]] = []
+    padded_length = -(-length // window) * window
+    done = 0
+    with (progress or Silent()).task("evaluate", n, "tokens") as task:
+        for i in range(0, len(starts), batch):
+            group = starts[i : i + batch]
+            tokens_ST = np.full((len(group), padded_length), IGNORED, np.int64)
+            fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
+            for row, start in enumerate(group):
+                piece = tokens[start : start + length]
+                tokens_ST[row, : len(piece)] = piece
+                fresh_ST[row, max(0, done - start) : len(piece)] = True
+                done = max(done, start + len(piece))
+            pieces.append(_predictor(artifact, len(group)).score(tokens_ST))
+            counted.append(fresh_ST)
+            task.advance(int(fresh_ST.sum()))
+    keep = [chunk_mask for chunk_mask in counted]
+
+    def pick(field_name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(pieces, keep, strict=True)])
+
+    with_memory = pieces[0].memory_ST is not None
+    result = Scores(
+        pick("tokens_ST").astype(np.int64), pick("blended_ST"), pick("network_ST"),
+        pick("memory_ST") if with_memory else None,
+        pick("matched_order_ST").astype(np.int8) if with_memory else None,
+    )  # fmt: skip
+    assert len(result.tokens) == n, "every token is scored once"
+    return result
+
+
+def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
+    """A passage from the middle of a scored text, token by token, for the report."""
+    middle = max(0, len(scores.tokens) // 2 - length // 2)
+    table = artifact.tokenizer.token_bytes
+    bits = 1 / math.log(2)
+    return [
+        TokenCost(
+            int(scores.tokens[i]), table[int(scores.tokens[i])],
+            float(scores.blended[i]) * bits, float(scores.network[i]) * bits,
+            None if scores.memory is None else float(scores.memory[i]) * bits,
+            None if scores.order is None else int(scores.order[i]),
+        )
+        for i in range(middle, min(middle + length, len(scores.tokens)))
+    ]  # fmt: skip
+
+
+def _predictor(artifact: Artifact, streams: int) -> Predictor:
+    return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
+
+
+def _joined(chunks: list[ScoredChunk], tokens_ST: NDArray[np.int64]) -> Scores:
+    known = tokens_ST != IGNORED
+
+    def join(parts: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+        present = [p for p in parts if p is not None]
+        return np.concatenate(present, axis=1)[known] if present else None
+
+    orders = [c.matched_order_ST for c in chunks if c.matched_order_ST is not None]
+    blended, network = join([c.blended_ST for c in chunks]), join([c.network_ST for c in chunks])
+    assert blended is not None and network is not None
+    order = np.concatenate(orders, axis=1)[known] if orders else None
+    return Scores(tokens_ST[known], blended, network, join([c.memory_ST for c in chunks]), order)

@@ -1,0 +1,123 @@
+"""Packing: a trained network, its memory and the mixer become one artifact within the byte budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from regrow.artifact import is_matrix, save_artifact
+from regrow.compute import compute_dtype
+from regrow.config import Config
+from regrow.data import Dataset
+from regrow.errors import BudgetError, ConfigError
+from regrow.mixer import Mixer
+from regrow.model import Transformer
+from regrow.ngram import NgramCounts
+from regrow.ngram.text_form import encode_tokens
+from regrow.predictor import IGNORED, split_streams, stream_count
+from regrow.progress import Progress
+from regrow.results import Bpb, DataFigures, Result, Seconds
+from regrow.teacher import Teacher
+
+_MANIFEST_BYTES = 6000
+_MATRIX_BYTES = 0.9  # entropy-coded int8, bytes an entry: what weights trained here came to, rounded up
+_SHRINK = 0.97  # a text too long for its room is cut to fit in proportion, and a little more
+_TRIES = 4
+
+
+def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
+    """Refuse a budget that cannot hold even the network, before training. Raises ConfigError saying what takes the bytes."""
+    matrices = {name: p.numel() for name, p in network.named_parameters() if is_matrix(p)}
+    adapters = round(_MATRIX_BYTES * sum(n for name, n in matrices.items() if "lora" in name))
+    embeddings = round(_MATRIX_BYTES * matrices.get("embedding", 0))
+    others = round(_MATRIX_BYTES * sum(matrices.values())) - adapters - embeddings
+    tokenizer = len(data.tokenizer.to_bytes())
+    needed = adapters + embeddings + others + tokenizer + _MANIFEST_BYTES
+    if needed > config.pack.budget_bytes:
+        raise ConfigError(
+            f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs about {needed:,} "
+            f"(adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, tokenizer {tokenizer:,}, "
+            f"manifest {_MANIFEST_BYTES:,}); raise it or lower model.d_model, model.n_layer or model.r."
+        )
+
+
+def pack(
+    config: Config, data: Dataset, out: Path, network: Transformer, mixer: Mixer, teacher: Teacher | None, progress: Progress
+) -> Result:
+    """Write `out/artifact.safetensors`; returns a result with what is known so far (network unquantised, bytes, data)."""
+    with progress.task("score the network before it is quantised"):
+        unquantized = network_bpb(network, data, config.eval.streams)
+    started = time.perf_counter()
+    with progress.task("pack"):
+        stored, digest = stored_memory(config, data, teacher, room_for_memory(config, network, mixer, data))
+        ledger = save_artifact(
+            out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu()
+        )
+    return Result(
+        preset=config.preset, seed=config.train.seed, device=str(network.embedding.device), threads=torch.get_num_threads(),
+        world_size=1, torch=str(torch.__version__),
+        data=DataFigures(**data.counts),
+        bytes={"total": ledger.total, "budget": config.pack.budget_bytes, **ledger.parts()},
+        bpb=Bpb(neural_unquantized=unquantized),
+        seconds=Seconds(pack=time.perf_counter() - started),
+        steps=0, train_tokens_seen=0,
+    )  # fmt: skip
+
+
+def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: int) -> tuple[bytes, str]:
+    """The memory's stored form within `room` bytes, and the SHA-256 of its counts. Empty where there is no memory.
+
+    A text that does not fit is cut at its end. Raises BudgetError if nothing worth storing fits.
+    """
+    if teacher is None:
+        return b"", ""
+    tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else teacher.seen_text()
+    whole = len(tokens)
+    for _ in range(_TRIES):
+        stored = encode_tokens(tokens, data.vocab_size, data.tokenizer.token_bytes)
+        if len(stored) <= room:
+            counts = teacher.counts
+            if len(tokens) < whole or config.memory.fill != "ahead":
+                counts = NgramCounts(data.vocab_size, config.memory.max_order, bos_id=data.tokenizer.bos_id)
+                counts.add(tokens)
+            return stored, counts.sha256()
+        tokens = tokens[: int(len(tokens) * room / len(stored) * _SHRINK)]
+        if len(tokens) < whole // 100:
+            break
+    raise BudgetError(f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, too few to store.")
+
+
+def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
+    """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
+    from regrow.artifact import pack_vector, pack_weights
+
+    others = len(pack_weights(network)) + len(pack_vector(mixer)) + len(data.tokenizer.to_bytes()) + _MANIFEST_BYTES
+    room = config.pack.budget_bytes - others
+    return min(room, config.memory.cap_bytes) if config.memory.cap_bytes else room
+
+
+@torch.inference_mode()
+def network_bpb(network: Transformer, data: Dataset, most_streams: int) -> float:
+    """Bits per byte of the held-out text under the network alone, over the codec's streams."""
+    window, device = network.window, network.embedding.device
+    tokens: NDArray[np.int64] = np.asarray(data.val_tokens, np.int64)
+    tokens_ST = split_streams(tokens, stream_count(len(tokens), most_streams), window)
+    weights = network.weights(compute_dtype(device))
+    cache = network.new_cache(len(tokens_ST), weights[0].qkv.dtype)
+    fresh = np.full((len(tokens_ST), 1), data.tokenizer.bos_id, np.int64)
+    nats = 0.0
+    for at in range(0, tokens_ST.shape[1], window):
+        targets_ST = tokens_ST[:, at : at + window]
+        known_ST = np.where(targets_ST == IGNORED, data.tokenizer.bos_id, targets_ST)
+        inputs = torch.from_numpy(np.concatenate((fresh, known_ST[:, :-1]), axis=1)).to(device)
+        fresh = known_ST[:, -1:]
+        logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
+        targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
+        nats += float(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum())
+    return nats / math.log(2) / len(data.val_bytes)
