@@ -134,7 +134,6 @@ def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
         (["eval", "a", "--data", "b", "--official-bytes"], "--official-bytes"),
         (["prove", "a", "--data", "b", "--ttt"], "--ttt"),
         (["submit", "a", "--out", "b"], "submit"),
-        (["audit", "a"], "audit"),
         (["data", "fineweb", "--out", "b"], "fineweb"),
         (["data", "x/shard.bin", "--out", "b"], ".bin"),
         (["data", "a", "--out", "b", "--variant", "sp1024"], "--variant"),

@@ -23,6 +23,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ from typing import Any
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -82,6 +84,8 @@ def confine(
     said["processes"] = "programs are refused by an audit hook, which ctypes walks past"
     if version >= 6:
         said["processes"] += "; signals to others are refused by Landlock"
+    # It must not outlive the audit; said last, for a change of credentials forgets it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     _install_hook(scratch, guard_writes=version == 0)
     return said
 

@@ -182,7 +182,8 @@ def read_log(path: Path) -> RunLog:
             if (seed := _SEED.search(line)) and log.seed is None:
                 log.seed = int(seed[1][:18])
             for key, value in _PAIR.findall(line):
-                if not _OF_THE_RUN.search(key.lower()) and key not in log.settings:
+                wanted = key == "vocab_size" or not _OF_THE_RUN.search(key.lower())
+                if wanted and key not in log.settings:
                     log.settings[key] = (number, value)
     return log
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
+
 from regrow.auditing.accounting import account, crashed, record_findings
 from regrow.auditing.artifact_record import artifact_findings
 from regrow.auditing.checks.sizes import count, main_script
@@ -63,7 +65,7 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
             for r in results
             if r.outcome == "crashed"
         ]
-    findings = sorted(set(findings), key=Finding.sort_key)
+    findings = sorted({_placed(finding, path) for finding in findings}, key=Finding.sort_key)
     return Audit(
         path=str(path),
         verdict=judge(findings, results),
@@ -75,6 +77,15 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
         clears=clearing(findings, results),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def _placed(finding: Finding, path: Path) -> Finding:
+    """The finding with its file as the audit was given it, not as seen from the submission's folder."""
+    root = path if path.is_dir() else path.parent
+    if not finding.file or Path(finding.file).is_absolute() or finding.file.startswith(str(root)):
+        return finding
+    placed = str(root / finding.file)
+    return msgspec.structs.replace(finding, file=placed)
 
 
 def _record(path: Path) -> tuple[list[Finding], dict[str, object], Path | None, int | None]:

@@ -86,7 +86,14 @@ class Child:
         }  # fmt: skip
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", str(Path(__file__).with_name("child.py")), json.dumps(job)],
+                [
+                    sys.executable,
+                    "-I",
+                    "-B",
+                    "-u",
+                    str(Path(__file__).with_name("child.py")),
+                    json.dumps(job),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -26,6 +26,7 @@ _CERTAIN = 1.003
 
 _CODE = (".py", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".so", ".pyx", ".rs")
 _PARSE_AT_MOST = 3_000_000
+_PACKED = re.compile(r"int\d|zlib|lzma|zstd|brotli|quant|\+|xz|packed|compressed|ternary|binary", re.IGNORECASE)
 _PREPARES_DATA = re.compile(
     r"prepare|download|tokeniz|retoken|verify|sweep|test_|_test|setup|analy|plot|bench"
 )
@@ -76,6 +77,8 @@ def needed_files(record: Record, script: Path) -> dict[Path, int]:
             by_stem.setdefault(path.parent.name if path.name == "__init__.py" else path.stem, path)
             by_name.setdefault(path.name, path)
     needed = {script: record.files[script]}
+    if len(by_name) == 1:
+        return needed
     queue = [script]
     while queue:
         path = queue.pop()
@@ -132,14 +135,19 @@ def _count(record: Record) -> Counted:
     for log in logs:
         plausible = [n for n in log.model if 10_000 < n.value < _RAW_ABOVE]
         if plausible:
-            model = max(model or 0, min(plausible, key=lambda n: n.value).value)
+            model = max(model or 0, _least_packed(plausible).value)
         totals = [n for n in log.totals if n.value > 10_000]
         if totals:
-            least = min(totals, key=lambda n: n.value)
+            least = _least_packed(totals)
             if total is None or least.value > total.value:
                 total, holder = least, log
     code = sum(files.values())
     return Counted(script, files, code, min(packed, code) if code else 0, model, total, holder)
+
+
+def _least_packed(notes: list[Noted]) -> Noted:
+    """The smallest of the sizes whose line names a packing; of all where none does."""
+    return min([n for n in notes if _PACKED.search(n.text)] or notes, key=lambda n: n.value)
 
 
 def _over(record: Record) -> Iterator[Finding]:

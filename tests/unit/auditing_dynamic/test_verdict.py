@@ -1,0 +1,243 @@
+"""The verdict and its forms: text, JSON, SARIF, tables; one broken submission leaves the others judged."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from audited_submission import submission
+
+from regrow.auditing import accounting, audit, many
+from regrow.auditing.finding import Finding
+from regrow.auditing.many import audit_many, submissions
+from regrow.auditing.probe import ProbeResult
+from regrow.auditing.records import Check, Record
+from regrow.auditing.sarif import sarif
+from regrow.auditing.table import to_csv, to_html
+from regrow.auditing.verdict import Audit, fails, judge, report
+from regrow.cli import main
+from regrow.errors import DataError
+
+
+def finding(severity: Any, confidence: Any = "high", **more: Any) -> Finding:
+    fields = {
+        "rule": "over-the-cap",
+        "file": "a/train_gpt.py",
+        "line": 3,
+        "message": "m",
+        "evidence": "e",
+    } | more
+    return Finding(severity=severity, confidence=confidence, **fields)
+
+
+@pytest.mark.parametrize(
+    ("severity", "confidence", "verdict", "code"),
+    [
+        ("high", "high", "flagged", True),
+        ("high", "medium", "flagged", True),
+        ("high", "low", "suspect", False),
+        ("medium", "high", "suspect", False),
+        ("low", "high", "clean", False),
+    ],
+)
+def test_the_verdict_and_the_default_exit_code_agree(
+    severity: str, confidence: str, verdict: str, code: bool
+) -> None:
+    """`--fail-on high`, the default, is exactly `flagged`."""
+    found = [finding(severity, confidence)]
+    assert judge(found, []) == verdict
+    assert fails(Audit("a", judge(found, []), found)) is code
+
+
+def test_a_failed_probe_is_flagged_whatever_the_level() -> None:
+    probes = [ProbeResult("sum-over-vocabulary", "failed", "sums to 854")]
+    assert judge([], probes) == "flagged" and fails(Audit("a", "flagged", [], probes), "high")
+    assert judge([], [ProbeResult("x", "crashed", "")]) == "clean"
+
+
+def test_fail_on_lowers_the_bar() -> None:
+    assert fails(Audit("a", "clean", [finding("low")]), "low")
+    assert not fails(Audit("a", "clean", [finding("low")]), "medium")
+
+
+def test_a_report_says_the_verdict_the_evidence_and_what_would_clear_it(tmp_path: Path) -> None:
+    folder = submission(tmp_path / "a", bytes_total=17_000_000, logs={})
+    text = report(audit(folder))
+    assert text.startswith(f"FLAGGED  {folder}")
+    assert '> "bytes_total": 17000000' in text and "To clear:" in text
+
+
+def test_the_clean_verdict_is_printed_too(tmp_path: Path) -> None:
+    assert report(audit(submission(tmp_path / "a"))).startswith("CLEAN")
+
+
+def test_a_crashing_check_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(record: Record) -> Any:
+        raise ZeroDivisionError("by design")
+
+    check = Check("broken", "t", "w", "c", broken)
+    monkeypatch.setattr(accounting, "CHECKS", (check,))
+    result = audit(submission(tmp_path / "a"))
+    assert [f.rule for f in result.findings if f.severity == "medium"] == ["rule-crashed"]
+    assert result.verdict == "suspect" and "by design" in result.findings[0].message
+
+
+def test_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = submission(tmp_path / "a", bytes_total=17_000_000, logs={})
+    assert main(["audit", str(folder), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "flagged" and isinstance(told["probes"], list)
+    assert set(told["findings"][0]) == {
+        "rule",
+        "severity",
+        "confidence",
+        "file",
+        "line",
+        "message",
+        "evidence",
+    }
+
+
+def test_exit_codes_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = submission(tmp_path / "clean")
+    assert main(["audit", str(clean)]) == 0
+    assert main(["audit", str(tmp_path / "nothing")]) == 2
+    assert "nothing to audit" in capsys.readouterr().err
+
+
+def test_the_command_probes_with_a_shim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = submission(tmp_path / "clean")
+    shim = tmp_path / "shim.py"
+    shim.write_text(
+        "import numpy as np\nVOCAB_SIZE = 8\ndef score(tokens):\n    return np.full(len(tokens), 0.5)\n"
+    )
+    assert main(["audit", str(clean), "--run", str(shim), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "flagged"
+    assert "failed" in {p["outcome"] for p in told["probes"] if p["probe"] == "sum-over-vocabulary"}
+
+
+def test_sarif_has_the_shape_that_viewers_need(tmp_path: Path) -> None:
+    """SARIF 2.1.0: the required keys, rules that results point to, lines from 1, relative or file URIs."""
+    audits = [
+        Audit("a", "flagged", [finding("high"), finding("medium", file="/abs/x y.py", line=None)]),
+        Audit(
+            "b",
+            "flagged",
+            [finding("low", file="b/t.py!layer1")],
+            [ProbeResult("code-length", "failed", "no")],
+        ),
+    ]
+    log = json.loads(msgspec.json.encode(sarif(audits, "0.1.0")))
+    assert log["version"] == "2.1.0" and log["$schema"].endswith("sarif-schema-2.1.0.json")
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert run["tool"]["driver"]["name"] and len({r["id"] for r in rules}) == len(rules)
+    assert len(run["results"]) == 4
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("note", "warning", "error") and result["message"]["text"]
+        place = result["locations"][0]["physicalLocation"]
+        assert " " not in place["artifactLocation"]["uri"]
+        assert place.get("region", {"startLine": 1})["startLine"] >= 1
+    assert (
+        run["results"][1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        == "file:///abs/x%20y.py"
+    )
+
+
+def test_submissions_are_found_at_any_depth_and_links_are_not_followed(tmp_path: Path) -> None:
+    one = submission(tmp_path / "track" / "one")
+    (one / "logs").mkdir()
+    (one / "logs" / "extra.py").write_text("x = 1\n")
+    two = submission(tmp_path / "other" / "deep" / "two")
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose" / "a.py").write_text("x = 1\n")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert submissions(tmp_path) == sorted([one, two, tmp_path / "loose" / "a.py"])
+    with pytest.raises(DataError):
+        submissions(tmp_path / "track" / "one" / "logs" / "extra.py")
+
+
+def test_a_folder_is_audited_in_parallel_into_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submission(tmp_path / "all" / "good")
+    submission(tmp_path / "all" / "bad", bytes_total=17_000_000, logs={}, name="<script>alert(1)</script>")
+    out = [tmp_path / f"table.{kind}" for kind in ("csv", "html", "json")]
+    wanted = [arg for path in out for arg in ("-o", str(path))]
+    assert main(["audit", str(tmp_path / "all"), "--many", "--json", "--quiet", *wanted]) == 1
+    told = json.loads(capsys.readouterr().out)["submissions"]
+    assert [a["verdict"] for a in told] == ["flagged", "clean"]
+    rows = list(csv.DictReader(io.StringIO(out[0].read_text())))
+    assert [r["verdict"] for r in rows] == ["flagged", "clean"] and rows[0]["findings_high"] == "1"
+    page = out[1].read_text()
+    assert "over-the-cap" in page and "http" not in page.replace("https://", "http") and "<script" not in page
+    assert len(json.loads(out[2].read_text())["submissions"]) == 2
+
+
+def test_cells_that_a_spreadsheet_would_run_are_disarmed() -> None:
+    assert "'=cmd" in to_csv([Audit("=cmd()", "clean", [])])
+
+
+def test_evidence_is_escaped_in_the_page() -> None:
+    page = to_html([Audit("a", "flagged", [finding("high", evidence="<img src=x onerror=1>")])])
+    assert "<img" not in page and "&lt;img" in page
+
+
+def _breaks(path: Path, smoke: bool, seconds: int) -> Audit:
+    import os
+
+    if path.name == "bad":
+        os._exit(9)
+    return Audit(str(path), "clean", [])
+
+
+def test_a_submission_that_kills_its_process_leaves_the_others_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "bad", "c"):
+        submission(tmp_path / name)
+    monkeypatch.setattr(many, "_guarded", _breaks)
+    audits = {Path(a.path).name: a for a in audit_many(tmp_path, workers=2)}
+    assert audits["a"].verdict == audits["c"].verdict == "clean"
+    assert audits["bad"].findings[0].rule == "rule-crashed"
+
+
+def test_a_submission_that_takes_too_long_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setattr(many, "audit_one", lambda *a, **k: time.sleep(30))
+    submission(tmp_path / "slow")
+    (slow,) = audit_many(tmp_path, workers=1, seconds_each=1)
+    assert "more than 1 s" in slow.findings[0].message
+
+
+def artifact(path: Path, manifest: dict[str, Any], payload: bytes = b"abc", tail: bytes = b"") -> Path:
+    """A container written by hand."""
+    header = {
+        "__metadata__": {"manifest": json.dumps(manifest)},
+        "weights": {"dtype": "U8", "shape": [len(payload)], "data_offsets": [0, len(payload)]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + payload + tail)
+    return path
+
+
+def test_an_artifact_is_checked_against_its_manifest(tmp_path: Path) -> None:
+    from hashlib import sha256
+
+    good = {"payloads": {"weights": sha256(b"abc").hexdigest()}, "config": {"pack": {"budget_bytes": 10_000}}}
+    assert audit(artifact(tmp_path / "a.safetensors", good)).verdict == "clean"
+    assert audit(artifact(tmp_path / "b.safetensors", good, b"abd")).verdict == "flagged"
+    assert audit(artifact(tmp_path / "c.safetensors", good, tail=b"hidden")).verdict == "flagged"
+    over = good | {"config": {"pack": {"budget_bytes": 10}}}
+    assert audit(artifact(tmp_path / "d.safetensors", over)).verdict == "flagged"
+    (tmp_path / "e.safetensors").write_bytes(b"not one")
+    assert audit(tmp_path / "e.safetensors").verdict == "flagged"
