@@ -1,0 +1,125 @@
+"""`regrow inspect`: every byte has an owner, every hash can be made again, and the memory is left asleep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regrow.artifact import save_artifact
+from regrow.artifact_file import read_artifact, write_artifact
+from regrow.bases import base_sha256, derive_seed, seeded_orthogonal
+from regrow.config import Config, apply_overrides, load_preset
+from regrow.errors import ArtifactError
+from regrow.files import sha256_hex
+from regrow.mixer import Mixer
+from regrow.model import Transformer
+from regrow.ngram import NgramModel
+from regrow.ngram.text_form import encode_tokens
+from regrow.reporting.inspect import describe
+from regrow.tokenizer import Tokenizer
+
+SMALL = [
+    "model.d_model=64",
+    "model.n_layer=2",
+    "model.n_head=2",
+    "model.n_kv_head=1",
+    "model.r=4",
+    "train.seq_len=64",
+]
+SMALL += ["model.window=64", "data.vocab_size=300", "train.seed=7", "train.batch_tokens=64"]
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return apply_overrides(load_preset("demo"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
+    path = tmp_path_factory.mktemp("run") / "artifact.safetensors"
+    text = b"the state of the union is strong, and so is the union of the states. " * 40
+    tokenizer = Tokenizer.train([text], 300, threads=1)
+    network = Transformer(config.model, tokenizer.vocab_size, config.train.seq_len, config.train.seed)
+    tokens = np.asarray(tokenizer.encode(text))
+    memory = encode_tokens(tokens, tokenizer.vocab_size, tokenizer.token_bytes)
+    save_artifact(path, config, tokenizer, network, memory, "c" * 64, Mixer(config.mixer, torch.Generator()))
+    return path
+
+
+def test_every_byte_of_the_file_has_an_owner(artifact: Path) -> None:
+    found = describe(artifact)
+    assert sum(found["ledger"].values()) == found["total"] == artifact.stat().st_size
+    assert found["ledger"]["base"] == 0 and found["ledger"]["adapters"] > 0
+    assert found["budget"] == 4_000_000
+    assert found["sha256"] == sha256_hex(artifact.read_bytes()) and found["counts_sha256"] == "c" * 64
+
+
+def test_the_payloads_are_those_of_the_file(artifact: Path) -> None:
+    payloads = read_artifact(artifact).payloads
+    expected = {name: {"bytes": len(p), "sha256": sha256_hex(p)} for name, p in payloads.items()}
+    assert describe(artifact)["payloads"] == expected
+
+
+def test_the_seeds_make_the_bases_whose_hashes_are_given(artifact: Path) -> None:
+    found = describe(artifact)
+    assert found["seeds"]["root"] == 7
+    assert found["seeds"]["blocks.1.up"] == derive_seed(7, "layers.1.up")
+    assert set(found["bases"]) == {f"blocks.{layer}.{name}" for layer in (0, 1) for name in ("up", "down")}
+    for name, base in found["bases"].items():
+        rows, cols = map(int, base["shape"].split(" x "))
+        assert base["sha256"] == base_sha256(seeded_orthogonal(found["seeds"][name], rows, cols))
+        assert base["bytes_if_stored"] == 4 * rows * cols
+
+
+def test_the_config_is_the_one_it_was_made_with(artifact: Path, config: Config) -> None:
+    import msgspec
+
+    assert describe(artifact)["config"] == msgspec.to_builtins(config)
+
+
+def test_the_memory_is_not_regrown(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NgramModel, "from_counts", lambda *_: pytest.fail("the memory was regrown"))
+    describe(artifact)
+
+
+def test_a_damaged_missing_or_foreign_file_is_one_sentence(artifact: Path, tmp_path: Path) -> None:
+    whole = artifact.read_bytes()
+    middle = len(whole) // 2
+    for name, data in {
+        "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "cut": whole[:-9],
+        "foreign": b"PK\x03\x04 something else",
+        "empty": b"",
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ArtifactError, match=name) as caught:
+            describe(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ArtifactError, match="gone"):
+        describe(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"bases": {}}, "does not regrow"),
+        ({"bases": 3}, "does not regrow"),
+        ({"seed": 8}, "does not regrow"),
+        ({"config": None}, "lacks or spoils"),
+        ({"config": {"model": {"n_layers": 3}}}, "n_layers"),
+        ({"vocab_size": "x"}, "lacks or spoils"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_one_sentence(
+    artifact: Path, tmp_path: Path, change: dict[str, object], what: str
+) -> None:
+    file = read_artifact(artifact)
+    own = ("format", "format_version", "sha256")
+    manifest = {key: value for key, value in file.manifest.items() if key not in own} | change
+    write_artifact(tmp_path / "other", file.payloads, manifest)
+    with pytest.raises(ArtifactError, match=what) as caught:
+        describe(tmp_path / "other")
+    assert str(tmp_path / "other") in str(caught.value) and "\n" not in str(caught.value)

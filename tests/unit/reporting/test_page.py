@@ -1,0 +1,253 @@
+"""The report: one page that needs nothing else, hides nothing, and lets no text out of its place."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from regrow.errors import DataError
+from regrow.reporting import write_report
+
+MakeRun = Callable[..., Path]
+VOID = {"meta", "input", "br", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; `faults` lists end tags that close no or the wrong element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.words, self.script, self.style = "", "", ""
+        self.faults: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {k: v or "" for k, v in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {k: v or "" for k, v in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        inside = self._open[-1] if self._open else ""
+        if inside == "script":
+            self.script += data
+        elif inside == "style":
+            self.style += data
+        else:
+            self.words += data
+
+    def all(self, tag: str, kind: str = "") -> list[dict[str, str]]:
+        """Attributes of every such element, of one class if `kind` is given."""
+        return [a for t, a in self.elements if t == tag and (not kind or kind in a.get("class", "").split())]
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_page_of_any_number_of_runs_is_well_formed_and_loads_nothing_from_elsewhere(
+    make_run: MakeRun,
+) -> None:
+    runs = [make_run("a"), make_run("b", bare=True, bytes=None, proof=None, bpb={}, seconds={})]
+    for chosen in (runs[:1], runs[1:], runs):
+        page = read(write_report(chosen))
+        assert page.faults == [] and page._open == []
+        assert not page.all("link") and not page.all("img") and not page.all("iframe")
+        assert all("src" not in a for _, a in page.elements)
+        assert all(a["href"].startswith("#") for _, a in page.elements if "href" in a)
+        assert "url(" not in page.style and "@import" not in page.style
+        assert "http" not in page.script
+
+
+def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(make_run: MakeRun) -> None:
+    page = read(write_report([make_run()]))
+    digest = base64.b64encode(hashlib.sha256(page.script.encode()).digest()).decode()
+    policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
+
+
+def test_the_page_says_what_was_measured(make_run: MakeRun) -> None:
+    page = read(write_report([make_run()]))
+    wanted = (
+        "1.2048 1.3214 1.3196 1.2791 1.2043 191,127 1,269,101 identical 2.2e-16 2,270,009 3,912,377 +0.0018"
+    )
+    wanted += " -0.0748 +0.0005 201361a9601ef3be"
+    assert [figure for figure in wanted.split() if figure not in page.words] == []
+    assert "bits per byte, proven" in page.words
+    # Adapting and parameter-golf's count were not run, and are named all the same.
+    assert page.words.count("not run") == 2
+
+
+def test_a_run_with_nothing_but_its_result_says_not_run_everywhere_and_how_to_get_the_rest(
+    make_run: MakeRun,
+) -> None:
+    nothing = {"bytes": None, "proof": None, "bpb": {}, "seconds": {}, "tokens_per_second": None}
+    page = read(write_report([make_run(bare=True, **nothing)]))
+    assert page.words.count("not run") >= 25
+    for command in ("regrow eval", "regrow prove", "regrow train"):
+        assert command in page.words
+    assert "proven\n" not in page.words.split("What each part needs")[0]
+
+
+def test_a_failed_proof_is_never_shown_as_a_figure(make_run: MakeRun) -> None:
+    run = make_run()
+    table = json.loads((run / "result.json").read_text())
+    table["proof"]["sha256_match"] = False
+    (run / "result.json").write_text(json.dumps(table))
+    page = read(write_report([run]))
+    headline = page.words.split("What each part needs")[0]
+    assert "1.2048" not in headline and "not proven" in headline
+    assert "different" in page.words
+    assert page.words.count("not run") == 4, (
+        "the proven score and its distance are not run, beside the other two"
+    )
+
+
+def test_an_evaluated_run_is_not_called_proven(make_run: MakeRun) -> None:
+    headline = read(write_report([make_run(proof=None)])).words.split("What each part needs")[0]
+    assert "1.2043" in headline and "evaluated only" in headline and "regrow prove" in headline
+
+
+EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>\"' onload='"
+
+
+def test_whatever_a_runs_files_hold_stays_text(make_run: MakeRun) -> None:
+    run = make_run(
+        "<img src=x>", preset=EVIL, device=EVIL, torch=EVIL, bytes={"total": 2, "budget": 9, EVIL: 1, "b": 1}
+    )
+    table = json.loads((run / "result.json").read_text())
+    table["data"]["name"] = EVIL
+    (run / "result.json").write_text(json.dumps(table))
+    (run / "config.toml").write_text(f"{json.dumps(EVIL)} = 1\n[a]\nb = {json.dumps(EVIL)}\n")
+    page = read(write_report([run]))
+    assert page.faults == []
+    assert len(page.all("script")) == 1 and not page.all("img")
+    assert "alert" not in page.script and "alert" not in page.style
+    assert not any(key.startswith("on") for _, a in page.elements for key in a)
+    assert page.words.count(EVIL) >= 6
+
+
+def test_tokens_of_any_bytes_are_shown_one_by_one_with_what_they_cost(make_run: MakeRun) -> None:
+    page = read(write_report([make_run()]))
+    tokens = [a for a in page.all("span") if a.get("class", "").startswith("t s")]
+    assert len(tokens) == 6
+    assert tokens[0]["class"] == "t s0 memory" and tokens[2]["class"] == "t s9 network"
+    assert "0.04 bits (network alone 0.31 bits, memory alone 0.02 bits)" in tokens[0]["title"]
+    assert "5 tokens of context (order 6)" in tokens[0]["title"]
+    assert "no context (order 1)" in tokens[2]["title"]
+    for shown in (" <b>&\"'", "␀", "⟨e2 80⟩", "↵\n"):
+        assert shown in page.words
+    assert not any("\x00" in word for word in page.words)
+
+
+def test_runs_stand_side_by_side_and_what_differs_is_marked(make_run: MakeRun) -> None:
+    runs = [make_run("one/run"), make_run("two/run", seed=2, overrides=("train.seed=2",))]
+    page = read(write_report(runs, runs[0] / "both.html"))
+    assert "one/run" in page.words and "two/run" in page.words
+    assert len(page.all("section", "hero")) == 2 and len(page.all("figure", "passage")) == 2
+    assert len(page.all("tr", "differs")) == 2, "the seed in the result and in the config"
+
+
+def test_the_page_goes_beside_the_first_run_unless_told_otherwise(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("a"), make_run("b")]
+    assert write_report(runs) == runs[0] / "report.html"
+    assert write_report(runs, tmp_path / "new" / "page.html") == tmp_path / "new" / "page.html"
+    assert (tmp_path / "new" / "page.html").read_bytes() == (runs[0] / "report.html").read_bytes()
+
+
+def test_a_page_that_cannot_be_made_leaves_the_old_one(make_run: MakeRun) -> None:
+    run = make_run()
+    before = write_report([run]).read_bytes()
+    (run / "result.json").write_text("{")
+    with pytest.raises(DataError):
+        write_report([run])
+    assert (run / "report.html").read_bytes() == before
+    assert [p.name for p in run.iterdir() if p.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "has no result.json"),
+        ("{", "is not JSON"),
+        ("[]", "schema"),
+        ('{"score": 1}', "schema"),
+        ('{"schema": 2}', "schema is 2"),
+        ('{"schema": 1}', "is not a result"),
+        ("\ud800", "is not JSON"),
+    ],
+)
+def test_a_missing_or_foreign_result_is_one_sentence_with_the_file_and_the_fix(
+    make_run: MakeRun, text: str | None, what: str
+) -> None:
+    run = make_run()
+    (run / "result.json").unlink()
+    if text is not None:
+        (run / "result.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(DataError) as caught:
+        write_report([run])
+    message = str(caught.value)
+    assert message.startswith(str(run)) and what in message and "regrow" in message.partition(";")[2]
+    assert "\n" not in message and message.endswith(".")
+
+
+def test_no_folder_at_all_is_said_too(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no folder; name the folder of a run"):
+        write_report([tmp_path / "gone"])
+    with pytest.raises(DataError, match="no run was named"):
+        write_report([])
+
+
+def test_side_files_that_cannot_be_used_are_said_on_the_page(make_run: MakeRun) -> None:
+    run = make_run(log=["{", '{"step": 10, "tokens": 9, "seconds": 1, "bpb": 2.5}', '{"step": 20, "to'])
+    (run / "config.toml").write_text("= 1")
+    (run / "passage.json").write_text('{"tokens": 1}')
+    (run / "artifact.safetensors").write_bytes(b"no artifact")
+    page = read(write_report([run]))
+    notes = page.words.split("What each part needs")[0]
+    for said in (
+        "2 of its lines",
+        "config.toml: could not be read",
+        "is no passage",
+        "no regrow artifact",
+    ):
+        assert said in notes
+    assert "1.2048" in notes, "the rest of the page is there"
+
+
+def test_a_passage_of_another_artifact_is_left_out(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "artifact.safetensors").write_bytes(b"a newer one")
+    page = read(write_report([run]))
+    assert not page.all("figure", "passage")
+    assert "was scored with another artifact" in page.words
+
+
+def test_a_folder_whose_name_is_no_utf8_has_a_page(make_run: MakeRun) -> None:
+    run = make_run(os.fsdecode(b"run-\xff"))
+    assert "run-" in read(write_report([run])).words
+
+
+def test_writing_a_page_needs_no_torch() -> None:
+    code = "import sys, regrow.reporting.page; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
