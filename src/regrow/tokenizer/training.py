@@ -90,7 +90,7 @@ def _merges(counts: Counter[str], wanted: int) -> list[bytes]:
     import sentencepiece
 
     model = io.BytesIO()
-    # Sorted, because SentencePiece breaks ties between equally frequent pairs by where it met them first.
+    # Sorted, so that the order of the documents cannot matter.
     words = (f"{rename(word)}\t{count}" for word, count in sorted(counts.items()))
     alphabet = len(set().union(*counts))
     try:
