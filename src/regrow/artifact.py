@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from regrow.artifact_file import read_artifact, write_artifact
 from regrow.bases import base_sha256
 from regrow.budget import Ledger
-from regrow.compute import compute_dtype
+from regrow.compute import compute_dtype, keep_freed_pages
 from regrow.config import Config, config_from_dict
 from regrow.entropy import decode_ints, encode_ints
 from regrow.errors import ArtifactError
@@ -53,6 +53,7 @@ class Artifact:
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Artifact:
         """Read, check and regrow everything. Raises ArtifactError naming what is wrong with the file."""
         started = time.perf_counter()
+        keep_freed_pages()
         path = Path(path)
         file = read_artifact(path)
         manifest, payloads = file.manifest, file.payloads
@@ -188,7 +189,7 @@ def load_vector(module: nn.Module, payload: bytes, source: str) -> None:
     if flat is None or flat.numel() != sum(p.numel() for p in parameters):
         raise ArtifactError(f"{source}: the mixer does not fit its config; pack the run again.")
     with torch.no_grad():
-        for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        for p, piece in zip(parameters, flat.split_with_sizes([p.numel() for p in parameters]), strict=True):
             p.copy_(piece.view_as(p))
 
 

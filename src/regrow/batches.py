@@ -68,10 +68,11 @@ class Plan:
         """
         tokens = np.asarray(data.train_tokens)
         bos = data.tokenizer.bos_id
-        starts, groups = np.asarray(data.doc_offsets), np.asarray(data.doc_groups)
+        starts: NDArray[np.int64] = np.asarray(data.doc_offsets, np.int64)
+        groups: NDArray[np.int64] = np.asarray(data.doc_groups, np.int64)
         if len(np.unique(groups)) < 4 * folds:
             starts = np.linspace(0, len(tokens), min(_PIECES, max(1, len(tokens) // seq_len)) + 1).astype(np.int64)[:-1]
-            groups = np.arange(len(starts))
+            groups = np.arange(len(starts), dtype=np.int64)
         ends = np.append(starts[1:], len(tokens))
         order = np.random.Generator(np.random.PCG64(seed)).permutation(np.unique(groups))
         sizes = {int(g): 0 for g in order}

@@ -39,7 +39,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     if not found:
         raise DataError(f"{folder}: holds no checkpoint; train without --resume.")
     try:
-        with safetensors.safe_open(found[-1], "pt") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(found[-1], "pt") as file:
             rest = msgspec.json.decode(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, msgspec.DecodeError, KeyError, TypeError, OSError) as error:

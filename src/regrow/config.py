@@ -113,7 +113,7 @@ class EvalConfig(Section, frozen=True):
     """How held-out text is scored and coded."""
 
     stride: Count = 0  # tokens scored a window; 0 = the whole window
-    chunk_tokens: Positive = 32_768  # tokens a chunk handed to `score`
+    chunk_tokens: Positive = 8_192  # tokens a chunk handed to `score`
     streams: Positive = 64  # streams coded side by side
     window: Count = 0  # tokens a window; 0 = train.seq_len
 

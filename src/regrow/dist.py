@@ -40,6 +40,11 @@ class ProcessGroup:
             t.copy_(flat[offset : offset + t.numel()].view_as(t))
             offset += t.numel()
 
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
     def agree(self, value: float) -> float:
         """The first process's `value`, so that all take the same decision."""
         if self.world_size == 1:

@@ -89,16 +89,19 @@ def score_streams(artifact: Artifact, tokens: NDArray[np.integer[Any]], progress
     """Nats of every token, cut into the codec's streams and scored chunk by chunk in parallel."""
     streams = stream_count(len(tokens), artifact.config.eval.streams)
     window = artifact.network.window
-    predictor = _predictor(artifact, streams)
     tokens_ST = split_streams(tokens, streams, window)
-    chunk = window * max(1, artifact.config.eval.chunk_tokens // (streams * window))
-    chunks: list[ScoredChunk] = []
+    # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
+    together = max(1, artifact.config.eval.chunk_tokens // window)
+    groups: list[list[ScoredChunk]] = []
     with (progress or Silent()).task("evaluate", len(tokens), "tokens") as task:
-        for at in range(0, tokens_ST.shape[1], chunk):
-            piece_ST = tokens_ST[:, at : at + chunk]
-            chunks.append(predictor.score(piece_ST))
-            task.advance(int((piece_ST != IGNORED).sum()))
-    return _joined(chunks, tokens_ST)
+        for first in range(0, streams, together):
+            group_ST = tokens_ST[first : first + together]
+            predictor = _predictor(artifact, len(group_ST))
+            groups.append([])
+            for at in range(0, tokens_ST.shape[1], window):
+                groups[-1].append(predictor.score(group_ST[:, at : at + window]))
+                task.advance(int((group_ST[:, at : at + window] != IGNORED).sum()))
+    return _joined([_side_by_side(group) for group in groups])
 
 
 def score_windows(
@@ -168,15 +171,29 @@ def _predictor(artifact: Artifact, streams: int) -> Predictor:
     return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
 
 
-def _joined(chunks: list[ScoredChunk], tokens_ST: NDArray[np.int64]) -> Scores:
-    known = tokens_ST != IGNORED
+def _side_by_side(chunks: list[ScoredChunk]) -> Scores:
+    """One group's chunks, which follow each other in time, as the tokens of its streams in the text's order."""
+    known = np.concatenate([c.tokens_ST for c in chunks], axis=1)
+    mask = known != IGNORED
 
-    def join(parts: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-        present = [p for p in parts if p is not None]
-        return np.concatenate(present, axis=1)[known] if present else None
+    def join(parts: list[NDArray[Any]]) -> NDArray[Any]:
+        whole: NDArray[Any] = np.concatenate(parts, axis=1)[mask]
+        return whole
 
-    orders = [c.matched_order_ST for c in chunks if c.matched_order_ST is not None]
-    blended, network = join([c.blended_ST for c in chunks]), join([c.network_ST for c in chunks])
-    assert blended is not None and network is not None
-    order = np.concatenate(orders, axis=1)[known] if orders else None
-    return Scores(tokens_ST[known], blended, network, join([c.memory_ST for c in chunks]), order)
+    memory = [c.memory_ST for c in chunks if c.memory_ST is not None]
+    order = [c.matched_order_ST for c in chunks if c.matched_order_ST is not None]
+    return Scores(
+        known[mask], join([c.blended_ST for c in chunks]), join([c.network_ST for c in chunks]),
+        join(memory) if memory else None, join(order) if order else None,
+    )  # fmt: skip
+
+
+def _joined(groups: list[Scores]) -> Scores:
+    """Groups of streams, one after the other in the text."""
+    memory = [g.memory for g in groups if g.memory is not None]
+    order = [g.order for g in groups if g.order is not None]
+    return Scores(
+        np.concatenate([g.tokens for g in groups]), np.concatenate([g.blended for g in groups]),
+        np.concatenate([g.network for g in groups]), np.concatenate(memory) if memory else None,
+        np.concatenate(order) if order else None,
+    )  # fmt: skip

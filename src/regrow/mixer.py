@@ -20,7 +20,7 @@ from regrow.config import MixerConfig
 from regrow.ngram import NgramRows
 
 MAX_ORDER = 16
-FACTS = MAX_ORDER + 10
+FACTS = MAX_ORDER + 3 + 4  # matched order, counts and escape, agreement
 _HIDDEN = 24
 
 
@@ -64,25 +64,22 @@ class Mixer(nn.Module):
         """Unnormalised log probabilities [R, V] of the mixture; softmax over V makes them one distribution."""
         exponents_R2 = self.exponents.expand(logits_RV.size(0), 2)
         if self.kind == "gate":
-            certainty_RC = agreement(torch.log_softmax(logits_RV.detach(), -1), log_probs_RV)
+            certainty_RC = agreement(logits_RV.detach(), log_probs_RV)
             hidden_RH = torch.tanh(torch.cat((facts_RC, certainty_RC), 1) @ self.gate_in.T + self.gate_bias)
             exponents_R2 = exponents_R2 + hidden_RH @ self.gate_out.T
         a_R1, b_R1 = exponents_R2[:, :1], exponents_R2[:, 1:]
         return a_R1 * logits_RV + b_R1 * log_probs_RV
 
 
-def agreement(network_RV: Tensor, memory_RV: Tensor) -> Tensor:
-    """Seven facts [R, 7] of two rows of log probabilities: how sure each is, and what each gives the other's favourite."""
-    network_p, memory_p = network_RV.exp(), memory_RV.exp()
-    network_top, network_best = network_RV.max(-1, keepdim=True)
+def agreement(logits_RV: Tensor, memory_RV: Tensor) -> Tensor:
+    """Four facts [R, 4]: how sure network and memory are, and what each gives the other's favourite, in log probability."""
+    total_R1 = logits_RV.logsumexp(-1, keepdim=True)
+    network_top, network_best = logits_RV.max(-1, keepdim=True)
     memory_top, memory_best = memory_RV.max(-1, keepdim=True)
     facts = (
-        network_top,
+        network_top - total_R1,
         memory_top,
-        -(network_p * network_RV).sum(-1, keepdim=True),
-        -(memory_p * memory_RV).sum(-1, keepdim=True),
-        network_RV.gather(-1, memory_best),
+        logits_RV.gather(-1, memory_best) - total_R1,
         memory_RV.gather(-1, network_best),
-        (network_p * memory_RV).sum(-1, keepdim=True),
     )
     return torch.cat(facts, dim=-1) / 4

@@ -118,7 +118,10 @@ class Transformer(nn.Module):
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
         """Every block's weights, merged and cast."""
-        return [block.weights(dtype) for block in self.blocks]  # type: ignore[operator, misc]
+        return [block.weights(dtype) for block in self._blocks()]
+
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def hidden(self, tokens_BT: Tensor, weights: list[BlockWeights]) -> Tensor:
         """Final normalised states [B, T, D] of sequences that begin where the text begins; T: multiple of the window."""
@@ -140,9 +143,9 @@ class Transformer(nn.Module):
         shape = Shape(self.config.n_head, self.config.n_kv_head)
         x_BTD = rms_norm(F.embedding(tokens_BT, self.embedding.to(dtype)))
         for layer, w in enumerate(weights):
-            past = (None, None)
+            past: tuple[Tensor | None, Tensor | None] = (None, None)
             if cache is not None and start > 0:
-                past = (cache.keys[layer].transpose(1, 2), cache.values[layer].transpose(1, 2))  # type: ignore[assignment]
+                past = (cache.keys[layer].transpose(1, 2), cache.values[layer].transpose(1, 2))
             x_BTD, k_BTKE, v_BTKE = self.run_block(x_BTD, w, shape, cos, sin, mask, *past)
             if cache is not None:
                 cache.keys[layer] = k_BTKE[:, -window:].transpose(1, 2).contiguous()
@@ -160,7 +163,7 @@ class Transformer(nn.Module):
         H, K, E = self.config.n_head, self.config.n_kv_head, self.head_width
         x_SD = rms_norm(F.embedding(tokens_S, self.embedding.to(dtype)))
         for layer, w in enumerate(weights):
-            q, k, v = F.linear(rms_norm(x_SD), w.qkv).split((H * E, K * E, K * E), dim=-1)
+            q, k, v = F.linear(rms_norm(x_SD), w.qkv).split_with_sizes((H * E, K * E, K * E), dim=-1)
             q_SHE = normal_rotated(q.view(-1, H, E), cos[0], sin[0], w.q_gain)
             cache.keys[layer][:, :, slot] = normal_rotated(k.view(-1, K, E), cos[0], sin[0], None)
             cache.values[layer][:, :, slot] = v.view(-1, K, E)
@@ -198,7 +201,7 @@ def block_forward(
     B, T, D = x_BTD.shape
     H, K = shape
     E = D // H
-    q, k, v = F.linear(rms_norm(x_BTD), w.qkv).split((H * E, K * E, K * E), dim=-1)
+    q, k, v = F.linear(rms_norm(x_BTD), w.qkv).split_with_sizes((H * E, K * E, K * E), dim=-1)
     q_BTHE = normal_rotated(q.view(B, T, H, E), cos, sin, w.q_gain)
     k_BTKE = normal_rotated(k.view(B, T, K, E), cos, sin, None)
     v_BTKE = v.view(B, T, K, E)

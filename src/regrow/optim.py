@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape[p.shape].append(p)
             for shape, parameters in by_shape.items():
-                gradients = [p.grad for p in parameters]
+                gradients = [p.grad for p in parameters if p.grad is not None]
                 averages = [self._average(p) for p in parameters]
                 torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
                 nesterov = torch._foreach_lerp(gradients, averages, group["momentum"])
@@ -77,12 +77,13 @@ class Optimiser:
     """The pair of optimisers of a network, and the schedule that moves their rates together."""
 
     def __init__(self, network: nn.Module, config: TrainConfig, dtype: torch.dtype) -> None:
-        matrices, vectors, embeddings = [], [], []
-        for name, p in network.named_parameters():
-            (embeddings if "embedding" in name else vectors if _is_vector(p) else matrices).append(p)
+        named = list(network.named_parameters())
+        embeddings = [p for name, p in named if "embedding" in name]
+        vectors = [p for _, p in named if _is_vector(p)]
+        matrices = [p for name, p in named if "embedding" not in name and not _is_vector(p)]
         self.parameters = [*matrices, *vectors, *embeddings]
         self.muon = Muon(matrices, config.lr_matrix, config.momentum, config.weight_decay, dtype)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": embeddings, "lr": config.lr_embed},
             {"params": vectors, "lr": config.lr_scalar},
         ]

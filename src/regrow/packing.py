@@ -103,21 +103,24 @@ def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Da
 
 
 @torch.inference_mode()
-def network_bpb(network: Transformer, data: Dataset, most_streams: int) -> float:
+def network_bpb(network: Transformer, data: Dataset, most_streams: int, chunk_tokens: int = 8192) -> float:
     """Bits per byte of the held-out text under the network alone, over the codec's streams."""
     window, device = network.window, network.embedding.device
     tokens: NDArray[np.int64] = np.asarray(data.val_tokens, np.int64)
     tokens_ST = split_streams(tokens, stream_count(len(tokens), most_streams), window)
     weights = network.weights(compute_dtype(device))
-    cache = network.new_cache(len(tokens_ST), weights[0].qkv.dtype)
-    fresh = np.full((len(tokens_ST), 1), data.tokenizer.bos_id, np.int64)
+    together = max(1, chunk_tokens // window)
     nats = 0.0
-    for at in range(0, tokens_ST.shape[1], window):
-        targets_ST = tokens_ST[:, at : at + window]
-        known_ST = np.where(targets_ST == IGNORED, data.tokenizer.bos_id, targets_ST)
-        inputs = torch.from_numpy(np.concatenate((fresh, known_ST[:, :-1]), axis=1)).to(device)
-        fresh = known_ST[:, -1:]
-        logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
-        targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
-        nats += float(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum())
+    for first in range(0, len(tokens_ST), together):
+        group_ST = tokens_ST[first : first + together]
+        cache = network.new_cache(len(group_ST), weights[0].qkv.dtype)
+        fresh = np.full((len(group_ST), 1), data.tokenizer.bos_id, np.int64)
+        for at in range(0, group_ST.shape[1], window):
+            targets_ST = group_ST[:, at : at + window]
+            known_ST = np.where(targets_ST == IGNORED, data.tokenizer.bos_id, targets_ST)
+            inputs = torch.from_numpy(np.concatenate((fresh, known_ST[:, :-1]), axis=1)).to(device)
+            fresh = known_ST[:, -1:]
+            logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
+            targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
+            nats += float(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum())
     return nats / math.log(2) / len(data.val_bytes)

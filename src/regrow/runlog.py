@@ -24,7 +24,7 @@ class RunLog:
             self._out.mkdir(parents=True, exist_ok=True)
             atomic_write_text(self._out / "config.toml", config_toml(self._config))
             self._file: TextIO = (self._out / "log.jsonl").open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(self._out / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(self._out / "tensorboard"))
         return self
 
     def write(self, record: dict[str, float]) -> None:
@@ -35,11 +35,11 @@ class RunLog:
         self._file.flush()
         for name, value in record.items():
             if name not in ("step", "tokens", "seconds"):
-                self._board.add_scalar(name, value, int(record["step"]))  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, value, int(record["step"]))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._speaks:
             self._file.close()
-            self._board.close()  # type: ignore[no-untyped-call]
+            self._board.close()

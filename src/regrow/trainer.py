@@ -16,20 +16,21 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from regrow.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
 from regrow.checkpoint import load_checkpoint, save_checkpoint
 from regrow.compute import compute_dtype, has_compiler, keep_freed_pages
-from regrow.config import Config, TrainConfig, config_toml
+from regrow.config import Config, config_toml
 from regrow.data import Dataset
 from regrow.dist import ProcessGroup, process_group
 from regrow.errors import ConfigError, EnvironmentProblem
-from regrow.files import atomic_write_text
 from regrow.mixer import Mixer
 from regrow.model import Transformer, block_forward, soft_cap
 from regrow.optim import Optimiser, learning_rate
@@ -40,7 +41,6 @@ from regrow.runlog import RunLog
 from regrow.signals import stop_signals
 from regrow.teacher import Teacher
 
-CLOSING_TEXT = 0.15  # share of the training text kept for the end of the run
 _MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
 _WARM_STEPS = 2  # steps before the clock starts: compilation, first allocations
 
@@ -52,6 +52,7 @@ class Run:
     folder: Path
     artifact: Path
     result: Result
+    is_first: bool  # of several processes, the one that speaks
 
 
 def train(
@@ -65,16 +66,17 @@ def train(
     keep_freed_pages()
     dataset = data if isinstance(data, Dataset) else Dataset.load(data)
     with process_group() as group:
-        trainer = Trainer(config, dataset, out, group, progress or Silent())
+        speaks = (progress or Silent()) if group.is_first else Silent()
+        trainer = Trainer(config, dataset, out, group, speaks)
         if resume:
             trainer.resume()
         trainer.loop()
-        if not group.is_first:
-            return Run(out, out / "artifact.safetensors", Result.load(out / "result.json"))
-        result = pack(config, dataset, out, trainer.trained_network(), trainer.mixer, trainer.teacher, progress or Silent())
-        trainer.fill(result)
-        result.save(out / "result.json")
-        return Run(out, out / "artifact.safetensors", result)
+        if group.is_first:
+            result = pack(config, dataset, out, trainer.trained_network(), trainer.mixer, trainer.teacher, speaks)
+            trainer.fill(result)
+            result.save(out / "result.json")
+        group.barrier()
+        return Run(out, out / "artifact.safetensors", Result.load(out / "result.json"), group.is_first)
 
 
 class Trainer:
@@ -92,7 +94,7 @@ class Trainer:
         self.mixer_optimiser = torch.optim.AdamW(self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0)
         self.averaged = copy.deepcopy(self.network) if t.ema > 0 else None
         mixing = config.memory.kind != "none" and config.mixer.kind != "none"
-        self.plan = Plan.of(data, t.seq_len, CLOSING_TEXT if mixing else 0.0, max(1, config.memory.folds), t.seed)
+        self.plan = Plan.of(data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed)
         self.teacher = Teacher(config.memory, self.plan, data.vocab_size, data.tokenizer.bos_id) if mixing else None
         self.batch = t.batch_tokens // t.seq_len
         self.step = self.tokens = 0
@@ -104,6 +106,8 @@ class Trainer:
             for i, p in enumerate(parts)
         ]
         self._parts: list[Part] = parts
+        self._loss: Any = network_nats
+        self.tokens_at_clock = 0  # tokens before the clock started: they do not count towards the speed
 
     def _check(self) -> None:
         t, world = self.config.train, self.group.world_size
@@ -121,8 +125,7 @@ class Trainer:
     def loop(self) -> None:
         """Train until a limit is met. Raises EnvironmentProblem, with a checkpoint kept, when told to stop."""
         t = self.config.train
-        block, loss = self._compiled()
-        self.network.run_block, self._loss = block, loss
+        self._compile()
         limit, unit = (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         self._clock = time.perf_counter() - self.elapsed
@@ -185,8 +188,9 @@ class Trainer:
             self.mixer_optimiser.step()
             self.mixer_optimiser.zero_grad()
         if self.averaged is not None:
-            pairs = list(self.averaged.parameters()), list(self.network.parameters())
-            torch._foreach_lerp_(*pairs, 1 - min(t.ema, (self.step + 1) / (self.step + 10)))
+            share = 1 - min(t.ema, (self.step + 1) / (self.step + 10))
+            for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.data.lerp_(now.data, share)
         if self.teacher is not None:
             self.teacher.learn(part, index_B)
         self.step += 1
@@ -205,7 +209,7 @@ class Trainer:
         return 0
 
     def _forward_backward(
-        self, part: Part, index_B: np.ndarray, local_tokens: int, *, closing: bool
+        self, part: Part, index_B: NDArray[np.int64], local_tokens: int, *, closing: bool
     ) -> tuple[float, float, float]:
         """Gradients of the mean loss a local token; returns sums of nats (network, mixture) and the tokens scored."""
         device = self.group.device
@@ -218,30 +222,29 @@ class Trainer:
         blended = 0.0
         if closing and self.teacher is not None:
             rows = self.teacher.rows(part, index_B, device)
-            started = time.perf_counter()
-            with torch.no_grad():
-                logits_RV = self.network.logits(hidden_BTD).flatten(0, 1)
+            logits_RV = self.network.logits(hidden_BTD).flatten(0, 1)
             mixed_RV = self.mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
             mixed = F.cross_entropy(mixed_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
-            (mixed / local_tokens).backward()
             blended = float(mixed.detach())
-            self.teacher.score_seconds += time.perf_counter() - started
-        (nats / local_tokens).backward()
+            (mixed / local_tokens).backward()  # type: ignore[no-untyped-call]
+        else:
+            (nats / local_tokens).backward()
         return float(nats.detach()), blended, float((targets_BT != IGNORED).sum())
 
-    def _compiled(self) -> tuple[object, object]:
+    def _compile(self) -> None:
+        """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back."""
         mode = self.config.train.compile
         t = self.config.train
         long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
         long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
         if mode == "off" or (mode == "auto" and not long):
-            return block_forward, network_nats
+            return
         if self.group.device.type == "cpu" and not has_compiler():
             if mode == "on":
                 raise ConfigError("train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto.")
             self.progress.say("no C++ compiler found: training runs uncompiled, about a third slower")
-            return block_forward, network_nats
-        return torch.compile(block_forward), torch.compile(network_nats)
+            return
+        self.network.run_block, self._loss = torch.compile(block_forward), torch.compile(network_nats)
 
     def trained_network(self) -> Transformer:
         """The network to pack: the averaged one where averaging is on."""
@@ -278,7 +281,6 @@ class Trainer:
                 if self.teacher is not None:
                     self.teacher.learn(self._parts[int(index)], drawn)
             self._draws[int(index)] = draws
-        self.tokens_at_clock = 0
 
     def fill(self, result: Result) -> None:
         """Put what training measured into `result`."""
@@ -288,8 +290,6 @@ class Trainer:
         result.seconds.train = self.elapsed
         if self.teacher is not None:
             result.seconds.memory_count, result.seconds.memory_score = self.teacher.count_seconds, self.teacher.score_seconds
-
-    tokens_at_clock = 0
 
     def _speed(self) -> float:
         return (self.tokens - self.tokens_at_clock) / self.elapsed if self.elapsed > 0 else 0.0
