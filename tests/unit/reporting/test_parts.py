@@ -108,7 +108,7 @@ def test_an_axis_over_one_value_is_no_division_by_zero() -> None:
 
 def test_labels_are_short() -> None:
     assert short_numbers([0, 50_000, 100_000]) == ["0", "50k", "100k"]
-    assert short_numbers([0.0, 2.5e6, 5e6]) == ["0", "2.5M", "5.0M"]
+    assert short_numbers([0.0, 2e6, 4e6]) == ["0", "2M", "4M"]
     assert short_numbers([1.0, 1.2, 1.4]) == ["1.0", "1.2", "1.4"]
 
 
