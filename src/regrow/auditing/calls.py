@@ -24,6 +24,8 @@ from regrow.auditing.values import (
 )
 
 MAX_CALL_DEPTH = 24
+#: Loops of a replayed call get new numbers, so that two calls are never taken for one turn of a loop.
+REPLAY = 1_000_000
 _REPLAYED = {"loss", "score", "backward", "step", "mix", "lookup", "update", "select", "perbyte"}
 
 
@@ -178,8 +180,8 @@ class Calls(Library):
             return v.union(*args, *kwargs.values(), keep=v.KEEP)
         key = self._key(function, args, kwargs, unknown)
         if key is not None and key in self.memo:
-            value, first, last = self.memo[key]
-            self._replay(first, last)
+            value, first, last, loops, calls = self.memo[key]
+            self._replay(first, last, loops, calls)
             return value
         names = self._parameters(body, args, kwargs, unknown)
         saved = (
@@ -213,7 +215,7 @@ class Calls(Library):
             self.stack, self.function_node,
         ) = saved  # fmt: skip
         if key is not None:
-            self.memo[key] = (result, first, len(self.events))
+            self.memo[key] = (result, first, len(self.events), len(self.loops), len(self.stack))
         return result
 
     def _roles_of_parameters(self, names: dict[str, Value]) -> None:
@@ -245,18 +247,20 @@ class Calls(Library):
             kwargs.items()), self.no_grad > 0, self.dormant > 0,
         )  # fmt: skip
 
-    def _replay(self, first: int, last: int) -> None:
+    def _replay(self, first: int, last: int, loops: int, calls: int) -> None:
         """Record once more, here, what a function did when it was followed with the same arguments."""
         if not self.loops and last - first > 400:
             last = first + 400
+        self.replays += 1
+        again = self.replays * REPLAY
         for event in self.events[first:last]:
             if event.kind in _REPLAYED and len(self.events) < 20_000:
                 self.events.append(
                     replace(
                         event,
                         seq=len(self.events),
-                        loops=(*self.loops, *event.loops[-2:]),
-                        stack=(*self.stack, *event.stack[-1:]),
+                        loops=(*self.loops, *(again + x % REPLAY for x in event.loops[loops:])),
+                        stack=(*self.stack, *event.stack[calls:]),
                         dormant=self.dormant > 0 or event.dormant,
                         no_grad=event.no_grad or self.no_grad > 0,
                     )

@@ -47,6 +47,7 @@ class Machine:
         self.returns: list[Value] = []
         self.loops: tuple[int, ...] = ()
         self.loop_count = 0
+        self.replays = 0
         self.loop_info: dict[int, tuple[Unit, ast.AST]] = {}
         self.stack: tuple[str, ...] = ()
         self.call_nodes: list[int] = []
@@ -67,7 +68,7 @@ class Machine:
         self.quiet_functions: set[int] = set()
         self.defaults: dict[int, Value] = {}
         self.globals_declared: frozenset[str] = frozenset()
-        self.memo: dict[Any, tuple[Value, int, int]] = {}
+        self.memo: dict[Any, tuple[Value, int, int, int, int]] = {}
         self.gradient: list[Value] = []
         self.stepped = False
         self.function_node: ast.AST | None = None

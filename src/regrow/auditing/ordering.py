@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from regrow.auditing import values as v
+from regrow.auditing.calls import REPLAY
 from regrow.auditing.events import Event
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
     for site in score.value.cuts:
         depends |= program.flow.site_loops.get(site, frozenset())
     for loop in shared:
-        info = program.flow.loop_info.get(loop)
-        if info is None or loop in depends:
+        info = program.flow.loop_info.get(loop % REPLAY)
+        if info is None or loop % REPLAY in depends:
             continue
         node = info[1]
         if (

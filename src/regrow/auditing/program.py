@@ -41,6 +41,15 @@ class Program:
         """Units that the script reaches, entries first."""
         return [u for u in self.sources.units if u.role != "aside"]
 
+    def asides(self, *patterns: re.Pattern[str]) -> list[Unit]:
+        """Units whose text matches every pattern, files that no script reaches included."""
+        for name, text in list(self.sources.unread.items()):
+            if all(p.search(text) for p in patterns):
+                add_unit(
+                    self.sources, name, Path(name).stem, self.sources.unread.pop(name), "aside", quiet=True
+                )
+        return [u for u in self.sources.units if all(p.search(u.text) for p in patterns)]
+
     @cached_property
     def environment(self) -> dict[str, str | None]:
         """Environment variables that the submission's run commands set; None where they disagree."""

@@ -18,8 +18,8 @@ _NOT_NAMED = re.compile(
     r"target_(bytes|mb|len|length|lr|rank|size|step|sparsity|names?|modules?|layers?|device|dtype|kl)|n_?targets?|num_"
 )
 _VIEW = frozenset(
-    "reshape view flatten long int to cpu cuda numpy contiguous clone detach squeeze unsqueeze astype copy tolist item "
-    "ravel expand type pin_memory transpose flip".split()
+    "reshape view flatten long int to cpu cuda numpy contiguous clone detach squeeze unsqueeze astype copy "
+    "tolist item ravel expand type pin_memory transpose flip".split()
 )
 _CROSS = {"cross_entropy", "nll_loss", "CrossEntropyLoss", "fused_ce", "softcapped_cross_entropy"}
 

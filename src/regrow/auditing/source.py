@@ -26,6 +26,7 @@ MAX_FILE_BYTES = 30_000_000
 MAX_SOURCE_CHARS = 1_500_000
 MAX_LAYERS = 6
 MAX_DEPTH = 8
+MAX_ENTRIES = 40
 
 Role = Literal["entry", "reached", "aside"]
 _STRING = re.compile(r"'[^'\n]{400,}'|\"[^\"\n]{400,}\"")
@@ -67,7 +68,17 @@ class Unit:
 
 @dataclass
 class Sources:
-    """Every unit of one submission, texts in other languages, and what could not be read."""
+    """Every unit of one submission, texts in other languages, and what could not be read.
+
+    Attributes:
+        root: the submission's folder.
+        units: parsed Python texts; files that no script reaches are parsed only where a rule asks for them.
+        foreign: C and C++ files by name.
+        notes: README, shell scripts and JSON by name.
+        findings: what could not be read.
+        logs: lines of the logs, stripped, each after a newline.
+        unread: Python files not parsed so far, by name.
+    """
 
     root: Path
     units: list[Unit] = field(default_factory=list)
@@ -75,6 +86,7 @@ class Sources:
     notes: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     logs: str = ""
+    unread: dict[str, str] = field(default_factory=dict)
 
     def report(
         self,
@@ -105,11 +117,8 @@ def read_sources(path: Path) -> Sources:
         _read(file, sources)
     _mark_roles(path, sources)
     if path.is_file():
-        sources.units = [u for u in sources.units if u.role != "aside"]
+        sources.unread.clear()
     _peel(sources)
-    if not any(u.role != "aside" for u in sources.units):
-        for unit in sources.units:
-            unit.role = "entry"
     return sources
 
 
@@ -177,7 +186,7 @@ def _read(file: Path, sources: Sources) -> None:
                 "The file is not UTF-8; it was read as Latin-1.",
             )
     if file.suffix == ".py":
-        add_unit(sources, name, file.stem, text)
+        sources.unread[name] = text
     elif file.suffix in (".log", ".txt"):
         if len(sources.logs) < 8_000_000:
             sources.logs += "\n" + "\n".join(line.strip() for line in text[:3_000_000].split("\n"))
@@ -269,24 +278,27 @@ def _imports(tree: ast.Module) -> set[str]:
 
 
 def _mark_roles(path: Path, sources: Sources) -> None:
-    top = [u for u in sources.units if "/" not in u.name]
+    """Parse the entries and whatever they reach; the rest stays unread."""
+    names = list(sources.unread)
+    top = [n for n in names if "/" not in n]
     if path.is_file():
-        entries = [u for u in sources.units if u.name == path.name]
+        entries = [n for n in names if n == path.name]
     else:
-        entries = [u for u in top if u.name == "train_gpt.py"] or [u for u in top if _ENTRY.match(u.name)]
-        entries = entries or top or sources.units
-    queue = list(entries)
-    for unit in queue:
-        unit.role = "entry"
-    by_module: dict[str, list[Unit]] = {}
-    for unit in sources.units:
-        by_module.setdefault(unit.module, []).append(unit)
+        entries = [n for n in top if n == "train_gpt.py"] or [n for n in top if _ENTRY.match(n)]
+        entries = entries or top or names
+    by_module: dict[str, list[str]] = {}
+    for name in names:
+        by_module.setdefault(Path(name).stem, []).append(name)
+    queue = [u for n in entries[:MAX_ENTRIES] if (u := _parse(sources, n, "entry")) is not None]
     while queue:
-        for name in _imports(queue.pop().tree):
-            for unit in by_module.get(name, ()):
-                if unit.role == "aside":
-                    unit.role = "reached"
+        for module in sorted(_imports(queue.pop().tree)):
+            for name in by_module.get(module, ()):
+                if name in sources.unread and (unit := _parse(sources, name, "reached")) is not None:
                     queue.append(unit)
+
+
+def _parse(sources: Sources, name: str, role: Role) -> Unit | None:
+    return add_unit(sources, name, Path(name).stem, sources.unread.pop(name), role)
 
 
 _DECOMPRESS = {"decompress", "b85decode", "b64decode", "a85decode", "decode"}
@@ -294,8 +306,8 @@ _DECOMPRESS = {"decompress", "b85decode", "b64decode", "a85decode", "decode"}
 
 def _peel(sources: Sources) -> None:
     """Open hidden layers, breadth first; a layer is itself searched for layers."""
-    queue = [(u, 0) for u in sources.units if u.role != "aside"]
-    seen: set[str] = {u.text for u in sources.units}
+    queue = [(u, 0) for u in sources.units]
+    seen = {u.text for u in sources.units}
     trees = {u.module: u.tree for u in sources.units}
     while queue:
         unit, depth = queue.pop(0)
@@ -321,12 +333,10 @@ def _peel(sources: Sources) -> None:
                     )  # fmt: skip
                 continue
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            for known in sources.units:
-                if (
-                    known.role == "aside" and known.text == text
-                ):  # the readable copy lies beside the hidden one
-                    known.role = "reached"
-                    queue.append((known, depth + 1))
+            for name, known in list(sources.unread.items()):
+                if known == text and (copy := _parse(sources, name, "reached")) is not None:
+                    queue.append((copy, depth + 1))  # the readable copy lies beside the hidden one
+                    seen.add(known)
             if not isinstance(text, str) or text in seen or len(text) < 12 or depth >= MAX_LAYERS:
                 continue
             if call == "data" and not re.search(r"(?m)^\s*(import|from|def|class)\s", text):

@@ -24,8 +24,8 @@ MAX_OUTPUT_BYTES = 8_000_000
 MAX_STEPS = 60_000
 
 _BOUNDED_METHODS = frozenset(
-    "decode encode strip lstrip rstrip replace join translate split splitlines format lower upper hex removeprefix "
-    "removesuffix maketrans swapcase with_name with_suffix".split()
+    "decode encode strip lstrip rstrip replace join translate split splitlines format lower upper hex "
+    "removeprefix removesuffix maketrans swapcase with_name with_suffix".split()
 )
 _LZMA_CONSTANTS = {name: getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 ID = "lossy-text"
 _ENCODES = re.compile(r"\.(encode|EncodeAsIds|encode_as_ids|encode_batch|encode_ordinary)\(")
 _WRITES = re.compile(r"\.(tofile|write|write_bytes)\(|np\.save\(")
+_FOLDS = re.compile(r"\.(lower|casefold)\(\)")
+_VAL = re.compile(r"val")
 _INVERSE = re.compile(r"def \w*(decode|restore|invert|inverse|undo|decase|unfold)\w*\(")
 
 
 def check(program: Program) -> Iterator[Finding]:
     """Files that prepare shards and fold the case of what they encode."""
-    for unit in program.sources.units:
-        if not (_ENCODES.search(unit.text) and _WRITES.search(unit.text) and re.search(r"val", unit.text)):
-            continue
+    for unit in program.asides(_ENCODES, _WRITES, _FOLDS, _VAL):
         folding = _folding_functions(unit)
         for node, name in _folds(unit, folding):
             if _INVERSE.search(unit.text) and re.search(

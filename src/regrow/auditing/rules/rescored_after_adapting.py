@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from regrow.auditing.calls import REPLAY
 from regrow.auditing.finding import Finding, Rule
 from regrow.auditing.ordering import learnings
 
@@ -19,7 +20,7 @@ def check(program: Program) -> Iterator[Finding]:
     for item in learnings(program):
         if item.before is None or item.repeated is None:
             continue
-        unit, node = program.flow.loop_info[item.repeated]
+        unit, node = program.flow.loop_info[item.repeated % REPLAY]
         spot = type(item.step.spot)(unit.name, getattr(node, "lineno", 0), 0)
         yield program.finding(
             ID, "high", "medium", item.step.spot,

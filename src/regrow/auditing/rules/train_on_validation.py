@@ -21,7 +21,7 @@ def check(program: Program) -> Iterator[Finding]:
         step = item.step
         if item.before is not None or step.value.tags & v.LEAF:
             continue
-        mixed = bool(step.value.tags & v.TRAIN) and not step.loops
+        mixed = bool(step.value.tags & v.TRAIN)  # the two flows met somewhere: not established
         cut = next((program.flow.sites[c] for c in step.value.cuts if program.flow.site_inside.get(c)), None)
         backward = item.backward.spot if item.backward is not None else None
         yield program.finding(
