@@ -34,9 +34,10 @@ _VIEWS = frozenset(
     "requires_grad_ index_select take masked_select where_ broadcast_to fromiter compile "
     "data_ptr unbind nan_to_num".split()
 )
-_SIZES = frozenset("len numel size dim shape is_available get_rank get_world_size time perf_counter bool isinstance "
-                   "id type exists is_file callable hasattr "
-    "element_size stat basename".split())  # fmt: skip
+_SIZES = frozenset(
+    "len numel size dim shape is_available get_rank get_world_size time perf_counter bool isinstance id type "
+    "exists is_file callable hasattr element_size stat basename".split()
+)
 _READS = frozenset(
     "glob rglob iglob fromfile memmap load open read read_bytes read_text readlines frombuffer Path "
     "sorted load_file safe_open "
