@@ -1,8 +1,9 @@
 """The artifact: one file from which tokenizer, network, memory and mixer grow again.
 
 `regrow.artifact_file` is the container, `docs/format.md` the format. Here the four payloads get their meaning:
-`tokenizer` (the pieces), `weights` (int8 rows of adapters, embeddings and trained matrices; float16 vectors), `memory` (the
-n-gram memory's stored form) and `mixer` (float32 gate). Bases are regrown from the seed and checked against their hashes.
+`tokenizer` (the pieces), `weights` (int8 rows of adapters, embeddings and trained matrices; float16 vectors),
+`memory` (the n-gram memory's stored form) and `mixer` (float32 gate). Bases are regrown from the seed and
+checked against their hashes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from regrow.tokenizer import Tokenizer
 
 @dataclass
 class Artifact:
-    """A loaded artifact. `ledger` maps owners to bytes, `sha256` identifies the file, `load_seconds` is what loading took."""
+    """A loaded artifact. `ledger` maps owners to bytes, `sha256` identifies the file, `load_seconds` is what
+    loading took."""
 
     config: Config
     manifest: dict[str, Any]
@@ -61,23 +63,36 @@ class Artifact:
             config = config_from_dict(manifest["config"], f"{path}: manifest")
             vocab_size, seed = int(manifest["vocab_size"]), int(manifest["seed"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path}: the manifest lacks or spoils {error}; pack the run again.") from error
+            raise ArtifactError(
+                f"{path}: the manifest lacks or spoils {error}; pack the run again."
+            ) from error
         tokenizer = Tokenizer.from_bytes(payloads["tokenizer"], str(path))
         network = Transformer(config.model, vocab_size, config.train.seq_len, seed)
         for name, digest in base_hashes(network).items():
             if manifest.get("bases", {}).get(name) != digest:
-                raise ArtifactError(f"{path}: base {name} does not regrow to the hash in the manifest; pack the run again.")
+                raise ArtifactError(
+                    f"{path}: base {name} does not regrow to the hash in the manifest; pack the run again."
+                )
         load_weights(network, payloads["weights"], str(path))
         mixer = Mixer(config.mixer, torch.Generator())
         load_vector(mixer, payloads["mixer"], str(path))
-        memory = load_memory(payloads["memory"], config, vocab_size, tokenizer.bos_id) if payloads["memory"] else None
+        memory = (
+            load_memory(payloads["memory"], config, vocab_size, tokenizer.bos_id)
+            if payloads["memory"]
+            else None
+        )
         ledger = ledger_of(payloads, weight_owners(network, payloads["weights"]), file.size)
         elapsed = time.perf_counter() - started
         network, mixer = network.to(device).eval(), mixer.to(device).eval()
         return cls(config, manifest, tokenizer, network, memory, mixer, ledger, file.sha256, elapsed)
 
     def predictor(
-        self, batch: int, device: torch.device | str = "cpu", *, dtype: torch.dtype | None = None, threads: int | None = None
+        self,
+        batch: int,
+        device: torch.device | str = "cpu",
+        *,
+        dtype: torch.dtype | None = None,
+        threads: int | None = None,
     ) -> Predictor:
         """A predictor over `batch` streams. `dtype` None: what `device` computes well."""
         target = torch.device(device)
@@ -88,7 +103,13 @@ class Artifact:
 
 
 def save_artifact(
-    path: Path, config: Config, tokenizer: Tokenizer, network: Transformer, memory: bytes, counts_sha256: str, mixer: Mixer
+    path: Path,
+    config: Config,
+    tokenizer: Tokenizer,
+    network: Transformer,
+    memory: bytes,
+    counts_sha256: str,
+    mixer: Mixer,
 ) -> Ledger:
     """Write the artifact at `path` if it keeps to `config.pack.budget_bytes`; returns the ledger.
 
@@ -125,16 +146,21 @@ def pack_weights(network: Transformer) -> bytes:
 
 
 def load_weights(network: Transformer, payload: bytes, source: str) -> None:
-    """The inverse of `pack_weights`, into a network of the same config. Raises ArtifactError for a payload that does not fit."""
+    """The inverse of `pack_weights`, into a network of the same config. Raises ArtifactError for a payload
+    that does not fit."""
     records = _records(payload, source)
     parameters = sorted(network.named_parameters())
     if len(records) != len(parameters):
-        raise ArtifactError(f"{source}: {len(records)} weights for a network of {len(parameters)}; pack the run again.")
+        raise ArtifactError(
+            f"{source}: {len(records)} weights for a network of {len(parameters)}; pack the run again."
+        )
     with torch.no_grad():
         for (name, p), record in zip(parameters, records, strict=True):
             value = _unpack_matrix(record, p) if is_matrix(p) else _floats(record, np.float16)
             if value is None or value.numel() != p.numel():
-                raise ArtifactError(f"{source}: weight {name} does not have the shape {tuple(p.shape)}; pack the run again.")
+                raise ArtifactError(
+                    f"{source}: weight {name} does not have the shape {tuple(p.shape)}; pack the run again."
+                )
             p.copy_(value.view_as(p))
 
 
@@ -179,7 +205,9 @@ def load_memory(payload: bytes, config: Config, vocab_size: int, bos_id: int) ->
 
 def pack_vector(module: nn.Module) -> bytes:
     """All parameters of a small module in name order, float32."""
-    return b"".join(p.detach().float().cpu().numpy().astype("<f4").tobytes() for _, p in sorted(module.named_parameters()))
+    return b"".join(
+        p.detach().float().cpu().numpy().astype("<f4").tobytes() for _, p in sorted(module.named_parameters())
+    )
 
 
 def load_vector(module: nn.Module, payload: bytes, source: str) -> None:

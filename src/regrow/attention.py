@@ -34,7 +34,12 @@ def band_mask(window: int, blocks: int, device: torch.device | str, *, with_past
 
 
 def band_attention(
-    q_BTHE: Tensor, k_BTKE: Tensor, v_BTKE: Tensor, past_k_BWKE: Tensor | None, past_v_BWKE: Tensor | None, mask: Tensor
+    q_BTHE: Tensor,
+    k_BTKE: Tensor,
+    v_BTKE: Tensor,
+    past_k_BWKE: Tensor | None,
+    past_v_BWKE: Tensor | None,
+    mask: Tensor,
 ) -> Tensor:
     """Attention output [B, T, H * E]; T is a multiple of the window, which is the mask's second last axis.
 

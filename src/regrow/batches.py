@@ -24,7 +24,8 @@ _PIECES = 64  # a text of few documents is cut into this many pieces that are le
 
 
 class Part:
-    """A token stream whose windows are drawn from: documents that each begin with BOS, padded with BOS to whole windows."""
+    """A token stream whose windows are drawn from: documents that each begin with BOS, padded with BOS to
+    whole windows."""
 
     def __init__(self, tokens: NDArray[np.uint16], seq_len: int, bos_id: int) -> None:
         self.seq_len, self.bos_id = seq_len, bos_id
@@ -42,12 +43,16 @@ class Part:
         """What the memory sees before each target: [B * T, C], within the document."""
         T = self.seq_len
         return np.concatenate(
-            [contexts_of(self.tokens, width, self.bos_id, start=i * T, stop=i * T + T) for i in index_B.tolist()]
+            [
+                contexts_of(self.tokens, width, self.bos_id, start=i * T, stop=i * T + T)
+                for i in index_B.tolist()
+            ]
         )
 
 
 def network_inputs(targets_BT: NDArray[np.int64], bos_id: int) -> NDArray[np.int64]:
-    """What the network reads to predict `targets_BT`: BOS, then the targets one place later; every window starts cold."""
+    """What the network reads to predict `targets_BT`: BOS, then the targets one place later; every window
+    starts cold."""
     inputs_BT = np.full_like(targets_BT, bos_id)
     inputs_BT[:, 1:] = np.where(targets_BT[:, :-1] == IGNORED, bos_id, targets_BT[:, :-1])
     return inputs_BT
@@ -71,7 +76,9 @@ class Plan:
         starts: NDArray[np.int64] = np.asarray(data.doc_offsets, np.int64)
         groups: NDArray[np.int64] = np.asarray(data.doc_groups, np.int64)
         if len(np.unique(groups)) < 4 * folds:
-            starts = np.linspace(0, len(tokens), min(_PIECES, max(1, len(tokens) // seq_len)) + 1).astype(np.int64)[:-1]
+            starts = np.linspace(0, len(tokens), min(_PIECES, max(1, len(tokens) // seq_len)) + 1).astype(
+                np.int64
+            )[:-1]
             groups = np.arange(len(starts), dtype=np.int64)
         ends = np.append(starts[1:], len(tokens))
         order = np.random.Generator(np.random.PCG64(seed)).permutation(np.unique(groups))
@@ -91,7 +98,9 @@ class Plan:
 
         def part(wanted_fold: int | None) -> Part:
             pieces = [
-                tokens[s:e] for s, e, g in zip(starts, ends, groups, strict=True) if fold_of.get(int(g)) == wanted_fold
+                tokens[s:e]
+                for s, e, g in zip(starts, ends, groups, strict=True)
+                if fold_of.get(int(g)) == wanted_fold
             ]
             return Part(np.concatenate(pieces), seq_len, bos)
 

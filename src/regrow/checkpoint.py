@@ -27,7 +27,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     path = folder / f"step-{step:08d}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"state": msgspec.json.encode(rest).decode()}
-    atomic_write_bytes(path, safetensors.torch.save({k: t.contiguous() for k, t in tensors.items()}, metadata))
+    atomic_write_bytes(
+        path, safetensors.torch.save({k: t.contiguous() for k, t in tensors.items()}, metadata)
+    )
     for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT]:
         old.unlink()
     return path
@@ -43,7 +45,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
             rest = msgspec.json.decode(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, msgspec.DecodeError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{found[-1]}: cannot be read ({error}); delete it to go on from the one before.") from error
+        raise DataError(
+            f"{found[-1]}: cannot be read ({error}); delete it to go on from the one before."
+        ) from error
     state = _join(rest, "", tensors)
     assert isinstance(state, dict)
     return state

@@ -1,8 +1,8 @@
 """The codec: any bytes to a stream and back, with an artifact as the model.
 
 Encoder and decoder call the same predictor at the same fixed shapes, one token a stream and step, so both see the same
-bits. A stream says what it must be decoded with, and ends in a checksum of the raw bytes: a stream that is damaged, or that
-another artifact or other arithmetic would decode to another text, is an error and never a wrong text.
+bits. A stream says what it must be decoded with, and ends in a checksum of the raw bytes: a stream that is
+damaged, or that another artifact or other arithmetic would decode to another text, is an error and never a wrong text.
 
 Stream: b"RGST", a header (msgpack, led by its length in two bytes), the range coder's bytes.
 """
@@ -114,14 +114,22 @@ def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
     """Header and coder bytes of a stream. Raises StreamError."""
     size = int.from_bytes(stream[4:6], "little")
     if stream[:4] != MAGIC or len(stream) < 6 + size:
-        raise StreamError("this is no regrow stream, or it is cut short; give a file that `regrow compress` wrote.")
+        raise StreamError(
+            "this is no regrow stream, or it is cut short; give a file that `regrow compress` wrote."
+        )
     try:
         header = msgspec.msgpack.decode(stream[6 : 6 + size], type=StreamHeader)
     except msgspec.DecodeError as error:
         raise StreamError("the stream's header is damaged; copy the file again.") from error
     if header.version != FORMAT_VERSION:
-        raise StreamError(f"the stream has format version {header.version}, this regrow reads {FORMAT_VERSION}.")
-    if not 1 <= header.streams <= 65536 or not 1 <= header.threads <= 1024 or not 0 <= header.tokens <= header.raw_bytes:
+        raise StreamError(
+            f"the stream has format version {header.version}, this regrow reads {FORMAT_VERSION}."
+        )
+    if (
+        not 1 <= header.streams <= 65536
+        or not 1 <= header.threads <= 1024
+        or not 0 <= header.tokens <= header.raw_bytes
+    ):
         raise StreamError("the stream's header is damaged; copy the file again.")
     return header, stream[6 + size :]
 

@@ -62,12 +62,16 @@ class Scores:
 
 
 def evaluate(
-    artifact: Path | Artifact, data: Path | bytes, *, stride: int | None = None, progress: Progress | None = None
+    artifact: Path | Artifact,
+    data: Path | bytes,
+    *,
+    stride: int | None = None,
+    progress: Progress | None = None,
 ) -> EvalResult:
     """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
 
-    `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context, each window's
-    last N tokens alone. Raises DataError for an empty text.
+    `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
+    each window's last N tokens alone. Raises DataError for an empty text.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     raw = data if isinstance(data, bytes) else read_text_argument(data)
@@ -76,16 +80,24 @@ def evaluate(
     started = time.perf_counter()
     tokens = loaded.tokenizer.encode(raw)
     step = loaded.config.eval.stride if stride is None else stride
-    scores = score_windows(loaded, tokens, step, progress) if step else score_streams(loaded, tokens, progress)
+    scores = (
+        score_windows(loaded, tokens, step, progress) if step else score_streams(loaded, tokens, progress)
+    )
     to_bpb = 1 / math.log(2) / len(raw)
     memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
-    bpb = Bpb(neural=float(scores.network.sum()) * to_bpb, memory=memory, blended=float(scores.blended.sum()) * to_bpb)
+    bpb = Bpb(
+        neural=float(scores.network.sum()) * to_bpb,
+        memory=memory,
+        blended=float(scores.blended.sum()) * to_bpb,
+    )
     seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
     return EvalResult(bpb, parts, seconds, len(tokens), len(raw), passage_of(loaded, scores))
 
 
-def score_streams(artifact: Artifact, tokens: NDArray[np.integer[Any]], progress: Progress | None = None) -> Scores:
+def score_streams(
+    artifact: Artifact, tokens: NDArray[np.integer[Any]], progress: Progress | None = None
+) -> Scores:
     """Nats of every token, cut into the codec's streams and scored chunk by chunk in parallel."""
     streams = stream_count(len(tokens), artifact.config.eval.streams)
     window = artifact.network.window
@@ -136,10 +148,9 @@ def score_windows(
             pieces.append(_predictor(artifact, len(group)).score(tokens_ST))
             counted.append(fresh_ST)
             task.advance(int(fresh_ST.sum()))
-    keep = [chunk_mask for chunk_mask in counted]
 
     def pick(field_name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(pieces, keep, strict=True)])
+        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(pieces, counted, strict=True)])
 
     with_memory = pieces[0].memory_ST is not None
     result = Scores(

@@ -72,7 +72,8 @@ class Mixer(nn.Module):
 
 
 def agreement(logits_RV: Tensor, memory_RV: Tensor) -> Tensor:
-    """Four facts [R, 4]: how sure network and memory are, and what each gives the other's favourite, in log probability."""
+    """Four facts [R, 4]: how sure network and memory are, and what each gives the other's favourite, in log
+    probability."""
     total_R1 = logits_RV.logsumexp(-1, keepdim=True)
     network_top, network_best = logits_RV.max(-1, keepdim=True)
     memory_top, memory_best = memory_RV.max(-1, keepdim=True)

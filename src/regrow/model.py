@@ -1,9 +1,9 @@
 """The network: a decoder-only transformer whose matrices may be seeded.
 
 Legend: B batch, T time, S streams, D model width, H heads, K key/value heads, E head width, F hidden width,
-V vocabulary, W window. Sources: grouped-query attention (Ainslie et al. 2023), rotary embedding (Su et al. 2021; partial
-as in GPT-NeoX), query and key normalisation (Henry et al. 2020), logit soft cap (Gemma 2), squared leaky ReLU and the
-frozen-base design (parameter-golf 1095).
+V vocabulary, W window. Sources: grouped-query attention (Ainslie et al. 2023), rotary embedding (Su et al.
+2021; partial as in GPT-NeoX), query and key normalisation (Henry et al. 2020), logit soft cap (Gemma 2),
+squared leaky ReLU and the frozen-base design (parameter-golf 1095).
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Block(nn.Module):
         d, kv = config.d_model, config.n_kv_head * (config.d_model // config.n_head)
         hidden = hidden_width(config)
 
-        def linear(name: str, in_features: int, out_features: int, *, frozen: bool) -> SeededLinear | DenseLinear:
+        def linear(
+            name: str, in_features: int, out_features: int, *, frozen: bool
+        ) -> SeededLinear | DenseLinear:
             seed = derive_seed(root_seed, f"layers.{layer}.{name}")
             if not frozen:
                 return DenseLinear(in_features, out_features, seed=seed)
@@ -124,7 +126,8 @@ class Transformer(nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def hidden(self, tokens_BT: Tensor, weights: list[BlockWeights]) -> Tensor:
-        """Final normalised states [B, T, D] of sequences that begin where the text begins; T: multiple of the window."""
+        """Final normalised states [B, T, D] of sequences that begin where the text begins; T: multiple of the
+        window."""
         return self.chunk(tokens_BT, weights, None)
 
     def chunk(self, tokens_BT: Tensor, weights: list[BlockWeights], cache: KeyValueCache | None) -> Tensor:
@@ -138,7 +141,7 @@ class Transformer(nn.Module):
         start = cache.length if cache else 0
         cos, sin = rotary_tables(start, T, self.config.rope_dims, device)
         mask = band_mask(window, T // window, device, with_past=start > 0)
-        if cache is not None and T == window and start == 0:
+        if cache is not None and window == T and start == 0:
             mask = band_mask(window, 1, device, with_past=False)
         shape = Shape(self.config.n_head, self.config.n_kv_head)
         x_BTD = rms_norm(F.embedding(tokens_BT, self.embedding.to(dtype)))

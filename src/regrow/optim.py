@@ -1,7 +1,8 @@
 """Optimisers: Muon for matrices, AdamW for embeddings and vectors, one learning-rate shape for both.
 
-Source: Muon (Jordan et al. 2024): momentum, then the nearest semi-orthogonal matrix by a quintic Newton-Schulz iteration.
-Matrices of one shape are orthogonalised as one batch, which on small matrices is most of the speed.
+Source: Muon (Jordan et al. 2024): momentum, then the nearest semi-orthogonal matrix by a quintic
+Newton-Schulz iteration. Matrices of one shape are orthogonalised as one batch, which on small matrices is
+most of the speed.
 """
 
 from __future__ import annotations
@@ -36,11 +37,17 @@ def orthogonalise(g_NRC: Tensor, dtype: torch.dtype) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates for 2-D parameters.
 
-    Each update has the spectral norm lr * sqrt(max(1, rows / columns)). Raises ValueError for a parameter that is no matrix.
+    Each update has the spectral norm lr * sqrt(max(1, rows / columns)). Raises ValueError for a parameter
+    that is no matrix.
     """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, dtype: torch.dtype
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.dtype = dtype

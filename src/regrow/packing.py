@@ -32,7 +32,8 @@ _TRIES = 4
 
 
 def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
-    """Refuse a budget that cannot hold even the network, before training. Raises ConfigError saying what takes the bytes."""
+    """Refuse a budget that cannot hold even the network, before training. Raises ConfigError saying what
+    takes the bytes."""
     matrices = {name: p.numel() for name, p in network.named_parameters() if is_matrix(p)}
     adapters = round(_MATRIX_BYTES * sum(n for name, n in matrices.items() if "lora" in name))
     embeddings = round(_MATRIX_BYTES * matrices.get("embedding", 0))
@@ -41,16 +42,24 @@ def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
     needed = adapters + embeddings + others + tokenizer + _MANIFEST_BYTES
     if needed > config.pack.budget_bytes:
         raise ConfigError(
-            f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs about {needed:,} "
-            f"(adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, tokenizer {tokenizer:,}, "
-            f"manifest {_MANIFEST_BYTES:,}); raise it or lower model.d_model, model.n_layer or model.r."
+            f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs "
+            f"about {needed:,} (adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, "
+            f"tokenizer {tokenizer:,}, manifest {_MANIFEST_BYTES:,}); raise it or lower model.d_model, "
+            "model.n_layer or model.r."
         )
 
 
 def pack(
-    config: Config, data: Dataset, out: Path, network: Transformer, mixer: Mixer, teacher: Teacher | None, progress: Progress
+    config: Config,
+    data: Dataset,
+    out: Path,
+    network: Transformer,
+    mixer: Mixer,
+    teacher: Teacher | None,
+    progress: Progress,
 ) -> Result:
-    """Write `out/artifact.safetensors`; returns a result with what is known so far (network unquantised, bytes, data)."""
+    """Write `out/artifact.safetensors`; returns a result with what is known so far (network unquantised,
+    bytes, data)."""
     with progress.task("score the network before it is quantised"):
         unquantized = network_bpb(network, data, config.eval.streams)
     started = time.perf_counter()
@@ -60,8 +69,8 @@ def pack(
             out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu()
         )
     return Result(
-        preset=config.preset, seed=config.train.seed, device=str(network.embedding.device), threads=torch.get_num_threads(),
-        world_size=1, torch=str(torch.__version__),
+        preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),
+        threads=torch.get_num_threads(), world_size=1, torch=str(torch.__version__),
         data=DataFigures(**data.counts),
         bytes={"total": ledger.total, "budget": config.pack.budget_bytes, **ledger.parts()},
         bpb=Bpb(neural_unquantized=unquantized),
@@ -90,14 +99,21 @@ def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: 
         tokens = tokens[: int(len(tokens) * room / len(stored) * _SHRINK)]
         if len(tokens) < whole // 100:
             break
-    raise BudgetError(f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, too few to store.")
+    raise BudgetError(
+        f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, too few to store."
+    )
 
 
 def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
     """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
     from regrow.artifact import pack_vector, pack_weights
 
-    others = len(pack_weights(network)) + len(pack_vector(mixer)) + len(data.tokenizer.to_bytes()) + _MANIFEST_BYTES
+    others = (
+        len(pack_weights(network))
+        + len(pack_vector(mixer))
+        + len(data.tokenizer.to_bytes())
+        + _MANIFEST_BYTES
+    )
     room = config.pack.budget_bytes - others
     return min(room, config.memory.cap_bytes) if config.memory.cap_bytes else room
 
@@ -122,5 +138,7 @@ def network_bpb(network: Transformer, data: Dataset, most_streams: int, chunk_to
             fresh = known_ST[:, -1:]
             logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
             targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
-            nats += float(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum())
+            nats += float(
+                F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum()
+            )
     return nats / math.log(2) / len(data.val_bytes)

@@ -1,8 +1,8 @@
 """The predictor: one full distribution for the next token of every stream, fixed before that token is known.
 
-Evaluation, sampling, the codec and the audit's probes all go through `Predictor`. `predict` is given no target, so strict
-causality, score before update and a single pass follow from the shape of the code. `score` is the parallel form of the
-same function for text that is known already; both are held together by a property test.
+Evaluation, sampling, the codec and the audit's probes all go through `Predictor`. `predict` is given no
+target, so strict causality, score before update and a single pass follow from the shape of the code. `score`
+is the parallel form of the same function for text that is known already; both are held together by a property test.
 
 Legend: S streams, T tokens, V vocabulary, C context tokens the memory looks back.
 """
@@ -28,10 +28,11 @@ _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a t
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """Tokens that have been scored, with their cost in nats under the mixture and under each part alone, float64 [S, T].
+    """Tokens that have been scored, with their cost in nats under the mixture and under each part alone,
+    float64 [S, T].
 
-    Only `Predictor.score` makes one, which is what adapting to text may ask for as a receipt. Costs of IGNORED tokens are 0.
-    `network` and `memory` are None where there is no such part.
+    Only `Predictor.score` makes one, which is what adapting to text may ask for as a receipt. Costs of
+    IGNORED tokens are 0. `network` and `memory` are None where there is no such part.
     """
 
     tokens_ST: NDArray[np.int64]
@@ -44,8 +45,8 @@ class ScoredChunk:
 class Predictor:
     """S streams that move in lock-step, each a text of its own that begins after BOS.
 
-    `predict()` gives log probabilities; `update(tokens)` tells what came. State: the last window of keys and values, and
-    the last tokens for the memory.
+    `predict()` gives log probabilities; `update(tokens)` tells what came. State: the last window of keys and
+    values, and the last tokens for the memory.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class Predictor:
     def update(self, tokens_S: NDArray[np.int64]) -> None:
         """The streams' next tokens are known: move on. Raises ValueError for a wrong shape or an unknown token."""
         tokens = np.asarray(tokens_S, np.int64)
-        if tokens.shape != (self.streams,) or tokens.size and not 0 <= tokens.min() <= tokens.max() < self.vocab_size:
+        if tokens.shape != (self.streams,) or (
+            tokens.size and not 0 <= tokens.min() <= tokens.max() < self.vocab_size
+        ):
             raise ValueError(f"update needs {self.streams} tokens below {self.vocab_size}, one a stream")
         if self._fresh_S is not None:
             self.predict()
@@ -104,13 +107,15 @@ class Predictor:
     def score(self, tokens_ST: NDArray[np.int64]) -> ScoredChunk:
         """Score the next T known tokens of every stream at once, then move on past them.
 
-        Streams that end inside the chunk are filled up with IGNORED, after which only `reset` makes sense. T is a multiple
-        of the attention window, and so is what came before. Raises RegrowError when it is not.
+        Streams that end inside the chunk are filled up with IGNORED, after which only `reset` makes sense. T
+        is a multiple of the attention window, and so is what came before. Raises RegrowError when it is not.
         """
         S, T = tokens_ST.shape
         window = self._network.window
         if self._fresh_S is None or T % window or self._cache.length % window:
-            raise RegrowError(f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {window}.")
+            raise RegrowError(
+                f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {window}."
+            )
         known_ST = np.where(tokens_ST == IGNORED, self._bos_id, tokens_ST)
         inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
         hidden = self._network.chunk(torch.from_numpy(inputs_ST).to(self._device), self._weights, self._cache)
@@ -120,7 +125,9 @@ class Predictor:
             self._score_rows(hidden.reshape(S * T, -1)[rows], contexts[rows], targets[rows])
             for rows in (slice(i, i + _ROWS_AT_ONCE) for i in range(0, S * T, _ROWS_AT_ONCE))
         ]
-        blended, network, memory, order = (np.concatenate(column).reshape(S, T) for column in zip(*parts, strict=True))
+        blended, network, memory, order = (
+            np.concatenate(column).reshape(S, T) for column in zip(*parts, strict=True)
+        )
         self._fresh_S = known_ST[:, -1].copy()
         self._push_context(known_ST)
         if self._memory is None:

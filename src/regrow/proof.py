@@ -50,10 +50,23 @@ def prove(artifact: Path, data: Path, progress: Progress | None = None) -> Proof
 
 
 def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress) -> bytes:
-    command = [sys.executable, "-m", "regrow", "decompress", str(artifact), "stream", "-o", "decoded", "--json", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "regrow",
+        "decompress",
+        str(artifact),
+        "stream",
+        "-o",
+        "decoded",
+        "--json",
+        "--quiet",
+    ]
     with progress.task("decode in a fresh process"):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ProofError(f"{artifact}: the fresh process could not decode: {done.stderr.strip() or done.returncode}")
+        raise ProofError(
+            f"{artifact}: the fresh process could not decode: {done.stderr.strip() or done.returncode}"
+        )
     json.loads(done.stdout)
     return (folder / "decoded").read_bytes()

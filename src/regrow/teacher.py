@@ -1,7 +1,8 @@
 """The memory while a network trains: what it says of a batch before it has counted that batch.
 
 Two honest orders. `ahead`: the whole training text is counted first, and a batch is predicted by those counts less the
-counts of the batch's own fold of documents. `prequential`: a batch is predicted by the memory as it stood before, then added.
+counts of the batch's own fold of documents. `prequential`: a batch is predicted by the memory as it stood
+before, then added.
 
 Legend: B sequences, T tokens of a sequence, R = B * T rows, V vocabulary.
 """
@@ -67,11 +68,14 @@ class Teacher:
         back = self._config.max_order - 1
         for i in fresh.tolist():
             start = i * part.seq_len
-            self.counts.add(part.tokens[start : start + part.seq_len], history=part.tokens[max(0, start - back) : start])
+            self.counts.add(
+                part.tokens[start : start + part.seq_len], history=part.tokens[max(0, start - back) : start]
+            )
         self.count_seconds += time.perf_counter() - started
 
     def seen_text(self) -> NDArray[np.uint16]:
-        """The text that was counted batch by batch, in the order of the parts; a gap becomes the start of a document."""
+        """The text that was counted batch by batch, in the order of the parts; a gap becomes the start of a
+        document."""
         pieces: list[NDArray[np.uint16]] = []
         for part in (self._plan.opening, *self._plan.folds):
             counted = self._counted[id(part)]

@@ -2,9 +2,10 @@
 
     run = train(load_preset("demo"), Path("runs/demo/data"), Path("runs/demo"))
 
-The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit used up, so a
-run bounded by wall clock warms down by wall clock. The last part of the run meets documents kept for it (`regrow.batches`),
-on which the mixer learns from what network and memory say of each batch before either has learned from it.
+The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit
+used up, so a run bounded by wall clock warms down by wall clock. The last part of the run meets documents kept for it
+(`regrow.batches`), on which the mixer learns from what network and memory say of each batch before either has
+learned from it.
 
 Legend: B sequences, T tokens, R = B * T rows, V vocabulary, D width.
 """
@@ -72,7 +73,9 @@ def train(
             trainer.resume()
         trainer.loop()
         if group.is_first:
-            result = pack(config, dataset, out, trainer.trained_network(), trainer.mixer, trainer.teacher, speaks)
+            result = pack(
+                config, dataset, out, trainer.trained_network(), trainer.mixer, trainer.teacher, speaks
+            )
             trainer.fill(result)
             result.save(out / "result.json")
         group.barrier()
@@ -82,7 +85,9 @@ def train(
 class Trainer:
     """The state of a run under way, and the loop that moves it."""
 
-    def __init__(self, config: Config, data: Dataset, out: Path, group: ProcessGroup, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, data: Dataset, out: Path, group: ProcessGroup, progress: Progress
+    ) -> None:
         self.config, self.data, self.out, self.group, self.progress = config, data, out, group, progress
         t = config.train
         self._check()
@@ -91,18 +96,26 @@ class Trainer:
         self.mixer = Mixer(config.mixer, torch.Generator().manual_seed(t.seed)).to(group.device)
         check_budget(config, self.network, data)
         self.optimiser = Optimiser(self.network, t, self.dtype)
-        self.mixer_optimiser = torch.optim.AdamW(self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0)
+        self.mixer_optimiser = torch.optim.AdamW(
+            self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0
+        )
         self.averaged = copy.deepcopy(self.network) if t.ema > 0 else None
         mixing = config.memory.kind != "none" and config.mixer.kind != "none"
-        self.plan = Plan.of(data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed)
-        self.teacher = Teacher(config.memory, self.plan, data.vocab_size, data.tokenizer.bos_id) if mixing else None
+        self.plan = Plan.of(
+            data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed
+        )
+        self.teacher = (
+            Teacher(config.memory, self.plan, data.vocab_size, data.tokenizer.bos_id) if mixing else None
+        )
         self.batch = t.batch_tokens // t.seq_len
         self.step = self.tokens = 0
         self.elapsed = 0.0
-        self._draws = {i: 0 for i in range(1 + len(self.plan.folds))}
+        self._draws = dict.fromkeys(range(1 + len(self.plan.folds)), 0)
         parts = [self.plan.opening, *self.plan.folds]
         self._batches = [
-            shuffled_batches(p, self.batch, _generator(t.seed, i), rank=group.rank, world_size=group.world_size)
+            shuffled_batches(
+                p, self.batch, _generator(t.seed, i), rank=group.rank, world_size=group.world_size
+            )
             for i, p in enumerate(parts)
         ]
         self._parts: list[Part] = parts
@@ -110,7 +123,11 @@ class Trainer:
         self.tokens_at_clock = 0  # tokens before the clock started: they do not count towards the speed
 
     def _check(self) -> None:
-        t, world = self.config.train, self.group.world_size
+        t, world, memory = self.config.train, self.group.world_size, self.config.memory
+        if memory.kind == "hashed":
+            raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
+        if memory.kind == "exact" and memory.stored == "table":
+            raise ConfigError('memory.stored = "table": comes with a later release; use "text" or "auto".')
         if t.batch_tokens % (t.seq_len * world):
             raise ConfigError(
                 f"train.batch_tokens = {t.batch_tokens}: must be a multiple of train.seq_len times the number of "
@@ -118,15 +135,17 @@ class Trainer:
             )
         if len(self.data.train_tokens) < 2 * t.seq_len:
             raise ConfigError(
-                f"train.seq_len = {t.seq_len}: the training text has {len(self.data.train_tokens)} tokens, too few for two "
-                "sequences; lower it or give more text."
+                f"train.seq_len = {t.seq_len}: the training text has {len(self.data.train_tokens)} tokens, too "
+                "few for two sequences; lower it or give more text."
             )
 
     def loop(self) -> None:
         """Train until a limit is met. Raises EnvironmentProblem, with a checkpoint kept, when told to stop."""
         t = self.config.train
         self._compile()
-        limit, unit = (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
+        limit, unit = (
+            (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
+        )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         self._clock = time.perf_counter() - self.elapsed
         saved_at = self.elapsed
@@ -145,7 +164,9 @@ class Trainer:
                 now = self.elapsed if unit == "s" else float(self.tokens)
                 if self.step % t.log_every == 0:
                     log.write(self._record(facts))
-                task.advance(max(0.0, now - shown), bpb=self._bpb(facts["loss"]), tokens_per_second=self._speed())
+                task.advance(
+                    max(0.0, now - shown), bpb=self._bpb(facts["loss"]), tokens_per_second=self._speed()
+                )
                 shown = max(shown, now)
                 if t.checkpoint_seconds and self.elapsed - saved_at > t.checkpoint_seconds:
                     self.checkpoint()
@@ -153,7 +174,8 @@ class Trainer:
                 if stopped():
                     path = self.checkpoint()
                     raise EnvironmentProblem(
-                        f"training was stopped after step {self.step}; the checkpoint is kept in {path}, go on with --resume."
+                        f"training was stopped after step {self.step}; the checkpoint is kept in {path}, "
+                        "go on with --resume."
                     )
 
     def _done(self) -> float:
@@ -177,7 +199,9 @@ class Trainer:
         local_tokens = len(index_B) * t.seq_len
         nats = blended = scored = 0.0
         for at in range(0, len(index_B), micro):
-            a, b, n = self._forward_backward(part, index_B[at : at + micro], local_tokens, closing=part_index > 0)
+            a, b, n = self._forward_backward(
+                part, index_B[at : at + micro], local_tokens, closing=part_index > 0
+            )
             nats, blended, scored = nats + a, blended + b, scored + n
         parameters = [*self.optimiser.parameters, *(self.mixer.parameters() if part_index > 0 else ())]
         self.group.average([p.grad for p in parameters if p.grad is not None])
@@ -198,11 +222,14 @@ class Trainer:
         return {"loss": nats / scored, "blended": blended / scored, "rate": rate, "norm": norm}
 
     def _part_index(self, done: float) -> int:
-        """0: the opening part. In the closing share of the run, its folds in turn, each as long as it has fresh windows."""
+        """0: the opening part. In the closing share of the run, its folds in turn, each as long as it has
+        fresh windows."""
         folds = len(self.plan.folds)
         if done < 1 - self.config.train.closing or not folds or self.teacher is None:
             return 0
-        wanted = 1 + min(folds - 1, int((done - 1 + self.config.train.closing) / self.config.train.closing * folds))
+        wanted = 1 + min(
+            folds - 1, int((done - 1 + self.config.train.closing) / self.config.train.closing * folds)
+        )
         for index in range(wanted, folds + 1):
             if (self._draws[index] + 1) * self.batch <= self._parts[index].windows:
                 return index
@@ -241,14 +268,18 @@ class Trainer:
             return
         if self.group.device.type == "cpu" and not has_compiler():
             if mode == "on":
-                raise ConfigError("train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto.")
+                raise ConfigError(
+                    "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
+                )
             self.progress.say("no C++ compiler found: training runs uncompiled, about a third slower")
             return
         self.network.run_block, self._loss = torch.compile(block_forward), torch.compile(network_nats)
 
     def trained_network(self) -> Transformer:
-        """The network to pack: the averaged one where averaging is on."""
-        return self.averaged or self.network
+        """The network to pack, uncompiled: the averaged one where averaging is on."""
+        network = self.averaged or self.network
+        network.run_block = block_forward  # other shapes follow, and each would be compiled anew
+        return network
 
     def checkpoint(self) -> Path:
         """Write the state that `resume` needs; returns the file."""
@@ -267,7 +298,9 @@ class Trainer:
         """Go on where the newest checkpoint stands. Raises DataError without one, ConfigError for another config."""
         state = load_checkpoint(self.out / "checkpoint")
         if state["config"] != config_toml(self.config):
-            raise ConfigError(f"{self.out / 'checkpoint'}: was made with another config; resume with {self.out}/config.toml.")
+            raise ConfigError(
+                f"{self.out / 'checkpoint'}: was made with another config; resume with {self.out}/config.toml."
+            )
         self.step, self.tokens, self.elapsed = state["step"], state["tokens"], state["elapsed"]
         self.network.load_state_dict(state["network"])
         self.mixer.load_state_dict(state["mixer"])
@@ -289,7 +322,10 @@ class Trainer:
         result.tokens_per_second = self._speed()
         result.seconds.train = self.elapsed
         if self.teacher is not None:
-            result.seconds.memory_count, result.seconds.memory_score = self.teacher.count_seconds, self.teacher.score_seconds
+            result.seconds.memory_count, result.seconds.memory_score = (
+                self.teacher.count_seconds,
+                self.teacher.score_seconds,
+            )
 
     def _speed(self) -> float:
         return (self.tokens - self.tokens_at_clock) / self.elapsed if self.elapsed > 0 else 0.0
