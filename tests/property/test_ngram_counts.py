@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -176,6 +177,7 @@ def _counts(
         (lambda: _counts(tokens=(1, 8)), "token id 8 but the vocabulary has 8"),
         (lambda: _counts().add(np.array([2, -1])), "token id -1"),
         (lambda: _counts().add(np.array([2]), history=np.array([9])), "history holds token id 9"),
+        (lambda: _counts().add(torch.tensor([2, 3, 4, 8])), "token id 8"),
         (lambda: _counts().add(np.array([2.0])), "1-D array of integers"),
         (lambda: _counts().merge(_counts(vocab=9)), "cannot merge counts with vocab_size 9 and 8"),
         (lambda: _counts().merge(_counts(order=4)), "max_order 4 and 3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from regrow.errors import NgramError
 from regrow.ngram import keys as k
 from regrow.ngram.runs import Counts, Run, RunTree, count_run, merge_runs
 from regrow.ngram.sorted_keys import locate
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ORDER_LIMIT = 16
 VOCAB_LIMIT = 65_536
@@ -111,23 +114,22 @@ class NgramCounts:
         """How far below the truth a count of this order can be: 0 unless the memory cap was reached."""
         return self._bounds[order]
 
-    def add(self, tokens: Tokens, history: Tokens | None = None) -> None:
+    def add(self, tokens: Tokens | Tensor, history: Tokens | None = None) -> None:
         """Counts a batch: one or several documents, whole or in part.
 
         Args:
-            tokens: integer [T].
+            tokens: integer [T]; a torch tensor is packed and sorted on its own device.
             history: what stands before `tokens` in its document where the batch continues one; the last
                 `max_order - 1` tokens are enough. They serve as context and are not counted again.
         """
-        tokens = self._checked(tokens, "tokens")
+        if not isinstance(tokens, np.ndarray) and hasattr(tokens, "device"):
+            self._add_tensor(tokens, history)
+            return
+        tokens = self._checked(np.asarray(tokens), "tokens")
         if not len(tokens):
             return
         fresh = int(np.count_nonzero(tokens != self.bos_id))
-        if self._total + fresh > _COUNT_LIMIT:
-            raise NgramError(
-                f"more than {_COUNT_LIMIT} tokens were added; count the rest in another NgramCounts"
-            )
-        self._total += fresh
+        self._count_fresh(fresh)
         span = self.max_order - 1
         before = self._checked(history, "history") if history is not None else tokens[:0]
         before = before[len(before) - min(len(before), span) :]
@@ -140,6 +142,28 @@ class NgramCounts:
             before = tokens[max(0, start + _BLOCK - span) : start + _BLOCK]
         self._push(words[:, :used], self.max_order)
         self._enforce_cap()
+
+    def _add_tensor(self, tokens: Tensor, history: Tokens | None) -> None:
+        from regrow.ngram.device import count_windows
+
+        span = self.max_order - 1
+        # The first tokens alone need the history, or may have none: the general path takes them.
+        self.add(tokens[:span].cpu().numpy(), history)
+        rest = tokens[span:].long()
+        if not len(rest):
+            return
+        self._check_ids(int(rest.min()), int(rest.max()), "tokens")
+        run = count_windows(rest, tokens[:span].long(), self.max_order, self.vocab_size, self.bos_id)
+        self._count_fresh(int(run.counts_N.sum(dtype=np.int64)))
+        self._trees[self.max_order].push(run)
+        self._enforce_cap()
+
+    def _count_fresh(self, fresh: int) -> None:
+        if self._total + fresh > _COUNT_LIMIT:
+            raise NgramError(
+                f"more than {_COUNT_LIMIT} tokens were added; count the rest in another NgramCounts"
+            )
+        self._total += fresh
 
     def _pack(self, tokens: Tokens, before: Tokens) -> k.U64:
         """The windows of a block of tokens; those that start in the middle of a document are pushed at
@@ -271,13 +295,15 @@ class NgramCounts:
                 f"{name} is {tokens.dtype} of shape {tokens.shape}; give a 1-D array of integers"
             )
         if len(tokens):
-            low, high = int(tokens.min()), int(tokens.max())
-            if low < 0 or high >= self.vocab_size:
-                raise NgramError(
-                    f"{name} holds token id {low if low < 0 else high} but the vocabulary has "
-                    f"{self.vocab_size}; count text of this memory's own tokenizer"
-                )
+            self._check_ids(int(tokens.min()), int(tokens.max()), name)
         return tokens
+
+    def _check_ids(self, low: int, high: int, name: str) -> None:
+        if low < 0 or high >= self.vocab_size:
+            raise NgramError(
+                f"{name} holds token id {low if low < 0 else high} but the vocabulary has {self.vocab_size}; "
+                "count text of this memory's own tokenizer"
+            )
 
     def _check_same(self, other: NgramCounts, verb: str) -> None:
         for name in ("vocab_size", "max_order", "bos_id"):

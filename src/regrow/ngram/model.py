@@ -35,7 +35,7 @@ class NgramModel:
         self.discounts, self.notes = tuple(discounts), tuple(notes)
         self.trie = trie
         self.unigram_V = unigram_V
-        self._base_BV, self._base_order = base_table(trie, unigram_V, DENSE_VOCAB)
+        self.base_BV, self.base_order = base_table(trie, unigram_V, DENSE_VOCAB)
 
     @classmethod
     def from_counts(cls, counts: NgramCounts, *, threads: int | None = None) -> NgramModel:
@@ -46,7 +46,7 @@ class NgramModel:
 
     @property
     def nbytes(self) -> int:
-        return self.trie.nbytes + self._base_BV.nbytes
+        return self.trie.nbytes + self.base_BV.nbytes
 
     def probs(
         self, contexts_RC: NDArray[np.integer[Any]], out: Floats | None = None, *, threads: int | None = None
@@ -85,7 +85,7 @@ class NgramModel:
             raise NgramError(f"out is {out.dtype} of shape {out.shape}; give contiguous float32 {shape}")
         narrow = np.ascontiguousarray(contexts, np.int32)
         return fill_rows(
-            self.trie, self._base_BV, self._base_order, narrow, out, threads or os.cpu_count() or 1
+            self.trie, self.base_BV, self.base_order, narrow, out, threads or os.cpu_count() or 1
         )
 
 
