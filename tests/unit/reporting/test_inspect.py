@@ -41,7 +41,7 @@ def config() -> Config:
 def artifact(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
     path = tmp_path_factory.mktemp("run") / "artifact.safetensors"
     text = b"the state of the union is strong, and so is the union of the states. " * 40
-    tokenizer = Tokenizer.train([text], 300, threads=1)
+    tokenizer = Tokenizer.train([text], 300)
     network = Transformer(config.model, tokenizer.vocab_size, config.train.seq_len, config.train.seed)
     tokens = np.asarray(tokenizer.encode(text))
     memory = encode_tokens(tokens, tokenizer.vocab_size, tokenizer.token_bytes)
