@@ -169,7 +169,7 @@ def _landlock(scratch: str, readable: Iterable[str]) -> tuple[str, int]:
             0,
         )
     return (
-        "written in the scratch folder alone, read in the submission, Python and system folders (Landlock)",
+        "written in the scratch folder alone, read in the submission, Python and system folders",
         version,
     )
 

@@ -19,6 +19,8 @@ COLUMNS = (
     "model_bytes", "code_bytes", "bytes_per_token", "seeds", "deviation", "seconds",
 )  # fmt: skip
 
+#: How a cell begins that a spreadsheet would run.
+_RUNS = ("=", "+", "-", "@", "\t")
 _ORDER = {"flagged": 0, "suspect": 1, "clean": 2}
 
 
@@ -53,7 +55,7 @@ def to_csv(audits: Sequence[Audit]) -> str:
     for audit in audits:
         cells = row(audit)
         writer.writerow(
-            {k: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t" else v for k, v in cells.items()}
+            {k: f"'{v}" if isinstance(v, str) and v.startswith(_RUNS) else v for k, v in cells.items()}
         )
     return out.getvalue()
 

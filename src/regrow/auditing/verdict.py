@@ -17,6 +17,9 @@ from regrow.auditing.smoke import Smoke
 
 Verdict = Literal["clean", "suspect", "flagged"]
 
+_WHEN_PROBE_CRASHED = (
+    "A shim, or a scorer, with which every probe comes to an end; the message holds its last words."
+)
 _WHEN_CRASHED = "Report the crash, with the file, to regrow; until then judge this question by hand."
 
 
@@ -63,7 +66,7 @@ def judge(findings: Iterable[Finding], probes: Iterable[ProbeResult]) -> Verdict
 
 
 def fails(audit: Audit, fail_on: Severity = "high") -> bool:
-    """Whether an audit calls for exit code 1: a finding at `fail_on` or above (see `level`), or a failed probe."""
+    """Whether an audit calls for exit code 1: a finding at `fail_on` or above, or a failed probe."""
     if any(p.outcome == "failed" for p in audit.probes):
         return True
     return any(LEVELS.index(level(f)) >= LEVELS.index(fail_on) for f in audit.findings)
@@ -76,7 +79,7 @@ def clearing(findings: Iterable[Finding], probes: Iterable[ProbeResult]) -> dict
     from regrow.auditing.rules import RULES
 
     known = {one.id: one.clears for one in (*RULES, *CHECKS, CHECK)}
-    known["rule-crashed"] = known["probe-crashed"] = _WHEN_CRASHED
+    known["rule-crashed"], known["probe-crashed"] = _WHEN_CRASHED, _WHEN_PROBE_CRASHED
     found = {f.rule: known.get(f.rule, "") for f in findings if f.severity != "low"}
     troubled = {p.probe for p in probes if p.outcome in ("failed", "crashed")}
     if troubled:
@@ -98,7 +101,7 @@ def report(audit: Audit, every: bool = False) -> str:
     for finding in shown:
         place = f"{finding.file}:{finding.line}" if finding.line else finding.file
         lines += ["", f"{finding.severity} ({finding.confidence} confidence)  {finding.rule}  {place}"]
-        lines += [f"  {finding.message}"]
+        lines += [f"  {line}" for line in finding.message.splitlines()[:6]]
         lines += [f"  > {line}" for line in finding.evidence.splitlines()[:8]]
         if finding.rule in audit.clears:
             lines.append(f"  To clear: {audit.clears[finding.rule]}")
@@ -108,14 +111,11 @@ def report(audit: Audit, every: bool = False) -> str:
     if audit.probes:
         lines += ["", "Probes"]
         for result in audit.probes:
-            lines.append(f"  {result.outcome:<14} {result.probe:<20} {result.message}")
+            lines.append(f"  {result.outcome:<14} {result.probe:<20} {result.message.splitlines()[0]}")
             if result.outcome in ("failed", "crashed") and result.probe in audit.clears:
                 lines.append(f"{'':<37}To clear: {audit.clears[result.probe]}")
-        lines += [
-            f"  The scorer's process: {audit.confined[k]}."
-            for k in ("network", "files")
-            if k in audit.confined
-        ]
+        held = [f"{name} {audit.confined[name]}" for name in ("network", "files") if name in audit.confined]
+        lines += [f"  The scorer's process: {'; '.join(held)}."] if held else []
     if audit.smoke is not None:
         lines += ["", *_smoke(audit.smoke)]
     return "\n".join(lines)

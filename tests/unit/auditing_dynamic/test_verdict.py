@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 from audited_submission import submission
 
+from regrow.artifact_file import PAYLOADS, write_artifact
 from regrow.auditing import accounting, audit, many
 from regrow.auditing.finding import Finding
 from regrow.auditing.many import audit_many, submissions
@@ -183,7 +183,8 @@ def test_a_folder_is_audited_in_parallel_into_tables(
 
 
 def test_cells_that_a_spreadsheet_would_run_are_disarmed() -> None:
-    assert "'=cmd" in to_csv([Audit("=cmd()", "clean", [])])
+    table = to_csv([Audit("=cmd()", "clean", [])])
+    assert "'=cmd" in table and table.count("'") == 1
 
 
 def test_evidence_is_escaped_in_the_page() -> None:
@@ -219,25 +220,17 @@ def test_a_submission_that_takes_too_long_is_said_so(tmp_path: Path, monkeypatch
     assert "more than 1 s" in slow.findings[0].message
 
 
-def artifact(path: Path, manifest: dict[str, Any], payload: bytes = b"abc", tail: bytes = b"") -> Path:
-    """A container written by hand."""
-    header = {
-        "__metadata__": {"manifest": json.dumps(manifest)},
-        "weights": {"dtype": "U8", "shape": [len(payload)], "data_offsets": [0, len(payload)]},
-    }
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + payload + tail)
-    return path
+def test_an_artifact_is_checked_against_its_manifest_and_budget(tmp_path: Path) -> None:
+    payloads = {name: name.encode() * 9 for name in PAYLOADS}
 
+    def made(name: str, budget: int) -> Path:
+        write_artifact(tmp_path / name, payloads, {"config": {"pack": {"budget_bytes": budget}}})
+        return tmp_path / name
 
-def test_an_artifact_is_checked_against_its_manifest(tmp_path: Path) -> None:
-    from hashlib import sha256
-
-    good = {"payloads": {"weights": sha256(b"abc").hexdigest()}, "config": {"pack": {"budget_bytes": 10_000}}}
-    assert audit(artifact(tmp_path / "a.safetensors", good)).verdict == "clean"
-    assert audit(artifact(tmp_path / "b.safetensors", good, b"abd")).verdict == "flagged"
-    assert audit(artifact(tmp_path / "c.safetensors", good, tail=b"hidden")).verdict == "flagged"
-    over = good | {"config": {"pack": {"budget_bytes": 10}}}
-    assert audit(artifact(tmp_path / "d.safetensors", over)).verdict == "flagged"
-    (tmp_path / "e.safetensors").write_bytes(b"not one")
-    assert audit(tmp_path / "e.safetensors").verdict == "flagged"
+    good = made("a.safetensors", 10_000)
+    assert audit(good).verdict == "clean" and audit(good).account["bytes"]["mixer"] == 45
+    assert audit(made("b.safetensors", 10)).verdict == "flagged"
+    raw = good.read_bytes()
+    for name, damaged in {"c": raw[:-1] + b"?", "d": raw + b"hidden", "e": b"no artifact"}.items():
+        (tmp_path / f"{name}.safetensors").write_bytes(damaged)
+        assert audit(tmp_path / f"{name}.safetensors").verdict == "flagged"

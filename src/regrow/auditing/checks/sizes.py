@@ -26,7 +26,9 @@ _CERTAIN = 1.003
 
 _CODE = (".py", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".so", ".pyx", ".rs")
 _PARSE_AT_MOST = 3_000_000
-_PACKED = re.compile(r"int\d|zlib|lzma|zstd|brotli|quant|\+|xz|packed|compressed|ternary|binary", re.IGNORECASE)
+_PACKED = re.compile(
+    r"int\d|zlib|lzma|zstd|brotli|quant|\+|xz|packed|compressed|ternary|binary", re.IGNORECASE
+)
 _PREPARES_DATA = re.compile(
     r"prepare|download|tokeniz|retoken|verify|sweep|test_|_test|setup|analy|plot|bench"
 )
