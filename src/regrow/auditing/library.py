@@ -38,6 +38,9 @@ _SIZES = frozenset(
     "len numel size dim shape is_available get_rank get_world_size time perf_counter bool isinstance id type "
     "exists is_file callable hasattr element_size stat basename".split()
 )
+_PIECES = frozenset(
+    "id_to_piece IdToPiece convert_ids_to_tokens id_to_token decode_single_token_bytes".split()
+)
 _READS = frozenset(
     "glob rglob iglob fromfile memmap load open read read_bytes read_text readlines frombuffer Path "
     "sorted load_file safe_open "
@@ -60,6 +63,11 @@ _WRITERS = frozenset("write write_bytes save dump tofile savez savez_compressed 
 _XORS = frozenset("bitwise_xor multiply mul left_shift bitwise_left_shift".split())
 _REDUCERS = frozenset("remainder fmod mod bitwise_and right_shift bitwise_right_shift".split())
 _HASHES = frozenset("hash md5 sha1 sha256 blake2b xxh64 xxh32 xxh3_64 crc32 adler32 murmur3 mmh3".split())
+
+
+def whole_of(args: list[Value]) -> Value:
+    """Everything that any argument is made of."""
+    return v.union(*args)
 
 
 class Library(Containers):
@@ -92,6 +100,10 @@ class Library(Containers):
             )
             made.attrs["fresh"] = Value(const=self.is_fresh(node))
             return Value(ref=made)
+        if last in _PIECES and any(a.tags & v.TGT for a in args):
+            return whole_of(args).with_tags(v.PROP, v.ROLE, self.spot(node))
+        if last == "len" and args and args[0].tags & v.PROP:
+            return Value((args[0].tags & v.ORIGIN) | v.PROP | v.BYTES)  # the length of the target's text
         if last in _SIZES:
             return NOTHING
         module = receiver if not isinstance(receiver.ref, External) else NOTHING

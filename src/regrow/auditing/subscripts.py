@@ -39,6 +39,8 @@ class Subscripts(Machine):
         ref = base.ref
         if isinstance(ref, Elements):
             found = self._element_at(ref, index, node)
+            if index.tags & v.TGT and not found.tags & (v.GOLD | v.DIST | v.TOK) and found.ref is None:
+                return found.with_tags(v.PROP | (base.tags & v.BYTES), 0, self.spot(node))
             if not index.tags & (v.KEYT | v.KEY) or isinstance(found.ref, Elements | Instance):
                 return found.with_tags(v.BYTES) if base.tags & v.BYTES else found
             base = found
