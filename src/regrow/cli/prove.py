@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from regrow.cli.options import ArtifactFile, HeldOut, Json, Quiet, refuse_for_now
@@ -31,7 +32,8 @@ def command(
 
         proof = prove(artifact, data, output.progress)
         updated = update_result(artifact, data, {"proof": proof})
-        output.result({"proof": proof})
+        # The part by its name, as in result.json, and its keys beside it for those who asked for this part alone.
+        output.result({"proof": proof, **msgspec.structs.asdict(proof)})
         output.table(
             [
                 ("stream", f"{proof.stream_bytes:,} bytes"),
