@@ -78,13 +78,24 @@ def thinned(line: Line) -> Line:
     return Line(means(line.steps), means(line.seconds), means(line.tokens), means(line.bpb))
 
 
-def smoothed(line: Line) -> Line:
-    """The same line, each value the mean of its neighbourhood, which is cut evenly at the ends."""
-    reach = round(len(line) * _SMOOTH_SHARE / 2)
+def reach_of(line: Line) -> int:
+    """How many points to either side go into a point of the smoothed line."""
+    return round(len(line) * _SMOOTH_SHARE / 2)
+
+
+def smoothed(line: Line, cut: float | None = None, reach: int | None = None) -> Line:
+    """The same line, each value the mean of its neighbourhood, which is cut evenly at the ends.
+
+    No mean reaches across the step `cut`, where something else began to be trained. `reach`: points to
+    either side, by default `reach_of` the line.
+    """
+    reach = reach_of(line) if reach is None else reach
+    middle = len(line) if cut is None else sum(step < cut for step in line.steps)
     values = []
     for i in range(len(line)):
+        first, last = (0, middle - 1) if i < middle else (middle, len(line) - 1)
         # Even on both sides, or the ends would lag behind a falling curve.
-        r = min(reach, i, len(line) - 1 - i)
+        r = min(reach, i - first, last - i)
         values.append(math.fsum(line.bpb[i - r : i + r + 1]) / (2 * r + 1))
     return Line(line.steps, line.seconds, line.tokens, values)
 

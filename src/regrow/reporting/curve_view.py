@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from regrow.reporting.curve import Line, smoothed, thinned
+from regrow.reporting.curve import Curve, Line, reach_of, smoothed, thinned
 from regrow.reporting.plot import HEIGHT, WIDTH, Axis, Tick, axis, path, ticks_x, ticks_y
 from regrow.reporting.record import RunRecord
 
@@ -36,7 +37,7 @@ class PlotView:
 
 @dataclass(frozen=True)
 class LastValue:
-    """Where a run's smoothed lines end, in bits per byte; `blended` None if nothing was mixed in training."""
+    """Means of the ends of a run's lines, in bits per byte; `blended` None if nothing was mixed in training."""
 
     run: int
     name: str
@@ -47,7 +48,7 @@ class LastValue:
 def curve_plots(runs: list[RunRecord]) -> list[PlotView]:
     """Plots over seconds and over tokens; empty if no run has a log."""
     lines = [
-        (kind, number, thinned(line))
+        (kind, number, thinned(line), _soft(line, run.curve))
         for number, run in enumerate(runs)
         if run.curve is not None
         for kind, line in (("network", run.curve.network), ("blended", run.curve.blended))
@@ -55,7 +56,7 @@ def curve_plots(runs: list[RunRecord]) -> list[PlotView]:
     ]
     if not lines:
         return []
-    y_axis = _height([line for _, _, line in lines])
+    y_axis = _height([line for _, _, line, _ in lines], [soft for *_, soft in lines])
     single = len(runs) == 1
     return [_plot(name, lines, y_axis, single) for name in ("seconds", "tokens")]
 
@@ -66,29 +67,46 @@ def last_values(runs: list[RunRecord]) -> list[LastValue]:
     for number, run in enumerate(runs):
         if run.curve is None:
             continue
-        network, blended = (smoothed(thinned(line)) for line in (run.curve.network, run.curve.blended))
-        end = blended.bpb[-1] if len(blended) else None
-        found.append(LastValue(number, run.name, network.bpb[-1], end))
+        blended = _end(run.curve.blended, run.curve) if len(run.curve.blended) else None
+        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), blended))
     return found
 
 
-def _height(lines: list[Line]) -> Axis:
-    kept = [v for line in lines for v in line.bpb[int(len(line) * _HIDDEN_START) :]]
-    soft = [v for line in lines for v in smoothed(line).bpb[int(len(line) * _HIDDEN_START) :]]
-    return axis(min(kept), max(soft), snap=True)
+def _soft(line: Line, curve: Curve) -> Line:
+    # Where the mixture begins to be trained, what the network alone says changes its course within a few steps.
+    cut = curve.blended.steps[0] if len(curve.blended) else None
+    return smoothed(thinned(line), cut, _reach(curve))
 
 
-def _plot(name: str, lines: list[tuple[str, int, Line]], y_axis: Axis, single: bool) -> PlotView:
+def _reach(curve: Curve) -> int:
+    # One measure for both lines: the mixture's is short, and by its own length would hardly be smoothed.
+    return reach_of(thinned(curve.network))
+
+
+def _end(line: Line, curve: Curve) -> float:
+    """The mean of the line's end, over as many points as the smoothed line's values."""
+    last = thinned(line).bpb[-2 * _reach(curve) - 1 :]
+    return math.fsum(last) / len(last)
+
+
+def _height(lines: list[Line], soft: list[Line]) -> Axis:
+    def shown(several: list[Line]) -> list[float]:
+        return [v for line in several for v in line.bpb[int(len(line) * _HIDDEN_START) :]]
+
+    return axis(min(shown(lines)), max(shown(soft)), snap=True)
+
+
+def _plot(name: str, lines: list[tuple[str, int, Line, Line]], y_axis: Axis, single: bool) -> PlotView:
     def xs(line: Line) -> list[float]:
         return line.seconds if name == "seconds" else line.tokens
 
-    x_axis = axis(0.0, max(xs(line)[-1] for _, _, line in lines))
+    x_axis = axis(0.0, max(xs(line)[-1] for _, _, line, _ in lines))
     strokes = [
-        Stroke(kind, run, smooth, path(xs(line), smoothed(line).bpb if smooth else line.bpb, x_axis, y_axis))
+        Stroke(kind, run, smooth, path(xs(line), (soft if smooth else line).bpb, x_axis, y_axis))
         for smooth in (False, True)
-        for kind, run, line in lines
+        for kind, run, line, soft in lines
     ]
-    mixed = next((line for kind, _, line in lines if kind == "blended"), None) if single else None
+    mixed = next((line for kind, _, line, _ in lines if kind == "blended"), None) if single else None
     closing = (100 * x_axis.share(xs(mixed)[0]), 100.0) if mixed is not None else None
     unit = "s" if name == "seconds" else ""
     return PlotView(name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), closing)

@@ -79,6 +79,12 @@ def test_smoothing_keeps_straight_lines_straight_and_stays_within_the_values(
     assert min(values) - slack <= min(soft) and max(soft) <= max(values) + slack
 
 
+def test_smoothing_does_not_reach_across_a_cut() -> None:
+    values = [1.0] * 50 + [2.0] * 50
+    assert smoothed(line(values), cut=50).bpb == values
+    assert smoothed(line(values)).bpb != values
+
+
 def test_a_long_log_becomes_as_many_points_as_a_picture_can_show_with_the_same_mean() -> None:
     values = [math.sin(i) for i in range(6000)]
     thin = thinned(line(values))
