@@ -31,6 +31,7 @@ BOS_ID = 1
 _FORMAT = b"\x01"  # first byte of the payload
 # A payload inflates to no more than this; a quarter of the pieces at most are steps without an id.
 _MAX_INFLATED = MAX_VOCAB * 5 // 4 * (4 * MAX_PIECE_CHARS + 1)
+_FEW_PARTS = 32
 _CLOSED_PIECE = re.compile(b"[^\xfe\xff]*[\xfe\xff]")
 
 
@@ -101,11 +102,18 @@ class Tokenizer:
                 chunks += [None] * len(renamed)
         if not chunks:
             return np.zeros(0, np.uint16)
-        # One call for all: threads share the parts, and their order is kept.
-        threads = min(os.cpu_count() or 1, 1 + len(parts) // 64)
-        encoded = iter(self._processor.encode(parts, return_type="numpy", num_threads=threads))
+        encoded = iter(self._encode_parts(parts))
         tokens_T = np.concatenate([next(encoded) if chunk is None else chunk for chunk in chunks])
         return tokens_T.astype(np.uint16)
+
+    def _encode_parts(self, parts: list[str]) -> list[NDArray[np.int32]]:
+        encode = self._processor.encode
+        # A call with a list starts threads, which costs more than a short text is worth.
+        if len(parts) < _FEW_PARTS:
+            return [encode(part, return_type="numpy") for part in parts]
+        threads = min(os.cpu_count() or 1, 1 + len(parts) // _FEW_PARTS)
+        encoded: list[NDArray[np.int32]] = encode(parts, return_type="numpy", num_threads=threads)
+        return encoded
 
     def decode(self, tokens_T: ArrayLike) -> bytes:
         """The bytes of these tokens; BOS gives none. Raises TokenizerError for ids outside the vocabulary."""
