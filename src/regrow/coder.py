@@ -105,11 +105,6 @@ class Decoder:
             ) from invalid
         return symbols_S
 
-    @property
-    def may_be_exhausted(self) -> bool:
-        """False when coded symbols certainly remain; True proves nothing: range coding has no end mark."""
-        return bool(self._coder.maybe_exhausted())
-
 
 def spread_weights(probs_SV: Probabilities) -> tuple[npt.NDArray[np.float32], float]:
     """Rows of probabilities as constriction's weights: whole float32 [S, V], every row summing to 2^24 - V.

@@ -82,20 +82,41 @@ def decode_ints(data: bytes | memoryview, *, name: str = "coded array") -> IntAr
 
     Raises ArtifactError for bytes that are damaged, cut, longer than the array, or of another format.
     """
-    array, end = _decode_at(memoryview(data), 0, name)
-    if end != len(data):
-        raise _damaged(name, f"has {len(data) - end} bytes after its end")
-    return array
-
-
-def decode_sequence(data: bytes | memoryview, *, name: str = "coded arrays") -> list[IntArray]:
-    """The arrays whose coded bytes were joined one after the other. Raises ArtifactError as `decode_ints`."""
-    arrays: list[IntArray] = []
-    position = 0
-    while position < len(data):
-        array, position = _decode_at(memoryview(data), position, f"{name}, number {len(arrays)}")
-        arrays.append(array)
-    return arrays
+    if len(data) < 5 or data[0] != FORMAT:
+        raise _damaged(name, f"does not start as a coded array of format {FORMAT}")
+    reader = _Reader(memoryview(data), 1, name)
+    dtype = _DTYPES[reader.byte(len(_DTYPES))]
+    dimensions = reader.varint(_MAX_DIMENSIONS)
+    shape = tuple(reader.varint(MAX_ENTRIES) for _ in range(dimensions))
+    size = math.prod(shape)
+    if size > MAX_ENTRIES:
+        raise _damaged(name, f"says it has {size} entries, above {MAX_ENTRIES}")
+    folded = reader.varint(1 << 33)
+    least = folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
+    span = reader.varint(1 << 32)
+    if least < np.iinfo(dtype).min or least + span > np.iinfo(dtype).max:
+        raise _damaged(name, f"says it has values that {dtype} cannot hold")
+    planes = [(shift, alphabet, reader.byte(len(_STRENGTHS))) for shift, alphabet in _planes(span)]
+    words = reader.take(4 * reader.varint(len(data)))
+    checksum = zlib.crc32(data[: reader.position])
+    if checksum != int.from_bytes(reader.take(4), "little"):
+        raise _damaged(name, "does not match its checksum")
+    if reader.position != len(data):
+        raise _damaged(name, f"has {len(data) - reader.position} bytes after its end")
+    coder = constriction.stream.queue.RangeDecoder(bytes_to_words(words))
+    values = np.full(size, least, dtype=np.int64)
+    for shift, alphabet, strength in planes:
+        model = _AdaptiveModel(alphabet, strength)
+        for start, stop in _blocks(size):
+            try:
+                symbols = coder.decode(model.categorical(), stop - start)
+            except AssertionError as invalid:  # constriction's word for "no encoder wrote this"
+                raise _damaged(name, "has words that no encoder wrote") from invalid
+            model.learn(symbols)
+            values[start:stop] += symbols.astype(np.int64) << shift
+    if not coder.maybe_exhausted() or (size and values.max() > least + span):
+        raise _damaged(name, "does not decode to what its header says")
+    return values.astype(dtype).reshape(shape)
 
 
 class _AdaptiveModel:
@@ -129,44 +150,6 @@ class _AdaptiveModel:
     def learn(self, symbols: npt.NDArray[np.int32]) -> None:
         self._counts += np.bincount(symbols, minlength=self._counts.size)
         self._seen += symbols.size
-
-
-def _decode_at(data: memoryview, start: int, name: str) -> tuple[IntArray, int]:
-    if len(data) - start < 2 or data[start] != FORMAT:
-        raise _damaged(name, f"does not start as a coded array of format {FORMAT}")
-    reader = _Reader(data, start + 1, name)
-    dtype = reader.byte(len(_DTYPES))
-    dimensions = reader.varint(_MAX_DIMENSIONS)
-    shape = tuple(reader.varint(MAX_ENTRIES) for _ in range(dimensions))
-    size = math.prod(shape)
-    if size > MAX_ENTRIES:
-        raise _damaged(name, f"says it has {size} entries, above {MAX_ENTRIES}")
-    limits = np.iinfo(_DTYPES[dtype])
-    folded = reader.varint(1 << 33)
-    least = folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
-    span = reader.varint(1 << 32)
-    if least < limits.min or least + span > limits.max:
-        raise _damaged(name, f"says it has values that {_DTYPES[dtype]} cannot hold")
-    planes = list(_planes(span))
-    strengths = [reader.byte(len(_STRENGTHS)) for _ in planes]
-    words = reader.take(4 * reader.varint(len(data)))
-    end = reader.position
-    if zlib.crc32(data[start:end]) != int.from_bytes(reader.take(4), "little"):
-        raise _damaged(name, "does not match its checksum")
-    coder = constriction.stream.queue.RangeDecoder(bytes_to_words(words))
-    values = np.full(size, least, dtype=np.int64)
-    for (shift, alphabet), strength in zip(planes, strengths, strict=True):
-        model = _AdaptiveModel(alphabet, strength)
-        for block_start, block_stop in _blocks(size):
-            try:
-                symbols = coder.decode(model.categorical(), block_stop - block_start)
-            except AssertionError as invalid:  # constriction's word for "no encoder wrote this"
-                raise _damaged(name, "has words that no encoder wrote") from invalid
-            model.learn(symbols)
-            values[block_start:block_stop] += symbols.astype(np.int64) << shift
-    if not coder.maybe_exhausted() or (size and values.max() > least + span):
-        raise _damaged(name, "does not decode to what its header says")
-    return values.astype(_DTYPES[dtype]).reshape(shape), reader.position
 
 
 class _Reader:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from regrow import entropy
-from regrow.entropy import decode_ints, decode_sequence, encode_ints
+from regrow.entropy import decode_ints, encode_ints
 from regrow.errors import ArtifactError
 from regrow.quantize import quantize_rows
 
@@ -87,14 +87,6 @@ def test_the_same_array_gives_the_same_bytes_whatever_its_memory_layout() -> Non
     assert encode_ints(q.astype(np.int32).astype(">i4")) == encode_ints(q.astype(np.int32))
 
 
-def test_arrays_joined_one_after_the_other_come_back_in_order() -> None:
-    arrays = [weights(8, 16), np.arange(5, dtype=np.uint16), np.zeros((0,), np.int8)]
-    decoded = decode_sequence(b"".join(map(encode_ints, arrays)))
-    assert len(decoded) == 3
-    assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(arrays, decoded, strict=True))
-    assert decode_sequence(b"") == []
-
-
 @pytest.mark.parametrize(
     "array", [np.zeros(3, np.int64), np.zeros(3, np.float32), np.zeros((1,) * 9, np.int8)]
 )
@@ -114,12 +106,6 @@ def test_every_altered_byte_and_every_cut_is_an_error_that_names_the_array() -> 
             decode_ints(data[:position], name="layers.0")
     with pytest.raises(ArtifactError, match="1 bytes after its end"):
         decode_ints(data + b"\0")
-
-
-def test_a_damaged_array_of_a_sequence_is_named_by_its_number() -> None:
-    data = encode_ints(weights(8, 16))
-    with pytest.raises(ArtifactError, match="weights, number 1: "):
-        decode_sequence(data + data[:-1], name="weights")
 
 
 FORGED = [
