@@ -1,0 +1,97 @@
+"""The picture of a bench of bases: bits per byte by depth, the stream by layer, equal bytes and time."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, cast
+
+from regrow.bench.bases_result import BasesResult, Figures, mean_by_layer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Distinguishable without colour vision (Okabe and Ito 2008).
+_COLOURS = ("#0072b2", "#009e73", "#d55e00", "#cc79a7", "#7f7f7f", "#e69f00")
+_SETTINGS: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "regrow",  # names inside the file follow from this instead of from chance
+}
+
+
+def picture(result: BasesResult) -> bytes:
+    """An SVG file of three panels; the same result gives the same bytes with one version of matplotlib."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with matplotlib.rc_context(cast(Any, _SETTINGS)):
+        figure = Figure(figsize=(11.5, 4.0), layout=ConstrainedLayoutEngine(wspace=0.06), facecolor="white")
+        by_depth, stream, equal = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
+        _by_depth(by_depth, result)
+        _stream(stream, result)
+        _equal(equal, result)
+        handles, labels = stream.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def _by_depth(axes: Axes, result: BasesResult) -> None:
+    depths, arms = result.depths(), result.arms("depth")
+    for index, arm in enumerate(arms):
+        for place, n_layer in enumerate(depths):
+            runs = result.of("depth", arm, n_layer)
+            _dots(axes, place + 0.14 * (index - (len(arms) - 1) / 2), runs, "bpb", _COLOURS[index])
+    axes.set_xticks(range(len(depths)), [f"{n} layers" for n in depths])
+    axes.set_xlim(-0.5, len(depths) - 0.5)
+    axes.set_ylabel("held-out bits per byte, network alone")
+    axes.set_title("Bases at equal steps: a dot a seed, a bar the mean")
+
+
+def _stream(axes: Axes, result: BasesResult) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    deep = result.depths()[-1]
+    for index, arm in enumerate(result.arms("depth")):
+        runs = result.of("depth", arm, deep)
+        for field, style in (("rms_start", ":"), ("rms_end", "-")):
+            means = mean_by_layer(runs, field)
+            heights = [float("nan") if m is None else m for m in means]
+            label = arm if style == "-" else None
+            axes.plot(range(len(means)), heights, style, color=_COLOURS[index], label=label, lw=1.4)
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("after layer")
+    axes.set_ylabel("root mean square")
+    axes.set_title(f"Residual stream, {deep} layers (dotted: untrained)")
+
+
+def _equal(axes: Axes, result: BasesResult) -> None:
+    arms = result.arms("bytes")
+    labels = []
+    for index, arm in enumerate(arms):
+        runs = result.of("bytes", arm)
+        _dots(axes, index, runs, "bpb_int8", "#333333")
+        r = f", r {runs[0].r}" if runs[0].seeded != "none" else ""
+        labels.append(f"{arm}\nwidth {runs[0].d_model}{r}")
+    axes.set_xticks(range(len(arms)), labels)
+    axes.set_xlim(-0.5, len(arms) - 0.5)
+    axes.set_ylabel("held-out bits per byte, int8")
+    axes.set_title("Seeded, at equal bytes and time")
+
+
+def _dots(axes: Axes, x: float, runs: list[Figures], field: str, colour: str) -> None:
+    heights = [y for run in runs if (y := getattr(run, field)) is not None]
+    if not heights:
+        return
+    mean = sum(heights) / len(heights)
+    axes.plot([x] * len(heights), heights, "o", color=colour, ms=4, alpha=0.75, mec="none")
+    axes.plot([x - 0.06, x + 0.06], [mean, mean], "-", color=colour, lw=2)
