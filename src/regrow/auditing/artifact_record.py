@@ -1,7 +1,6 @@
 """A regrow artifact as a record: is it the container it says it is, has every byte an owner, does it keep its budget?
 
-`regrow.artifact_file` refuses a file with a byte out of place or a hash that does not fit; nothing is unpickled, and no model
-is built.
+`regrow.artifact_file` refuses a file with a byte out of place or a hash that does not fit; nothing is unpickled.
 """
 
 from __future__ import annotations

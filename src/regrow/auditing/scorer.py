@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,21 @@ class Scorer:
     document_reset: bool = False
     bos: int | None = None
     confined: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """Every row of the text from a fresh process: log_probs_TV, nats; of a predictor. Asked for once."""
+        with self.session() as session:
+            return session.rows(self.tokens)
+
+    @cached_property
+    def first_nats(self) -> np.ndarray:
+        """What a fresh process charges for each token of the text, nats. Asked for once."""
+        if self.kind == "predictor":
+            picked: np.ndarray = -self.first_rows[np.arange(len(self.tokens)), self.tokens]
+            return picked
+        with self.session() as session:
+            return session.nats(self.tokens)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -13,8 +13,7 @@ def _run(scorer: Scorer) -> ProbeResult:
     t = len(tokens) // 2
     changed = tokens.copy()
     changed[t + 1 :] = made_up_text(scorer.vocab or 2, len(tokens) - t - 1, None, 2, avoid=scorer.bos)
-    with scorer.session() as one:
-        first = one.nats(tokens)[: t + 1]
+    first = scorer.first_nats[: t + 1]
     with scorer.session() as two:
         second = two.nats(changed)[: t + 1]
     differences = np.abs(first - second)

@@ -23,8 +23,7 @@ def _run(scorer: Scorer) -> ProbeResult:
         changed[t] = (changed[t] + 1) % (scorer.vocab or 2)
     if scorer.kind == "predictor":
         at = list(range(t + 1))
-        with scorer.session() as one:
-            before_RV = one.rows(tokens[: t + 1], at)
+        before_RV = scorer.first_rows[: t + 1]
         with scorer.session() as two:
             after_RV = two.rows(changed[: t + 1], at)
         moved = float(np.abs(np.exp(before_RV) - np.exp(after_RV)).max())

@@ -15,7 +15,7 @@ import constriction
 import numpy as np
 
 from regrow.auditing.probe import Probe, ProbeResult
-from regrow.auditing.scorer import Scorer
+from regrow.auditing.scorer import Scorer, Session
 
 #: What the stream may exceed the claim by: a share (24-bit frequencies) and bits a text.
 SHARE = 0.01
@@ -29,23 +29,23 @@ _POSITIONS = 8
 
 def _run(scorer: Scorer) -> ProbeResult:
     tokens = scorer.tokens
-    at = list(range(1, len(tokens)))
-    with scorer.session() as session:
-        if scorer.kind == "predictor":
-            rows_RV = session.rows(tokens, at)
-            claimed_R = -rows_RV[np.arange(len(at)), tokens[at]]
-        else:
-            nats = session.nats(tokens)
-            at = [t for t in at if not math.isnan(nats[t])]
-            at = at[:: max(1, len(at) // (48 if "distribution" in scorer.has else _POSITIONS))]
-            claimed_R = nats[at]
+    if scorer.kind == "predictor":
+        at = list(range(1, len(tokens)))
+        rows_RV = scorer.first_rows[1:]
+        claimed_R = scorer.first_nats[1:]
+    else:
+        nats = scorer.first_nats
+        at = [t for t in range(1, len(tokens)) if not math.isnan(nats[t])]
+        at = at[:: max(1, len(at) // (48 if "distribution" in scorer.has else _POSITIONS))]
+        claimed_R = nats[at]
+        with scorer.session() as session:
             rows = _score_rows(scorer, session, at)
-            if rows is None:
-                return PROBE.result(
-                    "not applicable",
-                    "Asking token by token takes too long here; give `distribution` in the shim.",
-                )
-            rows_RV = rows
+        if rows is None:
+            return PROBE.result(
+                "not applicable",
+                "Asking token by token takes too long here; give `distribution` in the shim.",
+            )
+        rows_RV = rows
     claimed = float(claimed_R.sum()) / math.log(2)
     with np.errstate(over="ignore", invalid="ignore"):
         probs_RV = np.exp(rows_RV - np.nanmax(rows_RV, axis=1, keepdims=True))
@@ -70,10 +70,7 @@ def _run(scorer: Scorer) -> ProbeResult:
     return PROBE.result("passed", f"{claimed:.0f} bits claimed, {spent:.0f} spent, and decoded.", **numbers)
 
 
-def _score_rows(scorer: Scorer, session: object, at: list[int]) -> np.ndarray | None:
-    from regrow.auditing.scorer import Session
-
-    assert isinstance(session, Session)
+def _score_rows(scorer: Scorer, session: Session, at: list[int]) -> np.ndarray | None:
     if "distribution" in scorer.has:
         return session.rows(scorer.tokens, at)
     end = time.monotonic() + _SECONDS

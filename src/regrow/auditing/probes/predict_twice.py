@@ -20,8 +20,7 @@ def _run(scorer: Scorer) -> ProbeResult:
             "not applicable", "The shim has no `predict` to be asked twice; see `score-twice`."
         )
     tokens = scorer.tokens[:_STEPS]
-    with scorer.session() as session:
-        once_RV = session.rows(tokens)
+    once_RV = scorer.first_rows
     moved = 0.0
     digests = 0
     with scorer.session() as session:

@@ -13,8 +13,7 @@ def _run(scorer: Scorer) -> ProbeResult:
     with scorer.session() as session:
         first = session.nats(tokens)
         again = session.nats(tokens)
-    with scorer.session() as session:
-        elsewhere = session.nats(tokens)
+    elsewhere = scorer.first_nats
     within = float(np.nanmax(np.abs(first - again), initial=0.0))
     across = float(np.nanmax(np.abs(first - elsewhere), initial=0.0))
     gained = float(np.nansum(first) - np.nansum(again))

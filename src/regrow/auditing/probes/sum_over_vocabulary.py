@@ -29,10 +29,12 @@ def _run(scorer: Scorer) -> ProbeResult:
 
 
 def _whole_rows(scorer: Scorer) -> ProbeResult:
-    count = len(scorer.tokens)
-    at = None if scorer.kind == "predictor" else sorted({int(t) for t in np.linspace(1, count - 1, ROWS)})
-    with scorer.session() as session:
-        rows_RV = session.rows(scorer.tokens, at)
+    if scorer.kind == "predictor":
+        rows_RV = scorer.first_rows
+    else:
+        at = sorted({int(t) for t in np.linspace(1, len(scorer.tokens) - 1, ROWS)})
+        with scorer.session() as session:
+            rows_RV = session.rows(scorer.tokens, at)
     bad = int(np.isnan(rows_RV).any(axis=1).sum())
     with np.errstate(over="ignore"):
         sums_R = np.exp(rows_RV).sum(axis=1)
