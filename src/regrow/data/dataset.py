@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -212,10 +212,8 @@ def _verify_in_place(folder: Path, name: str, info: DataInfo) -> None:
 def _array(path: Path, dtype: Any, file: io.BytesIO | None = None) -> NDArray[Any]:
     """A one-dimensional array, out of `file` if its bytes are at hand, else mapped from `path`."""
     try:
-        if file is None:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        else:
-            array = np.load(file, allow_pickle=False)
+        mode: Literal["r"] | None = "r" if file is None else None
+        array = np.load(path if file is None else file, mmap_mode=mode, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path}: not a numpy array ({error}); {_AGAIN}.") from error
     if array.dtype != dtype or array.ndim != 1:
