@@ -27,7 +27,7 @@ def main() -> None:
     if job["task"] == "shim":
         from regrow.auditing.shim import serve
 
-        serve(job["path"], job["requests"], job["answers"])
+        serve(job["path"], job["beside"], job["requests"], job["answers"])
     elif job["task"] == "smoke":
         from regrow.auditing.smoke_child import smoke_child
 

@@ -71,6 +71,7 @@ class Child:
             "task": task,
             "path": str(path.resolve()),
             "scratch": str(scratch),
+            "beside": [str(p.resolve()) for p in readable],
             "readable": [str(p.resolve()) for p in (path.parent, *readable)],
             "python_path": [p for p in sys.path if p and Path(p).is_dir()],
             "requests": requests_read,

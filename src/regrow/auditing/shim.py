@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from regrow.auditing.stubs import HollowFinder
 from regrow.auditing.wire import WireClosed, receive, send
 from regrow.errors import RegrowError
 
@@ -38,11 +39,12 @@ _SAMPLE = (
 _OPTIONAL = ("distribution", "byte_count", "decode", "tokens", "state_digest")
 
 
-def serve(path: str, requests: int, answers: int) -> None:
+def serve(path: str, beside: list[str], requests: int, answers: int) -> None:
     """Answer questions until the audit hangs up.
 
     Args:
         path: a shim, a Python file; or a regrow artifact.
+        beside: folders whose modules the shim may import, besides its own: the submission's.
         requests: file descriptor that questions come from.
         answers: file descriptor that answers go to.
     """
@@ -54,7 +56,7 @@ def serve(path: str, requests: int, answers: int) -> None:
             return
         try:
             if driver is None:
-                driver = Driver(load(Path(path)))
+                driver = Driver(load(Path(path), beside))
             values, results = driver.answer(str(header["ask"]), header, arrays)
             send(answers, values, results)
         except BaseException as error:
@@ -64,8 +66,10 @@ def serve(path: str, requests: int, answers: int) -> None:
                 return
 
 
-def load(path: Path) -> ModuleType | SimpleNamespace:
+def load(path: Path, beside: list[str]) -> ModuleType | SimpleNamespace:
     """The shim's module, or one made up for a regrow artifact.
+
+    GPU packages that the shim or the submission import and that are missing here are stood in for (`stubs`).
 
     Raises:
         RegrowError: the file is no shim.
@@ -76,7 +80,9 @@ def load(path: Path) -> ModuleType | SimpleNamespace:
     if spec is None or spec.loader is None:
         raise RegrowError(f"{path}: a shim is a Python file; give a .py file or a regrow artifact.")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
+    folders = [str(path.parent), *beside]
+    sys.path[:0] = folders
+    sys.meta_path.append(HollowFinder(*folders))
     sys.modules["audited_shim"] = module
     spec.loader.exec_module(module)
     if not (hasattr(module, "predictor") or hasattr(module, "score")):

@@ -66,9 +66,9 @@ class HollowModule(ModuleType):
 class HollowFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds what nobody else found, for the script and its helpers alone, and remembers it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, *folders: str) -> None:
         self.hollow: list[str] = []
-        self._folder = folder
+        self._folders = folders
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -82,7 +82,7 @@ class HollowFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             ):
                 frame = frame.f_back
             asked_by = _file(frame) if frame else ""
-            if not asked_by.startswith(("<", self._folder)):
+            if not asked_by.startswith(("<", *self._folders)):
                 return None
             self.hollow.append(top)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)

@@ -65,8 +65,10 @@ def test_the_network_example_runs_and_passes(tmp_path: Path) -> None:
 
 
 def test_the_cache_example_runs_and_fails(tmp_path: Path) -> None:
-    (tmp_path / "train_gpt.py").write_text(CACHE)
-    (tmp_path / "shim.py").write_text(example("cache"))
-    outcomes = {r.probe: r.outcome for r in probe(tmp_path / "shim.py")[0]}
+    (tmp_path / "audited").mkdir()
+    (tmp_path / "audited" / "train_gpt.py").write_text("import flash_attn_interface\n" + CACHE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "shim.py").write_text(example("cache"))
+    outcomes = {r.probe: r.outcome for r in probe(tmp_path / "mine" / "shim.py", (tmp_path / "audited",))[0]}
     assert outcomes["sum-over-vocabulary"] == outcomes["code-length"] == "failed"
     assert outcomes["change-future"] == outcomes["score-twice"] == "passed"
