@@ -71,14 +71,13 @@ def test_the_forging_helper_forges_a_file_that_is_otherwise_right(path: Path) ->
     assert read_artifact(path).manifest["seed"] == 4
 
 
-def test_every_byte_altered_in_any_bit(path: Path) -> None:
+def test_every_byte_altered(path: Path) -> None:
     """Damage in storage or transfer: wherever it strikes, the file is refused."""
     data = path.read_bytes()
     for position in range(len(data)):
-        for bit in (0, 3, 7):
-            altered = bytearray(data)
-            altered[position] ^= 1 << bit
-            refused(path, bytes(altered))
+        altered = bytearray(data)
+        altered[position] ^= 1 << position % 8
+        refused(path, bytes(altered))
 
 
 def test_every_truncation(path: Path) -> None:
