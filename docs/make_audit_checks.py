@@ -1,4 +1,4 @@
-"""Write docs/audit/checks.md from record checks and probes: `python docs/make_audit_checks.py`. A test holds them together."""
+"""Write docs/audit/checks.md from record checks and probes: `python docs/make_audit_checks.py`. A test compares."""
 
 from __future__ import annotations
 
