@@ -78,7 +78,7 @@ def clearing(findings: Iterable[Finding], probes: Iterable[ProbeResult]) -> dict
     from regrow.auditing.artifact_record import CHECK
     from regrow.auditing.rules import RULES
 
-    known = {one.id: one.clears for one in (*RULES, *CHECKS, CHECK)}
+    known = {rule.id: rule.clears for rule in RULES} | {check.id: check.clears for check in (*CHECKS, CHECK)}
     known["rule-crashed"], known["probe-crashed"] = _WHEN_CRASHED, _WHEN_PROBE_CRASHED
     found = {f.rule: known.get(f.rule, "") for f in findings if f.severity != "low"}
     troubled = {p.probe for p in probes if p.outcome in ("failed", "crashed")}
