@@ -80,7 +80,7 @@ def _equal(axes: Axes, result: BasesResult) -> None:
     for index, arm in enumerate(arms):
         runs = result.of("bytes", arm)
         _dots(axes, index, runs, "bpb_int8", "#333333")
-        r = f", r {runs[0].r}" if runs[0].seeded != "none" else ""
+        r = f"\nr {runs[0].r}" if runs[0].seeded != "none" else ""
         labels.append(f"{arm}\nwidth {runs[0].d_model}{r}")
     axes.set_xticks(range(len(arms)), labels)
     axes.set_xlim(-0.5, len(arms) - 0.5)
