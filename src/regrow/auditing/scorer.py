@@ -161,8 +161,9 @@ class Session:
 
     def distribution(self, prefix: np.ndarray) -> np.ndarray:
         """The shim's own distribution after a prefix: log_probs_V, nats."""
-        rows: np.ndarray = self.child.ask("distribution", {"tokens": prefix.astype(np.int64)})[1]["rows"]
-        return rows[0]
+        answered = self.child.ask("distribution", {"tokens": prefix.astype(np.int64)})[1]
+        row_V: np.ndarray = answered["rows"][0]
+        return row_V
 
     def nats(self, tokens: np.ndarray) -> np.ndarray:
         """Nats of each token as the scorer counts them, position 0 included (NaN if it does not score it)."""

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import FrameType, ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 
 class GpuOnly(RuntimeError):
@@ -53,7 +53,9 @@ class Hollow:
 class HollowModule(ModuleType):
     """A package that is not installed; every name in it is hollow, attention functions excepted."""
 
-    __path__: ClassVar[list[str]] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
