@@ -71,7 +71,7 @@ class DeviceModel:
         trie = model.trie
         return cls(
             model,
-            put(trie.child_start_M1, torch.int64),
+            put(trie.child_start_P1, torch.int64),
             put(trie.child_token_M, torch.int32),
             put(trie.succ_start_M1, torch.int64),
             put(trie.succ_token_E, torch.int32),

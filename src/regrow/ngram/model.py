@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regrow.errors import NgramError
 from regrow.ngram.counts import NgramCounts
-from regrow.ngram.kneser_ney import estimate
+from regrow.ngram.kneser_ney import Discounts, estimate
 from regrow.ngram.rows import Floats, NgramRows, base_table, fill_rows
 from regrow.ngram.trie import Trie
 
@@ -29,7 +29,7 @@ class NgramModel:
     """
 
     def __init__(
-        self, trie: Trie, unigram_V: NDArray[np.float64], discounts: list[tuple[float, ...]], notes: list[str]
+        self, trie: Trie, unigram_V: NDArray[np.float64], discounts: list[Discounts], notes: list[str]
     ) -> None:
         self.vocab_size, self.max_order = trie.vocab_size, trie.max_order
         self.discounts, self.notes = tuple(discounts), tuple(notes)

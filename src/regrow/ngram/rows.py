@@ -23,7 +23,7 @@ _ROWS_A_THREAD = 512
 
 _SIGNATURE = (
     "void(int32[:,::1], float32[:,::1], int64, int32[::1], uint16[::1], int32[::1], uint16[::1], "
-    "float32[::1], float32[::1], uint32[::1], int64, float32[:,::1], int32[:,::1], float32[::1], int64, int64"
+    "float32[::1], float32[::1], uint16[::1], int64, float32[:,::1], int32[:,::1], float32[::1], int64, int64"
     ")"
 )
 
@@ -101,7 +101,7 @@ def _rows(
         facts_R3[r, 0] = order
         if order > 1:
             node = path[order]
-            facts_R3[r, 1] = min(total[node], 2147483647)
+            facts_R3[r, 1] = total[node]
             facts_R3[r, 2] = succ_start[node + 1] - succ_start[node]
             escape_R[r] = gamma[node]
         else:
@@ -163,7 +163,7 @@ def fill_rows(
 
     def work(span: tuple[int, int]) -> None:
         kernel(
-            contexts_RC, base_BV, base_order, trie.child_start_M1, trie.child_token_M, trie.succ_start_M1,
+            contexts_RC, base_BV, base_order, trie.child_start_P1, trie.child_token_M, trie.succ_start_M1,
             trie.succ_token_E, trie.succ_mass_E, trie.gamma_M, trie.total_M, trie.max_order, out,
             facts, escape, *span,
         )  # fmt: skip

@@ -41,6 +41,9 @@ class Run:
     def select(self, keep: NDArray[np.bool_]) -> Run:
         return Run(self.order, self.bits, np.compress(keep, self.words_WN, axis=1), self.counts_N[keep])
 
+    def slice(self, start: int, stop: int) -> Run:
+        return Run(self.order, self.bits, self.words_WN[:, start:stop], self.counts_N[start:stop])
+
     def suffixes(self) -> Run:
         """The same occurrences one order shorter, equal suffixes joined."""
         return reduce_run(
@@ -89,6 +92,17 @@ def merge_runs(a: Run, b: Run) -> Run:
     if not len(a) or not len(b):
         return a if len(a) else b
     return Run(a.order, a.bits, *merge_sorted(a.words_WN, a.counts_N, b.words_WN, b.counts_N))
+
+
+def join_runs(runs: list[Run]) -> Run | None:
+    """One run of many; None where they are empty."""
+    runs = [run for run in runs if len(run)]
+    if not runs:
+        return None
+    joined = runs[0]
+    for run in runs[1:]:
+        joined = merge_runs(joined, run)
+    return joined
 
 
 class RunTree:

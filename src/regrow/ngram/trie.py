@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.errors import NgramError
+from regrow.ngram.levels import Level
 
 _INDEX_LIMIT = 2**31 - 1
 
@@ -16,42 +17,41 @@ _INDEX_LIMIT = 2**31 - 1
 class Trie:
     """Contexts are numbered order by order; the context of order 2 made of token a is number a.
 
-    `child_start_M1`   int32 [M+1]: the contexts that extend context c by one older token are
-                       child_start[c] .. child_start[c+1], by ascending token
-    `child_token_M`    uint16 [M]: the oldest token of each context
-    `succ_start_M1`    int32 [M+1]: the successors of context c are succ_start[c] .. succ_start[c+1], by
-    ascending token `succ_token_E`     uint16 [E] `succ_mass_E`      float32 [E]: discounted probability of
-    each successor at its order `gamma_M`          float32 [M]: weight of the order below, so that the masses
-    and it sum to 1 `total_M`          uint32 [M]: what was counted after the context (continuation counts
-    below the highest order)
+    Of each of the M contexts:
+    `succ_start_M1` int32 [M+1]: its successors are entries succ_start[c] .. succ_start[c+1], by ascending token;
+    `gamma_M` float32: the weight of the order below, so that it and the successors' masses sum to 1;
+    `total_M` uint16: what was counted after it, at most 65535 (continuation counts below the longest order);
+    `child_token_M` uint16: its oldest token;
+    `child_start_P1` int32 [P+1], for the P contexts below the longest order: the contexts that extend it by one
+    older token are child_start[c] .. child_start[c+1], by ascending token.
+
+    Of each of the E n-grams of orders 2 and up:
+    `succ_token_E` uint16: the predicted token; `succ_mass_E` float32: its discounted probability at its order.
     """
 
     vocab_size: int
     max_order: int
-    child_start_M1: NDArray[np.int32]
+    child_start_P1: NDArray[np.int32]
     child_token_M: NDArray[np.uint16]
     succ_start_M1: NDArray[np.int32]
     succ_token_E: NDArray[np.uint16]
     succ_mass_E: NDArray[np.float32]
     gamma_M: NDArray[np.float32]
-    total_M: NDArray[np.uint32]
-    _entry_at: list[list[int]]
-    _context_at: list[list[int]]
+    total_M: NDArray[np.uint16]
+    _places: dict[tuple[int, int], tuple[int, int]]
 
     @classmethod
-    def allocate(cls, vocab_size: int, sizes: list[list[tuple[int, int]]], max_order: int) -> Trie:
-        """Room for levels of `sizes[chunk][order - 2] = (successors, contexts)`."""
-        entries, contexts = 0, vocab_size
-        entry_at: list[list[int]] = []
-        context_at: list[list[int]] = []
-        for i in range(max_order - 1):
-            entry_at.append([])
-            context_at.append([])
-            for chunk in sizes:
-                entry_at[-1].append(entries)
-                context_at[-1].append(contexts)
-                entries += chunk[i][0]
-                contexts += chunk[i][1] if i else 0
+    def allocate(cls, vocab_size: int, max_order: int, sizes: list[list[tuple[int, int]]]) -> Trie:
+        """Room for levels of `sizes[chunk][order - 2]` = (n-grams, contexts), to be written with `put`."""
+        entries, contexts, parents = 0, vocab_size, vocab_size
+        places: dict[tuple[int, int], tuple[int, int]] = {}
+        for order in range(2, max_order + 1):
+            parents = contexts
+            for chunk, of_chunk in enumerate(sizes):
+                more_entries, more_contexts = of_chunk[order - 2]
+                places[order, chunk] = (entries, contexts if order > 2 else 0)
+                entries += more_entries
+                contexts += more_contexts if order > 2 else 0
         if max(entries, contexts) > _INDEX_LIMIT:
             raise NgramError(
                 f"the memory has {max(entries, contexts)} entries, more than {_INDEX_LIMIT}; "
@@ -60,46 +60,45 @@ class Trie:
         return cls(
             vocab_size,
             max_order,
-            np.zeros(contexts + 1, np.int32),
+            np.zeros(parents + 1, np.int32),
             np.zeros(contexts, np.uint16),
             np.zeros(contexts + 1, np.int32),
             np.empty(entries, np.uint16),
             np.empty(entries, np.float32),
             np.ones(contexts, np.float32),
-            np.zeros(contexts, np.uint32),
-            entry_at,
-            context_at,
+            np.zeros(contexts, np.uint16),
+            places,
         )
 
     def put(
         self,
         order: int,
         chunk: int,
-        token_E: NDArray[np.uint16],
-        mass_E: NDArray[np.float64],
-        width_M: NDArray[np.int32],
-        oldest_M: NDArray[np.uint16],
-        children_M: NDArray[np.int32],
+        level: Level,
+        mass_N: NDArray[np.float64],
         gamma_M: NDArray[np.float64],
         total_M: NDArray[np.int64],
     ) -> None:
         """Writes one level of one chunk; widths and numbers of children are summed up by `close`."""
-        at = self._entry_at[order - 2][chunk]
-        self.succ_token_E[at : at + len(token_E)] = token_E
-        self.succ_mass_E[at : at + len(token_E)] = mass_E
-        base = self._context_at[order - 2][chunk]
-        where = slice(base, base + len(oldest_M)) if order > 2 else oldest_M
-        after = slice(base + 1, base + 1 + len(oldest_M)) if order > 2 else oldest_M + np.int64(1)
-        self.succ_start_M1[after] = width_M
-        self.child_start_M1[after] = children_M
-        self.child_token_M[where] = oldest_M
+        entry, context = self._places[order, chunk]
+        self.succ_token_E[entry : entry + len(mass_N)] = level.token_N
+        self.succ_mass_E[entry : entry + len(mass_N)] = mass_N
+        where: slice | NDArray[np.int64] = slice(context, context + len(gamma_M))
+        after: slice | NDArray[np.int64] = slice(context + 1, context + 1 + len(gamma_M))
+        if order == 2:
+            where = level.oldest_M.astype(np.int64)
+            after = where + 1
+        self.succ_start_M1[after] = level.width_M
+        if order < self.max_order:
+            self.child_start_P1[after] = level.children_M
+        self.child_token_M[where] = level.oldest_M
         self.gamma_M[where] = gamma_M
-        self.total_M[where] = total_M
+        self.total_M[where] = np.minimum(total_M, 65_535)
 
     def close(self) -> None:
         np.cumsum(self.succ_start_M1, out=self.succ_start_M1)
-        self.child_start_M1[0] = self.vocab_size
-        np.cumsum(self.child_start_M1, out=self.child_start_M1)
+        self.child_start_P1[0] = self.vocab_size
+        np.cumsum(self.child_start_P1, out=self.child_start_P1)
 
     @property
     def nbytes(self) -> int:
