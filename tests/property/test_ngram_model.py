@@ -174,6 +174,17 @@ def test_rows_do_not_depend_on_threads_batches_or_neighbours() -> None:
     np.testing.assert_array_equal(whole[:7], one.probs(contexts[:7]))
 
 
+def test_contexts_of_any_integer_type_and_layout_are_read_alike() -> None:
+    model = model_of([BOS, 2, 3, 4, 2, 3, 5], 6, 3)
+    contexts = np.array([[-1, 2], [2, 3], [4, 2]], np.int32)
+    expected = model.probs(contexts)
+    frozen = contexts.copy()
+    frozen.flags.writeable = False
+    for other in (contexts.astype(np.int64), np.asfortranarray(contexts), frozen):
+        np.testing.assert_array_equal(model.probs(other), expected)
+    np.testing.assert_array_equal(model.probs(contexts[1:].astype(np.uint16)), expected[1:])
+
+
 def test_a_row_depends_on_its_prefix_only() -> None:
     rng = np.random.default_rng(3)
     model = model_of([BOS, *rng.integers(2, 9, 500).tolist()], 10, 4)

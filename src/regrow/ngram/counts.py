@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +67,20 @@ class NgramCounts:
         max_order: longest n-gram, 1..16.
         cap_bytes: memory cap in bytes; 0 means none.
         bos_id: the token that heads each document.
-        threads: threads used to sort a large batch; the result does not depend on it.
+        threads: threads for a large batch (None: one a core); the result does not depend on it.
 
     Raises:
         NgramError: a size out of range, here and, in `add`, `merge` and `subtract`, input that does not fit.
     """
 
     def __init__(
-        self, vocab_size: int, max_order: int = 7, cap_bytes: int = 0, bos_id: int = 1, *, threads: int = 1
+        self,
+        vocab_size: int,
+        max_order: int = 7,
+        cap_bytes: int = 0,
+        bos_id: int = 1,
+        *,
+        threads: int | None = None,
     ) -> None:
         if not 2 <= vocab_size <= VOCAB_LIMIT:
             raise NgramError(f"vocab_size is {vocab_size}; choose one from 2 to {VOCAB_LIMIT}")
@@ -95,7 +102,7 @@ class NgramCounts:
             bos_id,
         )
         self.bits = k.token_bits(vocab_size)
-        self.threads = threads
+        self.threads = threads or os.cpu_count() or 1
         self._trees = [RunTree(n, self.bits) for n in range(max_order + 1)]
         self._bounds = [0] * (max_order + 1)
         self._total = 0

@@ -84,6 +84,8 @@ class NgramModel:
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
             raise NgramError(f"out is {out.dtype} of shape {out.shape}; give contiguous float32 {shape}")
         narrow = np.ascontiguousarray(contexts, np.int32)
+        if not narrow.flags.writeable:
+            narrow = narrow.copy()  # the kernel is compiled for one type of array only
         return fill_rows(
             self.trie, self.base_BV, self.base_order, narrow, out, threads or os.cpu_count() or 1
         )

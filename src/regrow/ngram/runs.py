@@ -133,5 +133,10 @@ class RunTree:
         self._runs = [run] if len(run) else []
 
     @property
+    def run_sizes(self) -> list[int]:
+        """Keys in each run, oldest first."""
+        return [len(run) for run in self._runs]
+
+    @property
     def nbytes(self) -> int:
         return sum(run.nbytes for run in self._runs)
