@@ -15,9 +15,6 @@ significant first), N keys; a word holds whole tokens, and only the first may be
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,6 +67,21 @@ def unpack(words: U64, order: int, bits: int) -> U64:
     return fields
 
 
+def pack_fields(fields: U64, bits: int) -> U64:
+    """Keys of fields uint64 [N, order], a_1 first and the predicted token last: the inverse of `unpack`."""
+    order = fields.shape[1]
+    sizes = word_sizes(order, bits)
+    words = np.empty((len(sizes), len(fields)), np.uint64)
+    at = 0
+    for word, size in zip(words, sizes, strict=True):
+        word[:] = fields[:, at]
+        for i in range(at + 1, at + size):
+            word <<= np.uint64(bits)
+            word |= fields[:, i]
+        at += size
+    return words
+
+
 def drop_oldest(words: U64, order: int, bits: int) -> U64:
     """Keys of the suffixes, one order shorter: the oldest context token a_{n-1} is taken out."""
     first, *_ = sizes = word_sizes(order, bits)
@@ -112,22 +124,11 @@ def field(words: U64, order: int, bits: int, age: int) -> U64:
     raise IndexError(age)
 
 
-def sort_words(words: U64, order: int, bits: int, threads: int = 1) -> U64:
+def sort_words(words: U64, order: int, bits: int) -> U64:
     """The keys in ascending order; `words` may be overwritten."""
     if words.shape[0] == 1:
-        _sort_values(words[0], threads)
+        words[0].sort()
         return words
-    first_bits = bits * word_sizes(order, bits)[0]
-    if words.shape[0] == 2 and first_bits <= _RADIX_BITS:
-        # Sorting values is far cheaper than sorting indices: bucket by the short word, then sort each bucket.
-        perm = np.argsort(words[0].astype(np.uint16), kind="stable")
-        out = np.take(words, perm, axis=1)
-        starts = np.searchsorted(out[0], np.arange((1 << first_bits) + 1, dtype=np.uint64)).tolist()
-        low = out[1]
-        spans = [(a, b) for a, b in itertools.pairwise(starts) if b - a > 1]
-        for a, b in spans:
-            low[a:b].sort()
-        return out
     return np.take(words, argsort_words(words, order, bits), axis=1)
 
 
@@ -152,26 +153,6 @@ def run_starts(words: U64) -> Index:
     for word in words[:-1]:
         new[1:] |= word[1:] != word[:-1]
     return np.flatnonzero(new)
-
-
-def key_end(words: U64, at: int) -> int:
-    """Where the run of keys equal to the one at `at` ends, in a sorted array."""
-    low, high = 0, int(words.shape[1])
-    for word in words:
-        part, key = word[low:high], word[at]
-        high = low + int(np.searchsorted(part, key, "right"))
-        low += int(np.searchsorted(part, key))
-    return high
-
-
-def _sort_values(keys: U64, threads: int) -> None:
-    if threads < 2 or len(keys) < 1 << 20:
-        keys.sort()
-        return
-    middle = len(keys) // 2
-    keys.partition(middle)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(np.ndarray.sort, (keys[:middle], keys[middle:])))
 
 
 def _mask(bits: int) -> np.uint64:

@@ -1,14 +1,19 @@
 """From windows to one table an order: the counts that Kneser-Ney uses, chunk by chunk.
 
-Keys begin with the most recent context token a_1, and all orders keep it, so the n-grams of one range of a_1 can be
+Keys begin with the most recent context token a_1, and all orders keep it, so the windows of one range of a_1 can be
 taken through all orders by themselves: in the cache, and by several threads.
+
+Sorted windows are a trie already: how many leading context tokens a window shares with the one before it (its *link*)
+says where every context of every length begins. So an order is made from the order above without looking at a key
+again: contexts that share all but their oldest token lie side by side, and the n-grams of the shorter context are the
+union of theirs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,165 +21,189 @@ from numpy.typing import NDArray
 
 from regrow.ngram import keys as k
 from regrow.ngram.counts import NgramCounts
-from regrow.ngram.runs import Counts, Run, join_runs
-from regrow.ngram.sorted_keys import locate
+from regrow.ngram.jit import compile_kernel
+from regrow.ngram.runs import Run
+from regrow.ngram.windows import Windows, windows_of
 
-_CHUNK = 1 << 18  # n-grams of the longest order in a chunk
-Unsigned = NDArray[np.unsignedinteger[Any]]
+_CHUNK = 1 << 17  # windows in a chunk: its arrays then stay in a core's cache
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One order within one chunk, by ascending key; unsigned integers as narrow as they can be.
+    """One order of one chunk, by ascending key. M contexts, N n-grams.
 
-    `values_N`: the counts used at this order, raw or continuation; `token_N`: the predicted tokens; and of each
-    context `width_M`: its successors, `oldest_M`: its oldest token, `children_M`: the contexts one token longer.
+    `start_M1` int32: where each context's successors begin; `token_N` uint16: the predicted tokens; `value_N` uint32:
+    the counts used at this order, raw or continuation; and of each context `first_M` int32: its first window in the
+    chunk, `link_M` uint8: that window's link, `children_M` int32: the contexts one token longer.
     """
 
-    values_N: Unsigned
+    order: int
+    start_M1: NDArray[np.int32]
     token_N: NDArray[np.uint16]
-    width_M: Unsigned
-    oldest_M: NDArray[np.uint16]
-    children_M: Unsigned
+    value_N: NDArray[np.uint32]
+    first_M: NDArray[np.int32]
+    link_M: NDArray[np.uint8]
+    children_M: NDArray[np.int32]
 
 
-@dataclasses.dataclass(frozen=True)
-class Chunk:
-    """The windows of one range of a_1, by order (`runs[n]`), and what was made of them.
+def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[Run, ...]]]:
+    """The windows cut by a_1 into chunks of about `_CHUNK`: (first a_1, its end, the runs of orders 2 ..).
 
-    `levels[n - 2]` for orders 2 .. max_order - 1; the longest order is cheap to make again from its windows, and most
-    of the memory. `sizes[n - 2]` = (n-grams, contexts) for all orders; `tallies[n - 2]`: how many n-grams have the
-    value 1, 2, 3 and 4; `continuations_V`: distinct left contexts of each token.
+    The cuts depend on the counts alone.
     """
-
-    runs: tuple[Run, ...]
-    levels: list[Level]
-    sizes: list[tuple[int, int]]
-    tallies: list[tuple[int, int, int, int]]
-    continuations_V: NDArray[np.int64]
-
-
-def chunks_of(counts: NgramCounts) -> Iterator[tuple[Run, ...]]:
-    """The windows cut by a_1 into chunks of about `_CHUNK`. The cuts depend on the counts alone."""
-    runs = [counts.windows(max(n, 1)) for n in range(counts.max_order + 1)]
-    edges = [_edges(run) for run in runs[2:]]
+    runs = [counts.windows(n) for n in range(2, counts.max_order + 1)]
+    edges = [_edges(run, counts.vocab_size) for run in runs]
     weight = np.sum(edges, axis=0)
-    cuts = [0]
+    low = 0
     for a in range(1, len(weight)):
-        if weight[a] - weight[cuts[-1]] >= _CHUNK or a == len(weight) - 1:
-            cuts.append(a)
-    for lo, hi in itertools.pairwise(cuts):
-        parts = [run.slice(int(edge[lo]), int(edge[hi])) for run, edge in zip(runs[2:], edges, strict=True)]
-        yield (*(run.slice(0, 0) for run in runs[:2]), *parts)
+        if weight[a] - weight[low] >= _CHUNK or a == len(weight) - 1:
+            yield low, a, tuple(r.slice(int(e[low]), int(e[a])) for r, e in zip(runs, edges, strict=True))
+            low = a
 
 
-def build_chunk(runs: tuple[Run, ...], counts: NgramCounts) -> Chunk:
-    """Takes one chunk through the orders, longest first."""
-    top, bits = counts.max_order, counts.bits
-    extras = _extras(runs, counts)
-    main = longest(runs, counts)
-    words: k.U64 = main.words_WN
-    values: Counts = main.counts_N
-    parents: tuple[k.U64, Unsigned] | None = None
+def levels_of(runs: tuple[Run, ...], counts: NgramCounts) -> tuple[Windows, list[Level]]:
+    """One chunk's windows, and its levels of orders max_order .. 2, longest first."""
+    windows = windows_of(runs, counts)
+    kernel = _level_kernel()
+    tally = np.zeros(counts.vocab_size, np.uint32)
+    touched = np.empty(counts.vocab_size, np.uint16)
     levels: list[Level] = []
-    sizes: list[tuple[int, int]] = []
-    tallies: list[tuple[int, int, int, int]] = []
-    for n in range(top, 1, -1):
-        if n < top:
-            words, values = _shorten(words, n, bits, extras[n])
-        level, contexts = make_level(words, values, n, bits, parents)
-        if n > 2:
-            shorter = k.drop_last(contexts, n - 1, bits)
-            starts = k.run_starts(shorter)
-            parents = np.take(shorter, starts, axis=1), _narrow(np.diff(starts, append=shorter.shape[1]))
-        ones, twos, threes, fours = (int(np.count_nonzero(level.values_N == i)) for i in (1, 2, 3, 4))
-        tallies.append((ones, twos, threes, fours))
-        sizes.append((len(level.values_N), len(level.width_M)))
-        if n < top:
-            levels.append(level)
-    continuations = np.bincount(level.token_N, minlength=counts.vocab_size)
-    return Chunk(runs, levels[::-1], sizes[::-1], tallies[::-1], continuations)
+    above = Level(
+        counts.max_order + 1, np.zeros(1, np.int32), np.empty(0, np.uint16), np.empty(0, np.uint32),
+        np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int32),
+    )  # fmt: skip
+    for order in range(counts.max_order, 1, -1):
+        direct = windows.of_depth(order - 1)
+        contexts, grams = len(above.first_M) + len(direct), len(above.token_N) + len(direct)
+        made = Level(
+            order, np.empty(contexts + 1, np.int32), np.empty(grams, np.uint16), np.empty(grams, np.uint32),
+            np.empty(contexts, np.int32), np.empty(contexts, np.uint8), np.empty(contexts, np.int32),
+        )  # fmt: skip
+        found = kernel(
+            order - 1, direct, windows.token_N, windows.count_N, windows.link_N,
+            above.first_M, above.link_M, above.start_M1, above.token_N,
+            made.first_M, made.link_M, made.children_M, made.start_M1, made.token_N, made.value_N,
+            tally, touched,
+        )  # fmt: skip
+        size = int(made.start_M1[found])
+        above = Level(
+            order, made.start_M1[: found + 1], made.token_N[:size], made.value_N[:size],
+            made.first_M[:found], made.link_M[:found], made.children_M[:found],
+        )  # fmt: skip
+        levels.append(above)
+    return windows, levels
 
 
-def longest(runs: tuple[Run, ...], counts: NgramCounts) -> Run:
-    """The n-grams of the longest order: its windows without those filled up left of a document's start."""
-    main = runs[counts.max_order]
-    filled = counts.filled(main.words_WN, main.order)
-    return main.select(~filled) if filled.any() else main
+def _level(
+    length: int,
+    direct: Any,
+    token_N: Any,
+    count_N: Any,
+    link_N: Any,
+    child_first: Any,
+    child_link: Any,
+    child_start: Any,
+    child_token: Any,
+    first: Any,
+    link: Any,
+    children: Any,
+    start: Any,
+    token: Any,
+    value: Any,
+    tally: Any,
+    touched: Any,
+) -> int:
+    """Contexts of `length` tokens from those one token longer and from the windows known just so far; how many.
 
-
-def make_level(
-    words: k.U64, values: Counts, order: int, bits: int, parents: tuple[k.U64, Unsigned] | None
-) -> tuple[Level, k.U64]:
-    """The level of these n-grams, and the keys of its contexts.
-
-    `parents`: the contexts, of this order, of the next order's contexts, and how many each has.
+    A token's value is the number of longer contexts it follows plus what was counted in the windows themselves:
+    raw counts where nothing can stand to the left (the longest order; a context that begins with BOS), and one left
+    context of its own for each occurrence that is known no further.
     """
-    contexts = k.drop_last(words, order, bits)
-    first = k.run_starts(contexts)
-    contexts = np.take(contexts, first, axis=1)
-    children: Unsigned = np.zeros(len(first), np.uint16)
-    if parents is not None and len(parents[1]) == len(first):
-        children = parents[1]
-    elif parents is not None:
-        # Some contexts have none: those that begin with BOS, and those known no further to the left.
-        children = np.zeros(len(first), parents[1].dtype)
-        children[locate(contexts, parents[0])[0]] = parents[1]
-    mask = np.uint64((1 << bits) - 1)
-    level = Level(
-        _narrow(values),
-        (words[-1] & mask).astype(np.uint16),
-        _narrow(np.diff(first, append=len(values))),
-        (contexts[-1] & mask).astype(np.uint16),
-        children,
-    )
-    return level, contexts
+    vocab = tally.shape[0]
+    i, j, contexts, out = 0, 0, 0, 0
+    while i < len(direct) or j < len(child_first):
+        begin_i, begin_j = i, j
+        head = -1
+        # One context: everything up to a unit that shares fewer than `length` tokens with what stands before it.
+        while i < len(direct) or j < len(child_first):
+            own = j >= len(child_first) or (i < len(direct) and direct[i] < child_first[j])
+            at = direct[i] if own else child_first[j]
+            shared = link_N[at] if own else child_link[j]
+            if head < 0:
+                head = at
+                link[contexts] = shared
+            elif shared < length:
+                break
+            if own:
+                i += 1
+            else:
+                j += 1
+        first[contexts], children[contexts], start[contexts] = head, j - begin_j, out
+        contexts += 1
+        if i == begin_i and j - begin_j == 1:
+            for e in range(child_start[begin_j], child_start[j]):
+                token[out], value[out] = child_token[e], 1
+                out += 1
+            continue
+        if j == begin_j:
+            # Windows of one context come by ascending token; equal ones stand side by side.
+            for q in range(begin_i, i):
+                at = direct[q]
+                if q > begin_i and token[out - 1] == token_N[at]:
+                    value[out - 1] += count_N[at]
+                else:
+                    token[out], value[out] = token_N[at], count_N[at]
+                    out += 1
+            continue
+        several = 0
+        for e in range(child_start[begin_j], child_start[j]):
+            w = child_token[e]
+            if tally[w] == 0:
+                touched[several] = w
+                several += 1
+            tally[w] += np.uint32(1)
+        for q in range(begin_i, i):
+            w = token_N[direct[q]]
+            if tally[w] == 0:
+                touched[several] = w
+                several += 1
+            tally[w] += count_N[direct[q]]
+        if several * 8 > vocab:
+            for w in range(vocab):
+                if tally[w] != 0:
+                    token[out], value[out] = w, tally[w]
+                    out += 1
+                    tally[w] = 0
+        else:
+            if several > 24:
+                touched[:several].sort()
+            else:
+                for a in range(1, several):
+                    w, b = touched[a], a
+                    while b > 0 and touched[b - 1] > w:
+                        touched[b] = touched[b - 1]
+                        b -= 1
+                    touched[b] = w
+            for a in range(several):
+                w = touched[a]
+                token[out], value[out] = w, tally[w]
+                out += 1
+                tally[w] = 0
+    start[contexts] = out
+    return contexts
 
 
-def _shorten(words: k.U64, order: int, bits: int, extra: Run | None) -> tuple[k.U64, Counts]:
-    """The n-grams of `order` that end those of the order above, with their continuation counts."""
-    words = k.drop_oldest(words, order + 1, bits)
-    if extra is not None:
-        words = np.hstack((words, extra.words_WN))
-    words = k.sort_words(words, order, bits)
-    starts = k.run_starts(words)
-    values = np.diff(starts, append=words.shape[1]).astype(np.uint32)
-    words = np.take(words, starts, axis=1)
-    if extra is not None:
-        values[locate(words, extra.words_WN)[0]] += extra.counts_N - np.uint32(1)
-    return words, values
+@functools.cache
+def _level_kernel() -> Callable[..., int]:
+    i32, u8, u16, u32 = "int32[::1]", "uint8[::1]", "uint16[::1]", "uint32[::1]"
+    windows = f"{i32}, {u16}, {u32}, {u8}"
+    above = f"{i32}, {u8}, {i32}, {u16}"
+    made = f"{i32}, {u8}, {i32}, {i32}, {u16}, {u32}"
+    return compile_kernel(_level, f"int64(int64, {windows}, {above}, {made}, {u32}, {u16})")
 
 
-def _extras(runs: tuple[Run, ...], counts: NgramCounts) -> list[Run | None]:
-    """By order, the n-grams whose raw count stands where others have a number of distinct left contexts.
-
-    These are n-grams that begin with BOS (nothing can stand to their left, so they keep their raw counts, as in
-    KenLM), and occurrences known no further to the left: each stands for a left context of its own.
-    """
-    top, bits = counts.max_order, counts.bits
-    gathered: list[list[Run]] = [[] for _ in range(top + 1)]
-    for m in range(top, 1, -1):
-        filled = counts.filled(runs[m].words_WN, m)
-        if m < top:
-            gathered[m].append(runs[m].select(~filled))
-        rest, order = runs[m].select(filled), m
-        while len(rest):
-            # Shorten until the BOS that is left is the only one, and so the oldest token.
-            order -= 1
-            rest = Run(order, bits, k.drop_oldest(rest.words_WN, order + 1, bits), rest.counts_N)
-            filled = counts.filled(rest.words_WN, order)
-            gathered[order].append(rest.select(~filled))
-            rest = rest.select(filled)
-    return [join_runs(found) for found in gathered]
-
-
-def _edges(run: Run) -> k.Index:
+def _edges(run: Run, vocab_size: int) -> k.Index:
     """Where each a_1 begins among the keys of a run, and where the last one ends."""
     shift = run.bits * (k.word_sizes(run.order, run.bits)[0] - 1)
-    marks = np.arange(1 << run.bits, dtype=np.uint64) << np.uint64(shift)
+    marks = np.arange(vocab_size, dtype=np.uint64) << np.uint64(shift)
     return np.append(np.searchsorted(run.words_WN[0], marks), len(run))
-
-
-def _narrow(x: NDArray[Any]) -> Unsigned:
-    narrow: Unsigned = x.astype(np.min_scalar_type(int(x.max(initial=0))))
-    return narrow

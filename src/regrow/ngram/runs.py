@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.ngram import keys as k
+from regrow.ngram.buckets import bucket_bits, from_buckets, to_buckets
 from regrow.ngram.keys import U64
 from regrow.ngram.sorted_keys import merge_sorted
 
@@ -57,24 +58,43 @@ def empty_run(order: int, bits: int) -> Run:
 
 
 def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
-    """A run from unsorted keys, one per occurrence. `words` is overwritten."""
+    """A run from unsorted keys, one per occurrence. `words` may be overwritten."""
     size = words.shape[1]
     if not size:
         return empty_run(order, bits)
-    words = k.sort_words(words, order, bits, threads)
-    # Pieces that end where a key ends, so that each can be reduced by itself, in the cache.
-    cuts = sorted({0, size, *(k.key_end(words, at) for at in range(_PIECE, size, _PIECE))})
+    radix = bucket_bits(order, bits, size)
+    if size < _PIECE or radix is None:
+        words = k.sort_words(words, order, bits)
+        starts = k.run_starts(words)
+        return Run(order, bits, np.take(words, starts, axis=1), _widths(starts, size))
+    # Buckets by the keys' highest bits: each is sorted by itself, in the cache, and by any thread.
+    low, bucket_starts = to_buckets(words, order, bits, radix)
+    del words
+    groups = np.unique(np.searchsorted(bucket_starts, np.arange(0, size, _PIECE)))
+    spans = list(itertools.pairwise([0, *groups[groups > 0].tolist(), len(bucket_starts) - 1]))
 
     def reduce(span: tuple[int, int]) -> tuple[U64, Counts]:
-        piece = words[:, span[0] : span[1]]
-        starts = k.run_starts(piece)
-        return np.take(piece, starts, axis=1), np.diff(starts, append=piece.shape[1]).astype(np.uint32)
+        for a, b in itertools.pairwise(bucket_starts[span[0] : span[1] + 1].tolist()):
+            low[a:b].sort()
+        return from_buckets(low, bucket_starts, span, order, bits)
 
-    if len(cuts) == 2:
-        return Run(order, bits, *reduce((0, size)))
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(reduce, itertools.pairwise(cuts)))
-    return Run(order, bits, np.hstack([w for w, _ in parts]), np.concatenate([c for _, c in parts]))
+        parts = list(pool.map(reduce, spans))
+        ends = np.cumsum([0, *(len(counts) for _, counts in parts)]).tolist()
+        run = Run(
+            order, bits, np.empty((parts[0][0].shape[0], ends[-1]), np.uint64), np.empty(ends[-1], np.uint32)
+        )
+
+        def place(at: int) -> None:
+            where = slice(ends[at], ends[at + 1])
+            run.words_WN[:, where], run.counts_N[where] = parts[at]
+
+        list(pool.map(place, range(len(parts))))
+    return run
+
+
+def _widths(starts: k.Index, size: int) -> Counts:
+    return np.diff(starts, append=size).astype(np.uint32)
 
 
 def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> Run:

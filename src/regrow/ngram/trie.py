@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
+# mypy: disable-error-code="assignment"
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.errors import NgramError
+from regrow.ngram import keys as k
+from regrow.ngram.jit import compile_kernel
 from regrow.ngram.levels import Level
+from regrow.ngram.windows import Windows
 
 _INDEX_LIMIT = 2**31 - 1
 
@@ -52,54 +60,108 @@ class Trie:
                 places[order, chunk] = (entries, contexts if order > 2 else 0)
                 entries += more_entries
                 contexts += more_contexts if order > 2 else 0
+            if order == 2:
+                parents = vocab_size
         if max(entries, contexts) > _INDEX_LIMIT:
             raise NgramError(
                 f"the memory has {max(entries, contexts)} entries, more than {_INDEX_LIMIT}; "
                 "lower max_order or set cap_bytes"
             )
-        return cls(
+        trie = cls(
             vocab_size,
             max_order,
-            np.zeros(parents + 1, np.int32),
+            np.empty(parents + 1, np.int32),
             np.zeros(contexts, np.uint16),
-            np.zeros(contexts + 1, np.int32),
+            np.empty(contexts + 1, np.int32),
             np.empty(entries, np.uint16),
             np.empty(entries, np.float32),
             np.ones(contexts, np.float32),
             np.zeros(contexts, np.uint16),
             places,
         )
+        # What no level writes: the ends, and a vocabulary of which no token was seen.
+        trie.succ_start_M1[-1], trie.child_start_P1[-1] = entries, contexts
+        if not sizes:
+            trie.succ_start_M1[:], trie.child_start_P1[:] = 0, vocab_size
+        return trie
 
     def put(
-        self,
-        order: int,
-        chunk: int,
-        level: Level,
-        mass_N: NDArray[np.float64],
-        gamma_M: NDArray[np.float64],
-        total_M: NDArray[np.int64],
+        self, chunk: int, span: tuple[int, int], windows: Windows, level: Level, discounts: tuple[float, ...]
     ) -> None:
-        """Writes one level of one chunk; widths and numbers of children are summed up by `close`."""
-        entry, context = self._places[order, chunk]
-        self.succ_token_E[entry : entry + len(mass_N)] = level.token_N
-        self.succ_mass_E[entry : entry + len(mass_N)] = mass_N
-        where: slice | NDArray[np.int64] = slice(context, context + len(gamma_M))
-        after: slice | NDArray[np.int64] = slice(context + 1, context + 1 + len(gamma_M))
-        if order == 2:
-            where = level.oldest_M.astype(np.int64)
-            after = where + 1
-        self.succ_start_M1[after] = level.width_M
-        if order < self.max_order:
-            self.child_start_P1[after] = level.children_M
-        self.child_token_M[where] = level.oldest_M
-        self.gamma_M[where] = gamma_M
-        self.total_M[where] = np.minimum(total_M, 65_535)
+        """Writes one level of one chunk, whose first context tokens are `span`, discounted by its count.
 
-    def close(self) -> None:
-        np.cumsum(self.succ_start_M1, out=self.succ_start_M1)
-        self.child_start_P1[0] = self.vocab_size
-        np.cumsum(self.child_start_P1, out=self.child_start_P1)
+        `discounts[c]`: what an n-gram counted c times gives to the order below; the last holds for all above.
+        """
+        order = level.order
+        entry, context = self._places[order, chunk]
+        child = self._places[order + 1, chunk][1] if order < self.max_order else 0
+        sizes = k.word_sizes(self.max_order, k.token_bits(self.vocab_size))
+        word, place = 0, order - 2
+        while place >= sizes[word]:
+            place -= sizes[word]
+            word += 1
+        _put_kernel()(
+            order == 2, *span, level.start_M1, level.token_N, level.value_N, level.children_M,
+            windows.words_WN[word], level.first_M, k.token_bits(self.vocab_size) * (sizes[word] - 1 - place),
+            k.token_bits(self.vocab_size), np.array(discounts), entry, context, child, order < self.max_order,
+            self.succ_token_E, self.succ_mass_E, self.succ_start_M1, self.child_start_P1, self.child_token_M,
+            self.gamma_M, self.total_M,
+        )  # fmt: skip
 
     @property
     def nbytes(self) -> int:
         return sum(v.nbytes for v in vars(self).values() if isinstance(v, np.ndarray))
+
+
+def _put(
+    by_token: bool, low: int, high: int, start: Any, token: Any, value: Any, children: Any, word: Any, first: Any,
+    shift: int, bits: int, discounts: Any, entry: int, context: int, child: int, has_children: bool,
+    succ_token: Any, succ_mass: Any, succ_start: Any, child_start: Any, child_token: Any, gamma: Any, total: Any,
+) -> None:  # fmt: skip
+    most = len(discounts) - 1
+    mask = (1 << bits) - 1
+    c = context
+    a = low
+    for m in range(len(start) - 1):
+        oldest = np.int64(word[first[m]] >> np.uint64(shift)) & mask
+        if by_token:
+            # Contexts of one token are numbered by it; those that were not seen have no successors.
+            while a <= oldest:
+                succ_start[a] = entry + start[m]
+                if has_children:
+                    child_start[a] = child
+                a += 1
+            c = oldest
+        counted, taken = 0, 0.0
+        for e in range(start[m], start[m + 1]):
+            v = np.int64(value[e])
+            counted += v
+            taken += discounts[min(v, most)]
+        scale = 1.0 / counted
+        for e in range(start[m], start[m + 1]):
+            v = np.int64(value[e])
+            succ_token[entry + e] = token[e]
+            succ_mass[entry + e] = (v - discounts[min(v, most)]) * scale
+        succ_start[c] = entry + start[m]
+        if has_children:
+            child_start[c] = child
+            child += children[m]
+        child_token[c] = oldest
+        gamma[c] = taken * scale
+        total[c] = min(counted, 65535)
+        c += 1
+    if by_token:
+        while a < high:
+            succ_start[a] = entry + start[len(start) - 1]
+            if has_children:
+                child_start[a] = child
+            a += 1
+
+
+@functools.cache
+def _put_kernel() -> Callable[..., None]:
+    i32, u16, f32 = "int32[::1]", "uint16[::1]", "float32[::1]"
+    level = f"{i32}, {u16}, uint32[::1], {i32}, uint64[:], {i32}"
+    places = "int64, int64, float64[::1], int64, int64, int64, boolean"
+    trie = f"{u16}, {f32}, {i32}, {i32}, {u16}, {f32}, {u16}"
+    return compile_kernel(_put, f"void(boolean, int64, int64, {level}, {places}, {trie})")
