@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from regrow.errors import ArtifactError
 from regrow.lora import SeededLinear
 from regrow.mixer import Mixer
 from regrow.model import Transformer
-from regrow.ngram import NgramCounts, NgramModel
+from regrow.ngram import Discounts, NgramCounts, NgramModel
 from regrow.ngram.text_form import decode_tokens
 from regrow.predictor import Predictor
 from regrow.quantize import quantize_rows
@@ -77,7 +78,7 @@ class Artifact:
         mixer = Mixer(config.mixer, torch.Generator())
         load_vector(mixer, payloads["mixer"], str(path))
         memory = (
-            load_memory(payloads["memory"], config, vocab_size, tokenizer.bos_id)
+            load_memory(payloads["memory"], manifest, config, vocab_size, tokenizer.bos_id)
             if payloads["memory"]
             else None
         )
@@ -110,10 +111,12 @@ def save_artifact(
     memory: bytes,
     counts_sha256: str,
     mixer: Mixer,
+    discounts: Sequence[Discounts] | None = None,
 ) -> Ledger:
     """Write the artifact at `path` if it keeps to `config.pack.budget_bytes`; returns the ledger.
 
-    `memory` is the stored form (empty: no memory). Raises BudgetError before anything is written.
+    `memory` is the stored form (empty: no memory), `discounts` those of its model (None: estimated).
+    Raises BudgetError before anything is written.
     """
     weights = pack_weights(network)
     payloads = {
@@ -128,6 +131,7 @@ def save_artifact(
         "vocab_size": tokenizer.vocab_size,
         "bases": base_hashes(network),
         "counts_sha256": counts_sha256,
+        "discounts": [list(of_order) for of_order in discounts or ()],
     }
     size = write_artifact(path, payloads, manifest, dry_run=True)
     ledger = ledger_of(payloads, weight_owners(network, weights), size)
@@ -196,11 +200,13 @@ def base_hashes(network: Transformer) -> dict[str, str]:
     return {name: base_sha256(m.base) for name, m in network.named_modules() if isinstance(m, SeededLinear)}
 
 
-def load_memory(payload: bytes, config: Config, vocab_size: int, bos_id: int) -> NgramModel:
-    """Regrow the memory from its stored form: decode the text, count it, estimate."""
+def load_memory(
+    payload: bytes, manifest: dict[str, Any], config: Config, vocab_size: int, bos_id: int
+) -> NgramModel:
+    """Regrow the memory from its stored form: decode the text, count it, estimate with the manifest's discounts."""
     counts = NgramCounts(vocab_size, config.memory.max_order, bos_id=bos_id)
     counts.add(decode_tokens(payload))
-    return NgramModel.from_counts(counts)
+    return NgramModel.from_counts(counts, discounts=[tuple(d) for d in manifest.get("discounts", ())] or None)
 
 
 def pack_vector(module: nn.Module) -> bytes:

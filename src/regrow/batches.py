@@ -64,6 +64,7 @@ class Plan:
 
     opening: Part
     folds: list[Part]
+    seed: int = 0
 
     @classmethod
     def of(cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int) -> Plan:
@@ -104,7 +105,7 @@ class Plan:
             ]
             return Part(np.concatenate(pieces), seq_len, bos)
 
-        return cls(part(None), [part(f) for f in sorted(set(fold_of.values()))])
+        return cls(part(None), [part(f) for f in sorted(set(fold_of.values()))], seed)
 
 
 def shuffled_batches(

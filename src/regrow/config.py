@@ -68,6 +68,8 @@ class MemoryConfig(Section, frozen=True):
     stored: Literal["table", "text", "auto"] = "auto"
     # ahead = the whole training text is counted first; prequential = each batch once it has been trained on
     fill: Literal["ahead", "prequential"] = "ahead"
+    # fitted = to documents left out (needs fill = "ahead"); estimated = Chen and Goodman's, from the counts alone
+    discounts: Literal["fitted", "estimated"] = "fitted"
     folds: Count = 0  # parts left out in turn when text counted ahead is predicted; 0 = each group by itself
 
 

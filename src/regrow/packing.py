@@ -66,8 +66,9 @@ def pack(
     with progress.task("pack"):
         stored, digest = stored_memory(config, data, teacher, room_for_memory(config, network, mixer, data))
         ledger = save_artifact(
-            out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu()
-        )
+            out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu(),
+            teacher.discounts if teacher else None,
+        )  # fmt: skip
     return Result(
         preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),
         threads=torch.get_num_threads(), world_size=1, torch=str(torch.__version__),

@@ -1,8 +1,8 @@
 """The memory while a network trains: what it says of a batch before it has counted that batch.
 
 Two honest orders. `ahead`: the whole training text is counted first, and a batch is predicted by those counts less the
-counts of the batch's own fold of documents. `prequential`: a batch is predicted by the memory as it stood
-before, then added.
+counts of the batch's own fold of documents; the first fold also fits the discounts. `prequential`: a batch is predicted
+by the memory as it stood before, then added.
 
 Legend: B sequences, T tokens of a sequence, R = B * T rows, V vocabulary.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from regrow.batches import Part, Plan
 from regrow.config import MemoryConfig
 from regrow.mixer import MemoryRows
-from regrow.ngram import NgramCounts, NgramModel
+from regrow.ngram import Discounts, NgramCounts, NgramModel, tune_discounts
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
 
@@ -33,6 +33,7 @@ class Teacher:
         self._model: NgramModel | None = None
         self._model_of: Part | None = None
         self._model_total = 0
+        self.discounts: list[Discounts] | None = None  # fitted on the first fold that is left out
         parts = [plan.opening, *plan.folds]
         self._counted = {id(part): np.zeros(part.windows, bool) for part in parts}
         started = time.perf_counter()
@@ -49,7 +50,11 @@ class Teacher:
             if self._model_of is not part:
                 own = self._new_counts()
                 own.add(part.text)
-                self._model, self._model_of = NgramModel.from_counts(self.counts.subtract(own)), part
+                rest = self.counts.subtract(own)
+                if self._config.discounts == "fitted" and self.discounts is None:
+                    self.discounts = tune_discounts(rest, part.text, seed=self._plan.seed)
+                self._model = NgramModel.from_counts(rest, discounts=self.discounts)
+                self._model_of = part
         elif self._model is None or self.counts.total > _GROWTH * self._model_total:
             self._model, self._model_total = NgramModel.from_counts(self.counts), self.counts.total
         assert self._model is not None

@@ -1,11 +1,15 @@
 """The n-gram memory: exact counts, modified Kneser-Ney, full distributions, and the forms it is stored in."""
 
+from regrow.ngram.contexts import contexts_of
 from regrow.ngram.counts import NgramCounts, NgramTable
-from regrow.ngram.model import NgramModel, contexts_of
+from regrow.ngram.kneser_ney import Discounts
+from regrow.ngram.model import NgramModel
 from regrow.ngram.rows import NgramRows
 from regrow.ngram.text_form import decode_tokens, encode_tokens
+from regrow.ngram.tuning import tune_discounts
 
 __all__ = [
+    "Discounts",
     "NgramCounts",
     "NgramModel",
     "NgramRows",
@@ -13,4 +17,5 @@ __all__ = [
     "contexts_of",
     "decode_tokens",
     "encode_tokens",
+    "tune_discounts",
 ]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.errors import NgramError
 from regrow.ngram.counts import NgramCounts
 from regrow.ngram.levels import chunks_of, levels_of
 from regrow.ngram.runs import Run
 from regrow.ngram.trie import Trie
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-Discounts = tuple[float, float, float]
+Discounts = tuple[float, ...]
 
 
 def discounts_of(ones: int, twos: int, threes: int, fours: int) -> Discounts | None:
@@ -32,16 +34,27 @@ def discounts_of(ones: int, twos: int, threes: int, fours: int) -> Discounts | N
     return d1, d2, d3
 
 
+def check_discounts(discounts: Sequence[Discounts], max_order: int) -> None:
+    """Raises NgramError unless 0 < D(c) <= c for every order and count. An order with none is estimated."""
+    if len(discounts) != max_order:
+        raise NgramError(f"discounts are of {len(discounts)} orders; give them for orders 1 to {max_order}")
+    for order, of_order in enumerate(discounts, 1):
+        if not all(0 < d <= c for c, d in enumerate(of_order, 1)):
+            raise NgramError(f"discounts {of_order} of order {order} are impossible; give 0 < D(c) <= c")
+
+
 def estimate(
-    counts: NgramCounts, threads: int
+    counts: NgramCounts, threads: int, given: Sequence[Discounts] | None = None
 ) -> tuple[Trie, NDArray[np.float64], list[Discounts], list[str]]:
-    """The backoff trie, the unigram distribution float64 [V], the discounts of orders 1.., and notes.
+    """The backoff trie, the unigram distribution float64 [V], the discounts of orders 1.. (those given), and notes.
 
     Two passes over chunks of the windows: the first tells how many n-grams were counted 1, 2, 3 and 4 times, which
     fixes the discounts and the trie's layout, the second writes it. Making the levels twice costs less than keeping
     them.
     """
     top = counts.max_order
+    if given is not None:
+        check_discounts(given, top)
     chunks = list(chunks_of(counts)) if top > 1 else []
     with ThreadPoolExecutor(threads) as pool:
         tallies = list(pool.map(lambda chunk: _tally(chunk[2], counts), chunks))
@@ -58,7 +71,7 @@ def estimate(
                 times = [int(np.count_nonzero(unigram_counts == i)) for i in (1, 2, 3, 4)]
             else:
                 times = np.sum([tally.times[n - 2] for tally in tallies], axis=0).tolist()
-            possible = discounts_of(*times)
+            possible = (given[n - 1] if given else None) or discounts_of(*times)
             discounts.append(possible or FALLBACK_DISCOUNTS)
             if not possible and counts.total:
                 notes.append(
@@ -102,6 +115,6 @@ def _unigram(counts_V: NDArray[np.int64], discounts: Discounts) -> NDArray[np.fl
     vocab, total = len(counts_V), int(counts_V.sum())
     if not total:
         return np.full(vocab, 1 / vocab)
-    taken = np.array((0.0, *discounts))[np.minimum(counts_V, 3)]
+    taken = np.array((0.0, *discounts))[np.minimum(counts_V, len(discounts))]
     result: NDArray[np.float64] = (counts_V - taken) / total + taken.sum() / total / vocab
     return result

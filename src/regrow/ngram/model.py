@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ class NgramModel:
     with BOS their raw counts; unigrams are interpolated with the uniform distribution, so no token has
     probability 0.
 
-    `max_order`, `vocab_size`; `discounts[n - 1]` = (D1, D2, D3+) of order n; `notes`: a sentence for each
-    order whose counts gave no possible discounts, so that the fallback estimate was used.
+    `max_order`, `vocab_size`; `discounts[n - 1]` = (D1, D2, D3+) of order n, or as many as were given;
+    `notes`: a sentence for each order whose counts gave no possible discounts, so that the fallback estimate was used.
     """
 
     def __init__(
@@ -38,11 +39,19 @@ class NgramModel:
         self.base_BV, self.base_order = base_table(trie, unigram_V, DENSE_VOCAB)
 
     @classmethod
-    def from_counts(cls, counts: NgramCounts, *, threads: int | None = None) -> NgramModel:
-        """Estimates the model. The result depends on the counts alone, not on `threads` (None: one a
-        core).
+    def from_counts(
+        cls, counts: NgramCounts, *, discounts: Sequence[Discounts] | None = None, threads: int | None = None
+    ) -> NgramModel:
+        """Estimates the model. The result does not depend on `threads` (None: one a core).
+
+        `discounts[n - 1][c - 1]`: what an n-gram of order n counted c times gives to the order below, the last for
+        all higher counts; None, or an empty tuple for one order: Chen and Goodman's estimate from the counts (see
+        also `tune_discounts`).
+
+        Raises:
+            NgramError: discounts for other orders, or one that is not above 0 and at most its count.
         """
-        return cls(*estimate(counts, threads or os.cpu_count() or 1))
+        return cls(*estimate(counts, threads or os.cpu_count() or 1, discounts))
 
     @property
     def nbytes(self) -> int:
@@ -89,35 +98,3 @@ class NgramModel:
         return fill_rows(
             self.trie, self.base_BV, self.base_order, narrow, out, threads or os.cpu_count() or 1
         )
-
-
-def contexts_of(
-    tokens: NDArray[np.integer[Any]],
-    width: int,
-    bos_id: int = 1,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-) -> NDArray[np.int32]:
-    """The contexts of positions start..stop of a token stream: int32 [stop - start, width].
-
-    Row i holds the `width` tokens before position start + i in reading order; what lies left of the
-    document's BOS, or of the stream's start, is -1. (The row of a BOS itself is the end of the document
-    before it.)
-    """
-    tokens = np.asarray(tokens)
-    stop = len(tokens) if stop is None else stop
-    begin = max(0, start - width)
-    part = np.full(stop - begin + max(0, width - start), -1, np.int32)
-    pad = max(0, width - start)
-    part[pad:] = tokens[begin:stop]
-    if width == 0:
-        return np.empty((stop - start, 0), np.int32)
-    result = np.lib.stride_tricks.sliding_window_view(part, width)[: stop - start].copy()
-    heads = np.flatnonzero(part == bos_id)
-    for age in range(1, width):
-        # A BOS that stands `age` tokens before a position hides all older columns of that position's row.
-        rows = heads + age - width
-        rows = rows[(rows >= 0) & (rows < stop - start)]
-        result[rows, : width - age] = -1
-    return result

@@ -1,0 +1,99 @@
+"""Fitted discounts: exact gradients, a lower cost on documents left out, and still a distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from regrow.errors import NgramError
+from regrow.ngram import NgramCounts, NgramModel, contexts_of, tune_discounts, tuning
+
+BOS, VOCAB, ORDER = 1, 64, 4
+
+
+def documents(first: int, many: int) -> list[np.ndarray]:
+    """Documents of one source, each with words of its own that it repeats: what leave-one-out trusts too much."""
+    source = np.random.default_rng(5)
+    follows = source.integers(2, VOCAB, (VOCAB, 3))
+    found = []
+    for i in range(first, first + many):
+        rng = np.random.default_rng(i)
+        own = rng.integers(2, VOCAB, 12)
+        tokens = [BOS]
+        for _ in range(900):
+            habit = rng.random()
+            if habit < 0.3:
+                tokens += [int(t) for t in own[3 * int(rng.integers(4)) :][:3]]
+            else:
+                tokens.append(
+                    int(follows[tokens[-1], rng.integers(3)]) if habit < 0.8 else int(rng.integers(2, VOCAB))
+                )
+        found.append(np.array(tokens, np.uint16))
+    return found
+
+
+def counted(texts: list[np.ndarray]) -> NgramCounts:
+    counts = NgramCounts(VOCAB, ORDER, bos_id=BOS)
+    for text in texts:
+        counts.add(text)
+    return counts
+
+
+def nats(model: NgramModel, text: np.ndarray) -> float:
+    probs = model.probs(contexts_of(text, ORDER - 1, BOS))
+    np.testing.assert_allclose(probs.sum(1, dtype=np.float64), 1, atol=1e-6)
+    said = np.flatnonzero(text != BOS)
+    return float(-np.log(probs[said, text[said]].astype(np.float64)).mean())
+
+
+def test_fitted_discounts_cost_less_on_other_documents_than_estimated_ones() -> None:
+    counts = counted(documents(0, 20))
+    fitted = tune_discounts(counts, np.concatenate(documents(20, 6)), seed=1)
+    unseen = np.concatenate(documents(30, 8))
+    better = nats(NgramModel.from_counts(counts, discounts=fitted), unseen)
+    assert better < nats(NgramModel.from_counts(counts), unseen) - 0.005
+
+
+def test_the_sample_is_chosen_by_the_seed() -> None:
+    counts, text = counted(documents(0, 8)), np.concatenate(documents(20, 3))
+    one, again, other = (tune_discounts(counts, text, seed=seed, positions=300) for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_the_slope_is_that_of_the_cost() -> None:
+    counts, text = counted(documents(0, 6)), documents(20, 1)[0]
+    trie, unigram, _, _ = tuning.estimate(counts, 1, [(), *[(1.0,)] * (ORDER - 1)])
+    at = np.flatnonzero(text != BOS)
+    sample = tuning._sample(trie, unigram, text, at, BOS)
+    rng = np.random.default_rng(3)
+    discounts = rng.uniform(0.2, 0.9, (ORDER - 1, tuning.KINDS)) * np.arange(1, tuning.KINDS + 1)
+
+    def cost(d: np.ndarray) -> float:
+        model = NgramModel.from_counts(counts, discounts=[(), *map(tuple, d.tolist())])
+        probs = model.probs(contexts_of(text, ORDER - 1, BOS))
+        return float(-np.log(probs[at, text[at]].astype(np.float64)).mean())
+
+    slope = tuning._gradient(sample, discounts)
+    for o, k in ((0, 0), (1, 4), (2, 1)):
+        step = np.zeros_like(discounts)
+        step[o, k] = 0.02
+        measured = (cost(discounts + step) - cost(discounts - step)) / 0.04
+        assert slope[o, k] == pytest.approx(measured, rel=0.03, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("discounts", "words"),
+    [
+        ([(0.5,)], "of 1 orders"),
+        ([(), (0.5,), (0.0,), (0.5,)], "order 3"),
+        ([(), (1.5,), (1.0,), (0.5,)], "order 2"),
+    ],
+)
+def test_impossible_discounts_are_refused(discounts: list[tuple[float, ...]], words: str) -> None:
+    with pytest.raises(NgramError, match=words):
+        NgramModel.from_counts(counted(documents(0, 1)), discounts=discounts)
+
+
+def test_nothing_left_out_is_refused() -> None:
+    with pytest.raises(NgramError, match="leave out at least one document"):
+        tune_discounts(counted(documents(0, 1)), np.array([BOS], np.uint16), seed=1)
