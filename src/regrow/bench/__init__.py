@@ -2,6 +2,7 @@
 
 regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to seed
 regrow bench bases:quick      the same in seconds, to see that it works; its figures mean nothing
+regrow bench ngram            the n-gram memory beside KenLM and tokengrams
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 from regrow.errors import ConfigError
 from regrow.progress import Progress
 
-NAMES = ("bases", "bases:quick")
-LATER = ("ngram", "published")
+NAMES = ("bases", "bases:quick", "ngram")
+LATER = ("published",)
+NGRAM_VOCAB = 1024
 
 
 def run(name: str, train: Path | None, val: Path | None, progress: Progress) -> dict[str, Any]:
@@ -31,11 +33,15 @@ def run(name: str, train: Path | None, val: Path | None, progress: Progress) -> 
         near = difflib.get_close_matches(name, [*NAMES, *LATER], n=1)
         hint = f"did you mean {near[0]}" if near else f"there is {', '.join(NAMES)}"
         raise ConfigError(f"bench {name}: there is none of that name; {hint}.")
-    from regrow.bench import bases
+    from regrow.bench import bases, ngram
     from regrow.bench.bases_size import FULL, QUICK
     from regrow.bench.dated import save_dated
     from regrow.bench.texts import bench_data
 
+    if name == "ngram":
+        with bench_data(train, val, NGRAM_VOCAB, progress) as data:
+            found = ngram.measure(data, progress)
+        return {"result": str(save_dated(name, found)), **ngram.summary(found)}
     size = QUICK if name == "bases:quick" else FULL
     with bench_data(train, val, size.vocab_size, progress) as data:
         measured = bases.measure(data, size, progress)

@@ -1,0 +1,90 @@
+"""The bench of the n-gram memory: what it hands to peers, what it reads from them, and the keys scripts rely on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regrow.bench import ngram
+from regrow.bench.ngram import bench, ours, peers
+from regrow.bench.ngram.child import run_child
+from regrow.bench.texts import bench_data
+from regrow.errors import EnvironmentProblem
+from regrow.ngram import NgramCounts, NgramModel
+from regrow.progress import Silent
+
+CONTRACT = {
+    "build_seconds", "build_ratio", "peak_memory_ratio", "bytes", "bytes_ratio", "bpb", "peer_bpb",
+    "memory_bpb_at_14mb", "rows_per_second",
+}  # fmt: skip
+
+
+def test_a_peer_reads_a_document_a_line(tmp_path: Path) -> None:
+    peers.write_tokens(tmp_path / "t", np.array([1, 7, 8, 1, 9, 1, 5], np.uint16), bos_id=1)
+    assert (tmp_path / "t").read_bytes() == b"7 8\n9\n5\n"
+    peers.write_tokens(tmp_path / "t", np.array([7, 8], np.uint16), bos_id=1)
+    assert (tmp_path / "t").read_bytes() == b"7 8\n"
+
+
+KENLM = """#!{python}
+import pathlib, sys
+name, args = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
+if name == "lmplz":
+    pathlib.Path(args[args.index("--arpa") + 1]).write_text("\\\\data\\\\\\nngram 1=3\\nngram 2=4\\n\\n\\\\1-grams:\\n")
+elif name == "build_binary":
+    pathlib.Path(args[-1]).write_bytes(b"x" * 123)
+else:
+    print("5=7 1 -1.5\\t6=8 2 -0.25\\t</s>=2 1 -9.0\\tTotal: -10.75 OOV: 0")
+"""
+
+
+def test_kenlm_is_read_without_its_end_of_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that print what KenLM prints, in the place of KenLM's."""
+    for name in peers.KENLM_PROGRAMS:
+        program = tmp_path / name
+        program.write_text(KENLM.format(python=sys.executable))
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert peers.kenlm_missing() == []
+    text = tmp_path / "text"
+    text.write_text("5 6\n")
+    found = peers.run_kenlm(tmp_path, text, text, 6)
+    assert (found.ngrams, found.trie_bytes) == (7, 123)
+    assert found.bits == pytest.approx(1.75 / np.log10(2))
+
+
+def test_a_peer_that_fails_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"failed .*no such luck"):
+        run_child([sys.executable, "-c", "raise SystemExit('no such luck')"], tmp_path / "out")
+
+
+def test_bits_are_those_of_the_distributions() -> None:
+    tokens = np.random.default_rng(0).integers(2, 20, 9000).astype(np.uint16)
+    counts = NgramCounts(20, 3)
+    counts.add(np.concatenate(([1], tokens)).astype(np.uint16))
+    bits, _ = ours.bits_of(NgramModel.from_counts(counts), tokens, 1)
+    assert 0.5 * 9000 < bits < np.log2(18) * 9000
+
+
+def test_the_stream_grows_to_its_length_and_stays_under_the_cap() -> None:
+    tokens = np.random.default_rng(0).integers(2, 200, 5000).astype(np.uint16)
+    found = ours.growth(tokens, 256, 3, 1, total=300_000, cap_bytes=400_000, seed=1)
+    assert found["tokens"] >= 300_000 and found["bytes"] <= 400_000 and found["error_bound"] > 0
+    assert found["ratio"] > 0
+
+
+def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bench, "_REPEATS", 1)
+    text = "".join(f"the {i * i % 97} of {i % 7} and {i % 31}.\n" for i in range(4000))
+    (tmp_path / "train.txt").write_text("\f\n".join(text[i : i + 9000] for i in range(0, len(text), 9000)))
+    (tmp_path / "val.txt").write_text(text[500:5000])
+    with bench_data(tmp_path / "train.txt", tmp_path / "val.txt", 300, Silent()) as data:
+        found = ngram.measure(data, Silent(), stream_tokens=100_000)
+    told = ngram.summary(found)
+    assert set(told) >= CONTRACT
+    assert told["build_ratio"] is None and found["kenlm"] is None
+    assert 0 < told["bpb"] < 8 and told["bytes"] > 0 and told["rows_per_second"] > 0
