@@ -92,6 +92,8 @@ class Containers(Learning):
                 return Value(default.tags)
             tags = self._constant(ast.Constant(found)).tags
             return Value(tags | default.tags, found)
+        if self.every_branch and default.const in ("0", "1", "", 0, 1):
+            return Value(default.tags)
         return default
 
     def environment_store(self, target: ast.Subscript, index: Value, value: Value) -> None:

@@ -81,7 +81,11 @@ class Expressions(Subscripts):
             and not isinstance(value.ref, Function | ClassDef | Scope)
         ):
             value = value.with_tags(v.VAL | v.TOK)
-        if name in self.restless and value.const is not MISSING and self.scope.names.get(name) is None:
+        if (
+            name in self.restless
+            and value.const is not MISSING
+            and (name in self.proven or self.scope.names.get(name) is None)
+        ):
             value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
         return value
 

@@ -10,12 +10,11 @@ is bounded: steps, call depth, expression depth.
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from regrow.auditing.assignments import Assignments
 from regrow.auditing.roles import target_names, target_positions
+from regrow.auditing.settings import printed
 from regrow.auditing.source import Unit
 from regrow.auditing.values import (
     MISSING,
@@ -30,7 +29,6 @@ from regrow.auditing.values import (
     join,
 )
 
-_PRINTS = re.compile(r"(?i)print|log|info|write")
 _TERMINAL = ("return", "break", "continue", "raise")
 
 
@@ -187,9 +185,22 @@ class Flow(Assignments):
 
     def _for(self, node: ast.For | ast.AsyncFor) -> str | None:
         iterable = self.eval(node.iter)
+        if self._turns(node.iter) in (0, 1):
+            self.once.add(self.loop_count + 1)
         self._loop(node, node.body, iterable, node.target)
         if node.orelse:
             self.block(node.orelse)
+        return None
+
+    def _turns(self, node: ast.expr) -> int | None:
+        """How often `range(n)` turns, where that is known."""
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") in ("range", "trange")
+            and len(node.args) == 1
+        ):
+            count = self.eval(node.args[0]).const
+            return count if isinstance(count, int) else None
         return None
 
     def _while(self, node: ast.While) -> str | None:
@@ -411,21 +422,3 @@ def _gives_up(body: list[ast.stmt]) -> bool:
         and isinstance(last.value, ast.Call)
         and "exit" in ast.unparse(last.value.func)
     )
-
-
-def printed(body: list[ast.stmt]) -> Iterator[str]:
-    """Beginnings of the lines that statements print or log, where they are fixed text of some length."""
-    for node in (n for step in body for n in ast.walk(step)):
-        if (
-            not isinstance(node, ast.Call)
-            or not node.args
-            or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", "")))
-        ):
-            continue
-        first: ast.expr = node.args[0]
-        if isinstance(first, ast.JoinedStr) and first.values:
-            first = first.values[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            text = first.value.strip().split("\n")[0]
-            if len(text) >= 8 and any(c.isalpha() for c in text):
-                yield text

@@ -29,15 +29,23 @@ class Machine:
             several values maps to None (unknown).
         logs: lines that the submission's logs hold, stripped, each after a newline.
         max_steps: most expressions evaluated before the walk stops with a problem.
+        proven: names whose default the logs prove not to decide a branch.
+        every_branch: take no environment variable for its default.
     """
 
     def __init__(
-        self, environment: dict[str, str | None] | None = None, logs: str = "", max_steps: int = 250_000
+        self,
+        environment: dict[str, str | None] | None = None,
+        logs: str = "",
+        max_steps: int = 250_000,
+        proven: frozenset[str] = frozenset(),
+        every_branch: bool = False,
     ) -> None:
         self.environment = environment or {}
         self.logs = logs
         self.ran: dict[int, bool] = {}
         self.max_steps = max_steps
+        self.every_branch = every_branch
         self.steps = 0
         self.events: list[Event] = []
         self.problems: list[tuple[str, str, int]] = []
@@ -49,6 +57,7 @@ class Machine:
         self.loop_count = 0
         self.replays = 0
         self.loop_info: dict[int, tuple[Unit, ast.AST]] = {}
+        self.once: set[int] = set()
         self.stack: tuple[str, ...] = ()
         self.call_nodes: list[int] = []
         self.dormant = 0
@@ -61,7 +70,8 @@ class Machine:
         self.assigned: dict[int, set[str]] = {}
         self.target_cache: dict[int, frozenset[str]] = {}
         self.positions: set[int] = set()
-        self.restless: set[str] = set()
+        self.restless: set[str] = set(proven)
+        self.proven = proven
         self.properties: set[int] = set()
         self.statics: set[int] = set()
         self.class_methods: set[int] = set()

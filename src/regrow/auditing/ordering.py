@@ -18,7 +18,6 @@ from regrow.auditing.events import Event
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
-    from regrow.auditing.source import Unit
 
 _REPORTS = re.compile(r"(?i)byte|bpb|log\(2|log2")
 _EPOCH = re.compile(r"(?i)epoch|pass|round|rep|iter|cycle|^_?ep?$|^_+$")
@@ -130,7 +129,7 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
         depends |= program.flow.site_loops.get(site, frozenset())
     for loop in shared:
         info = program.flow.loop_info.get(loop % REPLAY)
-        if info is None or loop % REPLAY in depends:
+        if info is None or loop % REPLAY in depends or loop % REPLAY in program.flow.once:
             continue
         node = info[1]
         if (
@@ -147,33 +146,48 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
 def _is_reported(program: Program, score: Event, losses: dict[int, list[Event]]) -> bool:
     if any(e.no_grad for site in score.value.losses for e in losses.get(site, ())):
         return True
-    return function_reports(program, score)
+    return function_reports(program, score) and _adds_up_to_a_report(program, score)
 
 
 def function_reports(program: Program, event: Event) -> bool:
     """Whether the function around an event counts bytes or turns nats into bits: its sums are what is
     reported."""
     unit = program.unit(event.spot.file)
-    if unit is None:
-        return False
-    found = _innermost(unit, event.spot.line)
-    return bool(_REPORTS.search(found))
+    return unit is not None and bool(_REPORTS.search(unit.around(event.spot.line)))
 
 
-def _innermost(unit: Unit, line: int) -> str:
-    """Text of the innermost function around a line."""
-    best: tuple[int, int] | None = None
-    for first, last in _functions(unit):
-        if first <= line <= last and (best is None or first >= best[0]):
-            best = (first, last)
-    return "\n".join(unit.lines[best[0] - 1 : best[1]]) if best else unit.text
+def _adds_up_to_a_report(program: Program, score: Event) -> bool:
+    """Whether the sum that a loss is added to leaves the function or meets bytes or bits, and is not only printed.
+
+    A training loop keeps the average of its losses for the log; that is no score.
+    """
+    unit = program.unit(score.spot.file)
+    node = unit.function_around(score.spot.line) if unit is not None else None
+    if node is None or not score.detail:
+        return True
+    names = {score.detail}
+    steps = [
+        n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
+    ]
+    for _ in range(4):
+        before = len(names)
+        for step in steps:
+            value = step.value
+            if value is None or not any(_named(n) in names for n in ast.walk(value)):
+                continue
+            if isinstance(step, ast.Return) or _REPORTS.search(ast.unparse(step)):
+                return True
+            for target in step.targets if isinstance(step, ast.Assign) else [step.target]:
+                names.update(_named(n) for n in ast.walk(target))
+        names.discard("")
+        if len(names) == before:
+            break
+    return (
+        not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or any(isinstance(n, ast.Global | ast.Nonlocal) and names & set(n.names) for n in ast.walk(node))
+        or score.detail not in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    )
 
 
-def _functions(unit: Unit) -> list[tuple[int, int]]:
-    if unit.functions is None:
-        unit.functions = [
-            (n.lineno, n.end_lineno or n.lineno)
-            for n in ast.walk(unit.tree)
-            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
-    return unit.functions
+def _named(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
