@@ -358,10 +358,16 @@ class Flow(Assignments):
         self.globals_declared = self.globals_declared | frozenset(node.names)
 
     def _delete(self, node: ast.Delete) -> None:
+        """An optimiser deleted together with what it moves leaves nothing behind; deleted alone it leaves that."""
+        gone = {t.id for t in node.targets if isinstance(t, ast.Name)}
+        if self.function_node is not None:
+            for step in ast.walk(self.function_node):
+                if isinstance(step, ast.Delete):
+                    gone |= {t.id for t in step.targets if isinstance(t, ast.Name)}
         for target in node.targets:
             if isinstance(target, ast.Name):
                 ref = self.scope.names.get(target.id, NOTHING).ref
-                if isinstance(ref, Instance) and ref.kind == "optimizer":
+                if isinstance(ref, Instance) and ref.kind == "optimizer" and gone & ref.moves:
                     self.discarded.add(id(ref))
 
     def _match(self, node: ast.Match) -> None:

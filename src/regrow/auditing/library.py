@@ -98,7 +98,7 @@ class Library(Containers):
             made = Instance(
                 None, "optimizer", {"params": v.union(*[self.flat(a) for a in given])}, node.lineno
             )
-            made.attrs["fresh"] = Value(const=self.is_fresh(node))
+            made.attrs["fresh"], made.moves = Value(const=self.is_fresh(node)), self.moved_by(node)
             return Value(ref=made)
         if last in _PIECES and any(a.tags & v.TGT for a in args):
             return whole_of(args).with_tags(v.PROP, v.ROLE, self.spot(node))

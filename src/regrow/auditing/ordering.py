@@ -74,7 +74,9 @@ def learnings(program: Program) -> list[Learning]:
 
 def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
     """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored
-    uses."""
+    uses. A free tensor is made for one window and dropped after it: that it is gone later says nothing."""
+    if step.value.tags & v.LEAF:
+        return False
     fresh, _, optimizer = step.detail.partition(":")
     if optimizer.isdigit() and int(optimizer) in program.flow.discarded:
         return True
@@ -165,6 +167,9 @@ def _adds_up_to_a_report(program: Program, score: Event) -> bool:
     node = unit.function_around(score.spot.line) if unit is not None else None
     if node is None or not score.detail:
         return True
+    spec = node.args
+    if score.detail in {a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)}:
+        return True  # a sum handed in by the caller
     names = {score.detail}
     steps = [
         n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
@@ -182,11 +187,9 @@ def _adds_up_to_a_report(program: Program, score: Event) -> bool:
         names.discard("")
         if len(names) == before:
             break
-    return (
-        not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        or any(isinstance(n, ast.Global | ast.Nonlocal) and names & set(n.names) for n in ast.walk(node))
-        or score.detail not in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    )
+    stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    outer = {n for step in ast.walk(node) if isinstance(step, ast.Global | ast.Nonlocal) for n in step.names}
+    return score.detail not in stored - outer  # a sum that belongs to a scope around the function
 
 
 def _named(node: ast.AST) -> str:

@@ -9,7 +9,7 @@ from regrow.auditing import values as v
 from regrow.auditing.machine import Machine
 from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, Instance, Scope, Value
 
-BYTE_NAME = re.compile(r"(?i)byte")
+BYTE_NAME = re.compile(r"(?i)^(?!.*(prob|logp|log_p|mass|_p_|^p_)).*byte")
 LENGTH_NAME = re.compile(r"(?i)byte|(^|_)(lens?|nb|nbytes|blen|lengths?|rep_len|n_b)(_|$)|_lens?$")
 _BEFORE = re.compile(r"(?i)stride|ctx_?(len|end|size)|context_?(len|end|size)|scored|score_(start|from)")
 

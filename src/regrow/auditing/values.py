@@ -230,12 +230,21 @@ class ClassDef:
 @dataclass(eq=False)
 class Instance:
     """An object of a class of the submission, or of a library kind (`optimizer`, `module`, `counter`,
-    ...)."""
+    ...).
+
+    Attributes:
+        cls: its class, where the submission defines it.
+        kind: its kind, where a library does.
+        attrs: its attributes.
+        line: where it was made.
+        moves: for an optimiser, names of what it moves, as the call that made it spells them.
+    """
 
     cls: ClassDef | None
     kind: str = ""
     attrs: dict[str, Value] = field(default_factory=dict)
     line: int = 0
+    moves: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)
