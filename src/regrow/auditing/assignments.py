@@ -17,6 +17,8 @@ class Assignments(Calls):
     def _assign(self, node: ast.Assign) -> None:
         value = self.eval(node.value)
         for target in node.targets:
+            if value.tags & v.GRAD and not isinstance(target, ast.Tuple | ast.List):
+                self.step_by_hand(node, self.eval(_whole(target)), value)
             self.bind(target, value)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
@@ -32,9 +34,10 @@ class Assignments(Calls):
                 self.event("update", node, index)
             old = self.eval(target.value)
             self.accumulate(node, target.value, old, right)
-            self.store_into(target.value, v.union(old, right))
+            self.store_into(target.value, self._gated(old, index, v.union(old, right), target))
             return
         old = self.eval(target)
+        self.step_by_hand(node, old, right)
         new = self.combine(node.op, old, right, node)
         self.accumulate(node, target, old, right)
         if isinstance(target, ast.Name):
@@ -60,7 +63,14 @@ class Assignments(Calls):
             if isinstance(value.const, int | float) and value.const and self.ends_before_score(target.slice):
                 value = value.with_tags(v.CARRIED)  # a mask of context positions
             self.environment_store(target, index, value)
+            if value.tags & v.GOLD:
+                value = self._gated(self.eval(target.value), self.flat(index), value, target)
             self.store_into(target.value, value, index)
+
+    def _gated(self, old: Value, index: Value, new: Value, node: ast.AST) -> Value:
+        """Losses changed only where a property of the target says so: `nll[within[y]] -= bonus`."""
+        gates = index.tags & v.PROP and not index.tags & (v.BYTES | v.HITS)
+        return new.with_tags(v.COND_T, 0, self.spot(node)) if gates and old.tags & v.GOLD else new
 
     def _bind_attribute(self, target: ast.Attribute, value: Value) -> None:
         owner = self.eval(target.value)
@@ -137,3 +147,10 @@ class Assignments(Calls):
 
 def _hashable(value: Any) -> bool:
     return isinstance(value, str | int | float | bool | bytes | type(None))
+
+
+def _whole(target: ast.expr) -> ast.expr:
+    """What is set: `p` in `p.data = ...` and in `p[...] = ...`."""
+    while isinstance(target, ast.Subscript) or (isinstance(target, ast.Attribute) and target.attr == "data"):
+        target = target.value
+    return target

@@ -97,6 +97,8 @@ class Expressions(Subscripts):
         """Attribute of a value: of an instance, class, module, library, or of data (a view or a shape)."""
         ref = owner.ref
         found: Value | None = None
+        if name == "grad" and owner.tags & (v.LEAF | v.PARAM):
+            return Value(v.GRAD)
         if name == "training":  # a module being scored is not training
             return Value(const=False) if self.no_grad else NOTHING
         if isinstance(ref, Instance):
@@ -202,6 +204,8 @@ class Expressions(Subscripts):
             elif isinstance(op, ast.Mod | ast.BitAnd | ast.RShift) and (lt | rt) & (v.MIXED | v.KEY | v.KEYT):
                 add = v.KEY | (v.KEYT if tags & (v.TGT | v.KEYT) else 0)
                 out = out.with_tags(add, v.MIXED | v.TOK | v.TGT | v.CTX, self.spot(node))
+            elif isinstance(op, ast.Mod) and lt & v.TGT and not rt & v.ROLE and node is not None:
+                self.event("clamp", node, left)  # `targets % vocabulary`
             elif isinstance(op, ast.Div | ast.Pow):
                 out = out.with_tags(0, mixable | v.TGT | v.CTX)
         if isinstance(op, ast.Div) and rt & v.NORM:
@@ -209,6 +213,9 @@ class Expressions(Subscripts):
         if isinstance(op, ast.BitAnd | ast.BitOr) and tags & v.PROP:
             out = out.with_tags(0, v.MIXED)
         self.mixing(node, left, right, op)
+        if isinstance(op, ast.Mult) and ((lt & v.BETTER and rt & v.GOLD) or (rt & v.BETTER and lt & v.GOLD)):
+            self.event("select", node, out)
+            return out.with_tags(0, v.BETTER | v.COND_T)
         if (
             isinstance(op, ast.Div)
             and lt & v.GOLD
@@ -322,6 +329,8 @@ class Expressions(Subscripts):
             and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
         ):
             keep |= v.GOLD | v.COND_T
+            if not left.losses & rights[0].losses:
+                keep |= v.BETTER
         return Value(keep, MISSING, None, out.cuts, out.losses, out.loops, out.why)
 
     def _ifexp(self, node: ast.IfExp) -> Value:
@@ -401,6 +410,15 @@ class Expressions(Subscripts):
     def _starred(self, node: ast.Starred) -> Value:
         return self.eval(node.value)
 
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> Value:
+        """What a generator hands out is what iterating over its call gives."""
+        value = self.eval(node.value) if node.value is not None else NOTHING
+        self.yields.append(self.element(value) if isinstance(node, ast.YieldFrom) else value)
+        return NOTHING
+
+    def _await(self, node: ast.Await) -> Value:
+        return self.eval(node.value)
+
     def _index_tuple(self, node: ast.Slice) -> Value:
         return self._slice_value(node)
 
@@ -426,6 +444,9 @@ class Expressions(Subscripts):
         ast.JoinedStr: _joined,
         ast.NamedExpr: _walrus,
         ast.Starred: _starred,
+        ast.Yield: _yield,
+        ast.YieldFrom: _yield,
+        ast.Await: _await,
         ast.Slice: _index_tuple,
     }
 

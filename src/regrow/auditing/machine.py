@@ -53,6 +53,7 @@ class Machine:
         self.scope = Scope({})
         self.targets: frozenset[str] = frozenset()
         self.returns: list[Value] = []
+        self.yields: list[Value] = []
         self.loops: tuple[int, ...] = ()
         self.loop_count = 0
         self.replays = 0

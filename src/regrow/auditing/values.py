@@ -43,6 +43,9 @@ TABLEV = 1 << 26  # contents of a table counted from validation text
 VOCAB = 1 << 27  # runs over the whole vocabulary
 NORM = 1 << 28  # the sum of a row over the vocabulary, or something divided by it
 
+BETTER = 1 << 29  # which of two losses of the target is the smaller
+GRAD = 1 << 30  # the gradient of a free tensor or of parameters
+
 ROLE = TOK | TGT | CTX | MIXED | KEY | KEYT
 ORIGIN = VAL | TRAIN
 #: Tags that survive a look-up in a table of constants, a matrix product, or any call that is not understood.
