@@ -285,16 +285,10 @@ class Library(Containers):
             self.event("select", node, v.union(one, other))
         self.mixing(node, one, other, ast.Mod())
         for kept, filler in ((one, other), (other, one)):
-            if (
-                kept.tags & v.TGT
-                and kept.tags & v.TOK
-                and test.tags & v.COND_T
-                and isinstance(filler.const, int)
-            ):
-                if (
-                    filler.const >= 0
-                ):  # `where(target < size, target, unknown)`; negative marks what is left out
-                    self.event("clamp", node, kept)
+            # `where(target < size, target, unknown)`; a negative number marks what is left out of the score
+            number = filler.const if isinstance(filler.const, int) else -1
+            if number >= 0 and kept.tags & v.TGT and kept.tags & v.TOK and test.tags & v.COND_T:
+                self.event("clamp", node, kept)
         out = v.join(one, other)
         gated = (
             test.tags & v.PROP

@@ -7,6 +7,7 @@ question is another one: does the model that has learned go into a second pass o
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from regrow.auditing.source import Unit
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_LEARNS = frozenset("parameters named_parameters train requires_grad_ blocks modules named_modules".split())
+_OPTIMIZER = re.compile(r"SGD|Adam|Muon|LBFGS|RMSprop|Lion|Optimizer")
 _RESTORES = frozenset("load_state_dict copy_ restore restore_weights reset".split())
 
 
@@ -115,12 +116,58 @@ def _trained(program: Program, call: ast.Call, name: str) -> Iterator[str]:
         attributes = [n for n in ast.walk(node) if isinstance(n, ast.Attribute)]
         if any(a.attr in _RESTORES for a in attributes):
             continue
-        learns = {a.value.id for a in attributes if a.attr in _LEARNS and isinstance(a.value, ast.Name)}
         positions = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         given = [*zip(positions, call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
         for parameter, value in given:
-            if parameter in learns and isinstance(value, ast.Name):
+            if isinstance(value, ast.Name) and _moves(node, parameter):
                 yield value.id
+
+
+def _moves(node: _Function, parameter: str) -> bool:
+    """Whether a function makes an optimiser for the parameters of one of its arguments."""
+    module = any(
+        isinstance(n, ast.Attribute)
+        and n.attr in ("parameters", "named_parameters")
+        and _mentions(n.value, {parameter})
+        for n in ast.walk(node)
+    )
+    names = {parameter} if module else set()
+    for _ in range(3):
+        for step in ast.walk(node):
+            if isinstance(step, ast.For) and _mentions(step.iter, names):
+                names |= {n.id for n in ast.walk(step.target) if isinstance(n, ast.Name)}
+            elif isinstance(step, ast.Assign) and _mentions(step.value, names) and not _builds(step.value):
+                names |= {t.id for t in step.targets if isinstance(t, ast.Name)}
+            elif isinstance(step, ast.Call) and getattr(step.func, "attr", "") in ("append", "extend"):
+                if any(_mentions(a, names) for a in step.args) and isinstance(step.func, ast.Attribute):
+                    names |= {n.id for n in ast.walk(step.func.value) if isinstance(n, ast.Name)}
+    return any(
+        isinstance(n, ast.Call)
+        and _OPTIMIZER.search(ast.unparse(n.func))
+        and any(_mentions(a, names) for a in n.args[:1])
+        for n in ast.walk(node)
+    )
+
+
+def _mentions(node: ast.expr, names: set[str]) -> bool:
+    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(node))
+
+
+def _builds(node: ast.expr) -> bool:
+    """A call of the model, or of a class: what comes out is another thing."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name not in (
+        "parameters",
+        "named_parameters",
+        "modules",
+        "children",
+        "list",
+        "tuple",
+        "getattr",
+        "set",
+    )
 
 
 def _apart(body: ast.AST, first: ast.Call, second: ast.Call) -> bool:
