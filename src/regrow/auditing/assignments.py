@@ -64,6 +64,8 @@ class Assignments(Calls):
                 value = value.with_tags(v.CARRIED)  # a mask of context positions
             self.environment_store(target, index, value)
             if value.tags & v.GOLD:
+                if self.flat(index).tags & v.BETTER:
+                    self.event("select", target, value)  # `nll[new < nll] = new[new < nll]`
                 value = self._gated(self.eval(target.value), self.flat(index), value, target)
             self.store_into(target.value, value, index)
 
@@ -74,6 +76,10 @@ class Assignments(Calls):
 
     def _bind_attribute(self, target: ast.Attribute, value: Value) -> None:
         owner = self.eval(target.value)
+        if self.dormant and owner.ref is not None:  # a branch not taken sets no setting
+            held = self.attribute(owner, target.attr, target)
+            if isinstance(held.const, bool | int | float | str):
+                return
         if target.attr in self.restless:
             value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
         if isinstance(owner.ref, Instance):

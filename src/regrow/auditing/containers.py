@@ -154,6 +154,27 @@ class Containers(Learning):
     ) -> Value | None:
         return Value(ref=Partial(args[0], args[1:], kwargs)) if args else None
 
+    def _field(
+        self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str
+    ) -> Value | None:
+        """`field(default_factory=Settings)` of a dataclass: what the factory makes."""
+        factory = kwargs.get("default_factory")
+        if factory is not None and factory.ref is not None:
+            return self.call(factory, NOTHING, "", [], {}, node)
+        return kwargs.get("default")
+
+    def call(
+        self,
+        callee: Value,
+        receiver: Value,
+        name: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.Call,
+    ) -> Value:
+        """Call a value; defined where calls are."""
+        raise NotImplementedError
+
     def _getattr(
         self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str
     ) -> Value | None:

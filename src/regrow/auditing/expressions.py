@@ -236,7 +236,7 @@ class Expressions(Subscripts):
             and tags & v.GOLD
             and tags & v.PROP
             and not (lt & v.PROP and rt & v.PROP)
-            and not tags & v.BYTES
+            and not tags & (v.BYTES | v.SCORE)
         ):
             out = out.with_tags(v.COND_T, 0, self.spot(node))
         return out
@@ -286,6 +286,14 @@ class Expressions(Subscripts):
     def _compare(self, node: ast.Compare) -> Value:
         left = self.eval(node.left)
         rights = [self.eval(c) for c in node.comparators]
+        if isinstance(node.ops[0], ast.In | ast.NotIn) and isinstance(left.const, str):
+            ref = rights[0].ref
+            if (
+                isinstance(ref, External)
+                and ref.name == "os.environ"
+                and self.environment.get(left.const) is not None
+            ):
+                return Value(0, isinstance(node.ops[0], ast.In))
         if len(rights) == 1 and left.const is not MISSING:
             right = rights[0]
             op = node.ops[0]

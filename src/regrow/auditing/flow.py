@@ -39,6 +39,7 @@ class Flow(Assignments):
         """Walk every entry unit, then every function that nothing called (as dormant)."""
         for unit in units:
             self.by_module.setdefault(unit.module, unit)
+        self.everything = "\n".join(unit.text for unit in units)
         for unit in units:
             self.prescan(unit.tree)
         for unit in units:
@@ -138,7 +139,7 @@ class Flow(Assignments):
         return None
 
     def evidently_ran(self, body: list[ast.stmt]) -> bool:
-        """Whether the submission's own logs hold a line that this block, or a function it calls, prints."""
+        """Whether the submission's own logs hold a line that this block, or a function it calls, and nothing else prints."""
         if not self.logs:
             return False
         found = self.ran.get(id(body[0]))
@@ -153,7 +154,9 @@ class Flow(Assignments):
                         and not isinstance(called.ref.node, ast.Lambda)
                     ):
                         texts.extend(printed(called.ref.node.body))
-            found = self.ran[id(body[0])] = any(f"\n{text}" in self.logs for text in texts)
+            found = self.ran[id(body[0])] = any(
+                f"\n{text}" in self.logs and self.everything.count(text) == 1 for text in texts
+            )
         return found
 
     def guarded(self, body: list[ast.stmt], test: Value) -> str | None:

@@ -427,6 +427,7 @@ class Library(Containers):
         (_hook, "register_forward_hook register_forward_pre_hook"),
         (Containers._partial, "partial"),
         (Containers._getattr, "getattr"),
+        (Containers._field, "field"),
         (Containers._zip, "zip enumerate"),
         (Containers._items, "items"),
         (Containers._range, "range trange arange"),

@@ -43,6 +43,7 @@ class Machine:
     ) -> None:
         self.environment = environment or {}
         self.logs = logs
+        self.everything = ""
         self.ran: dict[int, bool] = {}
         self.max_steps = max_steps
         self.every_branch = every_branch
@@ -94,9 +95,10 @@ class Machine:
     def prescan(self, tree: ast.Module) -> None:
         """Find attributes and globals that are set more than once: they are no constants."""
         stores: Counter[str] = Counter()
+        idle = self._idle_stores(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                stores[node.attr] += 1
+                stores[node.attr] += id(node) not in idle
             elif isinstance(node, ast.Global):
                 self.restless.update(node.names)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
@@ -123,6 +125,44 @@ class Machine:
                 ):
                     self.environment.setdefault(str(target.slice.value), str(node.value.value))
         self.restless.update(name for name, count in stores.items() if count > 1)
+
+    def _idle_stores(self, tree: ast.Module) -> set[int]:
+        """Stores that change no setting: under a test of the same setting, or where a variable that is set is missing.
+
+        Returns:
+            Ids of the syntax nodes.
+        """
+        asks = {
+            f.name
+            for f in ast.walk(tree)
+            if isinstance(f, ast.FunctionDef)
+            and len(f.body) == 1
+            and isinstance(f.body[0], ast.Return)
+            and "not in os.environ" in ast.unparse(f.body[0])
+        }
+        idle: set[int] = set()
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If):
+                continue
+            test = node.test
+            missing = isinstance(test, ast.Call) and getattr(test.func, "id", "") in asks
+            missing = missing or "not in os.environ" in ast.unparse(test)
+            constants = [n.value for n in ast.walk(test) if isinstance(n, ast.Constant)]
+            known = missing and any(
+                isinstance(c, str) and self.environment.get(c) is not None for c in constants
+            )
+            tested = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
+            for step in node.body:
+                for child in ast.walk(step):
+                    if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+                        if known or (
+                            child.attr in tested
+                            and isinstance(step, ast.Assign)
+                            and isinstance(step.value, ast.Constant)
+                            and step.value.value is True
+                        ):
+                            idle.add(id(child))
+        return idle
 
     def problem(self, what: str, node: ast.AST) -> None:
         """Note that a part of the source was not followed."""

@@ -70,7 +70,9 @@ class Subscripts(Machine):
             name = name_of(node.value)
             add = v.BYTES if bt & v.BYTES or BYTE_NAME.search(name) else 0
             return v.union(base, index, keep=v.KEEP).with_tags(add)
-        out = v.union(base, Value(it & (v.COND_T | v.ORIGIN) if it & v.COND_T else 0, loops=index.loops))
+        out = v.union(
+            base, Value(it & (v.COND_T | v.ORIGIN | v.BETTER) if it & v.COND_T else 0, loops=index.loops)
+        )
         before = bt & v.GOLD and (it & v.CARRIED or self.ends_before_score(node.slice))
         return out.with_tags(v.CARRIED) if before else out.plain()
 
