@@ -139,7 +139,7 @@ class Flow(Assignments):
         return None
 
     def evidently_ran(self, body: list[ast.stmt]) -> bool:
-        """Whether the submission's own logs hold a line that this block, or a function it calls, and nothing else prints."""
+        """Whether the logs hold a line that this block, or a function it calls, and nothing else prints."""
         if not self.logs:
             return False
         found = self.ran.get(id(body[0]))

@@ -153,15 +153,15 @@ class Machine:
             )
             tested = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
             for step in node.body:
-                for child in ast.walk(step):
-                    if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
-                        if known or (
-                            child.attr in tested
-                            and isinstance(step, ast.Assign)
-                            and isinstance(step.value, ast.Constant)
-                            and step.value.value is True
-                        ):
-                            idle.add(id(child))
+                sets = (
+                    isinstance(step, ast.Assign)
+                    and isinstance(step.value, ast.Constant)
+                    and step.value.value is True
+                )
+                stored = [
+                    n for n in ast.walk(step) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
+                ]
+                idle.update(id(n) for n in stored if known or (sets and n.attr in tested))
         return idle
 
     def problem(self, what: str, node: ast.AST) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from regrow.auditing import values as v
 from regrow.auditing.events import Event
+from regrow.auditing.settings import printed
 from regrow.auditing.values import Spot
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from regrow.auditing.source import Unit
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FIGURE = re.compile(r'"[^"]*bpb[^"]*"\s*:\s*(\d+\.\d+)')
+_NUMBER = re.compile(r"\d+\.\d{3,}")
+_LINES_AFTER = 15
 _OPTIMIZER = re.compile(r"SGD|Adam|Muon|LBFGS|RMSprop|Lion|Optimizer")
 _RESTORES = frozenset("load_state_dict copy_ restore restore_weights reset".split())
 
@@ -63,6 +67,26 @@ def second_pass(program: Program, item: Learning) -> SecondPass | None:
             if found is not None:
                 return found
     return None
+
+
+def claims_second(program: Program, again: SecondPass) -> bool | None:
+    """Whether what the second pass prints is a figure that submission.json claims; None where no log tells."""
+    notes = program.sources.notes.get("submission.json", "")
+    if not notes:
+        return True  # nothing is claimed apart from what the script prints last
+    figures = {f"{float(m):.4f}" for m in _FIGURE.findall(notes) if 0.01 < float(m) < 10}
+    unit = program.unit(again.scored.file)
+    if not figures or unit is None or not program.sources.logs.strip():
+        return None
+    first, last = again.scored.line, again.scored.line + _LINES_AFTER
+    steps: list[ast.stmt] = [
+        n for n in ast.walk(unit.tree) if isinstance(n, ast.Expr) and first < n.lineno <= last
+    ]
+    texts = tuple(printed(steps))
+    lines = [line for line in program.sources.logs.split("\n") if texts and line.startswith(texts)]
+    if not lines:
+        return None
+    return any(f"{float(number):.4f}" in figures for line in lines for number in _NUMBER.findall(line))
 
 
 def _of_another_pass(score: Event, step: Event, depth: int) -> bool:
@@ -117,7 +141,10 @@ def _trained(program: Program, call: ast.Call, name: str) -> Iterator[str]:
         if any(a.attr in _RESTORES for a in attributes):
             continue
         positions = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
-        given = [*zip(positions, call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
+        given = [
+            *zip(positions, call.args, strict=False),
+            *((k.arg, k.value) for k in call.keywords if k.arg),
+        ]
         for parameter, value in given:
             if isinstance(value, ast.Name) and _moves(node, parameter):
                 yield value.id
@@ -138,9 +165,13 @@ def _moves(node: _Function, parameter: str) -> bool:
                 names |= {n.id for n in ast.walk(step.target) if isinstance(n, ast.Name)}
             elif isinstance(step, ast.Assign) and _mentions(step.value, names) and not _builds(step.value):
                 names |= {t.id for t in step.targets if isinstance(t, ast.Name)}
-            elif isinstance(step, ast.Call) and getattr(step.func, "attr", "") in ("append", "extend"):
-                if any(_mentions(a, names) for a in step.args) and isinstance(step.func, ast.Attribute):
-                    names |= {n.id for n in ast.walk(step.func.value) if isinstance(n, ast.Name)}
+            elif (
+                isinstance(step, ast.Call)
+                and isinstance(step.func, ast.Attribute)
+                and step.func.attr in ("append", "extend")
+                and any(_mentions(a, names) for a in step.args)
+            ):
+                names |= {n.id for n in ast.walk(step.func.value) if isinstance(n, ast.Name)}
     return any(
         isinstance(n, ast.Call)
         and _OPTIMIZER.search(ast.unparse(n.func))

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.auditing.calls import REPLAY
-from regrow.auditing.finding import Finding, Rule
+from regrow.auditing.finding import Finding, Rule, Severity
 from regrow.auditing.ordering import learnings
-from regrow.auditing.passes import second_pass
+from regrow.auditing.passes import claims_second, second_pass
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
@@ -26,8 +26,10 @@ def check(program: Program) -> Iterator[Finding]:
             again = second_pass(program, item)
             if again is not None and (again.scored.file, again.scored.line) not in seen:
                 seen.add((again.scored.file, again.scored.line))
+                claimed = claims_second(program, again)
+                severity: Severity = "high" if claimed else "medium" if claimed is None else "low"
                 yield program.finding(
-                    ID, "high", "medium", again.scored,
+                    ID, severity, "medium", again.scored,
                     f"`{again.model}` is trained on validation text by the call of line {again.learned.line}, and "
                     "this call then scores the text once more with it: every token is scored by a model that "
                     "has learned it.",
