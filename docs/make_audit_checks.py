@@ -1,4 +1,4 @@
-"""Write docs/audit/checks.md from record checks and probes: `python docs/make_audit_checks.py`. A test compares."""
+"""Write docs/audit/checks.md and docs/audit/kinds.md: `python docs/make_audit_checks.py`. Tests compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from regrow.auditing.accounting import CHECKS
 from regrow.auditing.artifact_record import CHECK
+from regrow.auditing.kinds import KINDS
 from regrow.auditing.probes import PROBES
+from regrow.auditing.rules import RULES
 
 PAGE = Path(__file__).with_name("audit") / "checks.md"
 HEAD = """# Record checks and probes
@@ -37,5 +39,41 @@ def page() -> str:
     return "\n".join(parts)
 
 
+KINDS_HEAD = """# The 26 ways to be wrong, and what speaks about each
+
+This page is made by `python docs/make_audit_checks.py` from the rules, checks and probes. *Spellings* are pairs of scripts under
+`tests/fixtures/audit/`: the bad one is flagged by the rule whose folder it lies in, and its mended twin, which differs only in
+the fix, has nothing above low. Each rule's own page has one more pair. Record checks have their examples in
+`tests/unit/auditing_dynamic/test_record_checks.py`, probes in `test_probes.py`.
+
+| kind | what was done | static rules | record checks | probes | spellings |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def spellings(rule: str) -> list[str]:
+    """Names of a rule's fixture pairs."""
+    folder = PAGE.parents[2] / "tests" / "fixtures" / "audit" / rule
+    return sorted(path.stem.removesuffix("_bad") for path in folder.glob("*_bad.py"))
+
+
+def kinds_page() -> str:
+    """The table of kinds as Markdown."""
+    rows = []
+    for kind in KINDS:
+        rules = [rule.id for rule in RULES if kind.number in rule.cases]
+        cells = [
+            str(kind.number),
+            kind.what,
+            ", ".join(f"[{rule}](rules/{rule}.md)" for rule in rules),
+            ", ".join(f"`{check}`" for check in kind.checks),
+            ", ".join(f"`{probe}`" for probe in kind.probes),
+            ", ".join(name.replace("_", " ") for rule in rules for name in spellings(rule)),
+        ]
+        rows.append("| " + " | ".join(cell or "-" for cell in cells) + " |\n")
+    return KINDS_HEAD + "".join(rows)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    PAGE.with_name("kinds.md").write_text(kinds_page(), encoding="utf-8")

@@ -17,6 +17,8 @@ class Assignments(Calls):
     def _assign(self, node: ast.Assign) -> None:
         value = self.eval(node.value)
         for target in node.targets:
+            if value.tags & v.GRAD and not isinstance(target, ast.Tuple | ast.List):
+                self.step_by_hand(node, self.eval(_whole(target)), value)
             self.bind(target, value)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
@@ -32,9 +34,10 @@ class Assignments(Calls):
                 self.event("update", node, index)
             old = self.eval(target.value)
             self.accumulate(node, target.value, old, right)
-            self.store_into(target.value, v.union(old, right))
+            self.store_into(target.value, self._gated(old, index, v.union(old, right), target))
             return
         old = self.eval(target)
+        self.step_by_hand(node, old, right)
         new = self.combine(node.op, old, right, node)
         self.accumulate(node, target, old, right)
         if isinstance(target, ast.Name):
@@ -60,10 +63,23 @@ class Assignments(Calls):
             if isinstance(value.const, int | float) and value.const and self.ends_before_score(target.slice):
                 value = value.with_tags(v.CARRIED)  # a mask of context positions
             self.environment_store(target, index, value)
+            if value.tags & v.GOLD:
+                if self.flat(index).tags & v.BETTER:
+                    self.event("select", target, value)  # `nll[new < nll] = new[new < nll]`
+                value = self._gated(self.eval(target.value), self.flat(index), value, target)
             self.store_into(target.value, value, index)
+
+    def _gated(self, old: Value, index: Value, new: Value, node: ast.AST) -> Value:
+        """Losses changed only where a property of the target says so: `nll[within[y]] -= bonus`."""
+        gates = index.tags & v.PROP and not index.tags & (v.BYTES | v.HITS)
+        return new.with_tags(v.COND_T, 0, self.spot(node)) if gates and old.tags & v.GOLD else new
 
     def _bind_attribute(self, target: ast.Attribute, value: Value) -> None:
         owner = self.eval(target.value)
+        if self.dormant and owner.ref is not None:  # a branch not taken sets no setting
+            held = self.attribute(owner, target.attr, target)
+            if isinstance(held.const, bool | int | float | str):
+                return
         if target.attr in self.restless:
             value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
         if isinstance(owner.ref, Instance):
@@ -137,3 +153,10 @@ class Assignments(Calls):
 
 def _hashable(value: Any) -> bool:
     return isinstance(value, str | int | float | bool | bytes | type(None))
+
+
+def _whole(target: ast.expr) -> ast.expr:
+    """What is set: `p` in `p.data = ...` and in `p[...] = ...`."""
+    while isinstance(target, ast.Subscript) or (isinstance(target, ast.Attribute) and target.attr == "data"):
+        target = target.value
+    return target

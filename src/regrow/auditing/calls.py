@@ -193,8 +193,9 @@ class Calls(Library):
             self.no_grad,
             self.stack,
             self.function_node,
+            self.yields,
         )
-        self.function_node = body
+        self.function_node, self.yields = body, []
         self.unit, self.returns, self.globals_declared = function.unit, [], frozenset()
         self.scope = Scope(names, function.scope)
         self.targets = self.function_targets(body)
@@ -209,10 +210,12 @@ class Calls(Library):
             self._roles_of_parameters(names)
             self.block(body.body)
             result = v.join(*self.returns) if self.returns else NOTHING
+            if self.yields:
+                result = Value(ref=Elements("list", None, v.join(*self.yields)))
         self.call_nodes.pop()
         (
             self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad,
-            self.stack, self.function_node,
+            self.stack, self.function_node, self.yields,
         ) = saved  # fmt: skip
         if key is not None:
             self.memo[key] = (result, first, len(self.events), len(self.loops), len(self.stack))

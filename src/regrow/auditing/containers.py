@@ -92,6 +92,8 @@ class Containers(Learning):
                 return Value(default.tags)
             tags = self._constant(ast.Constant(found)).tags
             return Value(tags | default.tags, found)
+        if self.every_branch and default.const in ("0", "1", "", 0, 1):
+            return Value(default.tags)
         return default
 
     def environment_store(self, target: ast.Subscript, index: Value, value: Value) -> None:
@@ -151,6 +153,27 @@ class Containers(Learning):
         self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str
     ) -> Value | None:
         return Value(ref=Partial(args[0], args[1:], kwargs)) if args else None
+
+    def _field(
+        self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str
+    ) -> Value | None:
+        """`field(default_factory=Settings)` of a dataclass: what the factory makes."""
+        factory = kwargs.get("default_factory")
+        if factory is not None and factory.ref is not None:
+            return self.call(factory, NOTHING, "", [], {}, node)
+        return kwargs.get("default")
+
+    def call(
+        self,
+        callee: Value,
+        receiver: Value,
+        name: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.Call,
+    ) -> Value:
+        """Call a value; defined where calls are."""
+        raise NotImplementedError
 
     def _getattr(
         self, receiver: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, dotted: str

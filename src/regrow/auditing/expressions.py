@@ -81,7 +81,11 @@ class Expressions(Subscripts):
             and not isinstance(value.ref, Function | ClassDef | Scope)
         ):
             value = value.with_tags(v.VAL | v.TOK)
-        if name in self.restless and value.const is not MISSING and self.scope.names.get(name) is None:
+        if (
+            name in self.restless
+            and value.const is not MISSING
+            and (name in self.proven or self.scope.names.get(name) is None)
+        ):
             value = Value(value.tags, MISSING, value.ref, value.cuts, value.losses, value.loops, value.why)
         return value
 
@@ -93,6 +97,8 @@ class Expressions(Subscripts):
         """Attribute of a value: of an instance, class, module, library, or of data (a view or a shape)."""
         ref = owner.ref
         found: Value | None = None
+        if name == "grad" and owner.tags & (v.LEAF | v.PARAM):
+            return Value(v.GRAD)
         if name == "training":  # a module being scored is not training
             return Value(const=False) if self.no_grad else NOTHING
         if isinstance(ref, Instance):
@@ -198,6 +204,8 @@ class Expressions(Subscripts):
             elif isinstance(op, ast.Mod | ast.BitAnd | ast.RShift) and (lt | rt) & (v.MIXED | v.KEY | v.KEYT):
                 add = v.KEY | (v.KEYT if tags & (v.TGT | v.KEYT) else 0)
                 out = out.with_tags(add, v.MIXED | v.TOK | v.TGT | v.CTX, self.spot(node))
+            elif isinstance(op, ast.Mod) and lt & v.TGT and not rt & v.ROLE and node is not None:
+                self.event("clamp", node, left)  # `targets % vocabulary`
             elif isinstance(op, ast.Div | ast.Pow):
                 out = out.with_tags(0, mixable | v.TGT | v.CTX)
         if isinstance(op, ast.Div) and rt & v.NORM:
@@ -205,6 +213,9 @@ class Expressions(Subscripts):
         if isinstance(op, ast.BitAnd | ast.BitOr) and tags & v.PROP:
             out = out.with_tags(0, v.MIXED)
         self.mixing(node, left, right, op)
+        if isinstance(op, ast.Mult) and ((lt & v.BETTER and rt & v.GOLD) or (rt & v.BETTER and lt & v.GOLD)):
+            self.event("select", node, out)
+            return out.with_tags(0, v.BETTER | v.COND_T)
         if (
             isinstance(op, ast.Div)
             and lt & v.GOLD
@@ -225,7 +236,7 @@ class Expressions(Subscripts):
             and tags & v.GOLD
             and tags & v.PROP
             and not (lt & v.PROP and rt & v.PROP)
-            and not tags & v.BYTES
+            and not tags & (v.BYTES | v.SCORE)
         ):
             out = out.with_tags(v.COND_T, 0, self.spot(node))
         return out
@@ -275,6 +286,14 @@ class Expressions(Subscripts):
     def _compare(self, node: ast.Compare) -> Value:
         left = self.eval(node.left)
         rights = [self.eval(c) for c in node.comparators]
+        if isinstance(node.ops[0], ast.In | ast.NotIn) and isinstance(left.const, str):
+            ref = rights[0].ref
+            if (
+                isinstance(ref, External)
+                and ref.name == "os.environ"
+                and self.environment.get(left.const) is not None
+            ):
+                return Value(0, isinstance(node.ops[0], ast.In))
         if len(rights) == 1 and left.const is not MISSING:
             right = rights[0]
             op = node.ops[0]
@@ -318,6 +337,8 @@ class Expressions(Subscripts):
             and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
         ):
             keep |= v.GOLD | v.COND_T
+            if not left.losses & rights[0].losses:
+                keep |= v.BETTER
         return Value(keep, MISSING, None, out.cuts, out.losses, out.loops, out.why)
 
     def _ifexp(self, node: ast.IfExp) -> Value:
@@ -397,6 +418,15 @@ class Expressions(Subscripts):
     def _starred(self, node: ast.Starred) -> Value:
         return self.eval(node.value)
 
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> Value:
+        """What a generator hands out is what iterating over its call gives."""
+        value = self.eval(node.value) if node.value is not None else NOTHING
+        self.yields.append(self.element(value) if isinstance(node, ast.YieldFrom) else value)
+        return NOTHING
+
+    def _await(self, node: ast.Await) -> Value:
+        return self.eval(node.value)
+
     def _index_tuple(self, node: ast.Slice) -> Value:
         return self._slice_value(node)
 
@@ -422,6 +452,9 @@ class Expressions(Subscripts):
         ast.JoinedStr: _joined,
         ast.NamedExpr: _walrus,
         ast.Starred: _starred,
+        ast.Yield: _yield,
+        ast.YieldFrom: _yield,
+        ast.Await: _await,
         ast.Slice: _index_tuple,
     }
 

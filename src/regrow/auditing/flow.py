@@ -10,12 +10,11 @@ is bounded: steps, call depth, expression depth.
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from regrow.auditing.assignments import Assignments
 from regrow.auditing.roles import target_names, target_positions
+from regrow.auditing.settings import printed
 from regrow.auditing.source import Unit
 from regrow.auditing.values import (
     MISSING,
@@ -30,7 +29,6 @@ from regrow.auditing.values import (
     join,
 )
 
-_PRINTS = re.compile(r"(?i)print|log|info|write")
 _TERMINAL = ("return", "break", "continue", "raise")
 
 
@@ -41,6 +39,7 @@ class Flow(Assignments):
         """Walk every entry unit, then every function that nothing called (as dormant)."""
         for unit in units:
             self.by_module.setdefault(unit.module, unit)
+        self.everything = "\n".join(unit.text for unit in units)
         for unit in units:
             self.prescan(unit.tree)
         for unit in units:
@@ -140,7 +139,7 @@ class Flow(Assignments):
         return None
 
     def evidently_ran(self, body: list[ast.stmt]) -> bool:
-        """Whether the submission's own logs hold a line that this block, or a function it calls, prints."""
+        """Whether the logs hold a line that this block, or a function it calls, and nothing else prints."""
         if not self.logs:
             return False
         found = self.ran.get(id(body[0]))
@@ -155,7 +154,9 @@ class Flow(Assignments):
                         and not isinstance(called.ref.node, ast.Lambda)
                     ):
                         texts.extend(printed(called.ref.node.body))
-            found = self.ran[id(body[0])] = any(f"\n{text}" in self.logs for text in texts)
+            found = self.ran[id(body[0])] = any(
+                f"\n{text}" in self.logs and self.everything.count(text) == 1 for text in texts
+            )
         return found
 
     def guarded(self, body: list[ast.stmt], test: Value) -> str | None:
@@ -187,9 +188,22 @@ class Flow(Assignments):
 
     def _for(self, node: ast.For | ast.AsyncFor) -> str | None:
         iterable = self.eval(node.iter)
+        if self._turns(node.iter) in (0, 1):
+            self.once.add(self.loop_count + 1)
         self._loop(node, node.body, iterable, node.target)
         if node.orelse:
             self.block(node.orelse)
+        return None
+
+    def _turns(self, node: ast.expr) -> int | None:
+        """How often `range(n)` turns, where that is known."""
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") in ("range", "trange")
+            and len(node.args) == 1
+        ):
+            count = self.eval(node.args[0]).const
+            return count if isinstance(count, int) else None
         return None
 
     def _while(self, node: ast.While) -> str | None:
@@ -347,10 +361,16 @@ class Flow(Assignments):
         self.globals_declared = self.globals_declared | frozenset(node.names)
 
     def _delete(self, node: ast.Delete) -> None:
+        """An optimiser deleted together with what it moves leaves nothing behind; deleted alone it leaves that."""
+        gone = {t.id for t in node.targets if isinstance(t, ast.Name)}
+        if self.function_node is not None:
+            for step in ast.walk(self.function_node):
+                if isinstance(step, ast.Delete):
+                    gone |= {t.id for t in step.targets if isinstance(t, ast.Name)}
         for target in node.targets:
             if isinstance(target, ast.Name):
                 ref = self.scope.names.get(target.id, NOTHING).ref
-                if isinstance(ref, Instance) and ref.kind == "optimizer":
+                if isinstance(ref, Instance) and ref.kind == "optimizer" and gone & ref.moves:
                     self.discarded.add(id(ref))
 
     def _match(self, node: ast.Match) -> None:
@@ -411,21 +431,3 @@ def _gives_up(body: list[ast.stmt]) -> bool:
         and isinstance(last.value, ast.Call)
         and "exit" in ast.unparse(last.value.func)
     )
-
-
-def printed(body: list[ast.stmt]) -> Iterator[str]:
-    """Beginnings of the lines that statements print or log, where they are fixed text of some length."""
-    for node in (n for step in body for n in ast.walk(step)):
-        if (
-            not isinstance(node, ast.Call)
-            or not node.args
-            or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", "")))
-        ):
-            continue
-        first: ast.expr = node.args[0]
-        if isinstance(first, ast.JoinedStr) and first.values:
-            first = first.values[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            text = first.value.strip().split("\n")[0]
-            if len(text) >= 8 and any(c.isalpha() for c in text):
-                yield text

@@ -134,13 +134,25 @@ class Learning(Expressions):
         )
         return NOTHING
 
-    def is_fresh(self, node: ast.Call) -> bool:
-        """Whether the parameters an optimiser is made for belong to an object that this very function has
-        built."""
+    @staticmethod
+    def moved_by(node: ast.Call) -> frozenset[str]:
+        """Names in the parameters that an optimiser is made for."""
         first = (
             node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "params"), None)
         )
-        roots = {n.id for n in ast.walk(first) if isinstance(n, ast.Name)} if first is not None else set()
+        return frozenset(n.id for n in ast.walk(first) if isinstance(n, ast.Name)) if first else frozenset()
+
+    def step_by_hand(self, node: ast.AST, moved: Value, by: Value) -> None:
+        """`shift -= rate * shift.grad`: an optimiser's step without an optimiser."""
+        if by.tags & v.GRAD and moved.tags & (v.LEAF | v.PARAM) and not moved.tags & v.GRAD:
+            self.stepped = True
+            data = v.union(*self.gradient) if self.gradient else NOTHING
+            self.event("step", node, data, ":0", other=moved)
+
+    def is_fresh(self, node: ast.Call) -> bool:
+        """Whether the parameters an optimiser is made for belong to an object that this very function has
+        built."""
+        roots = self.moved_by(node)
         built = {
             t.id
             for step in (ast.walk(self.function_node) if self.function_node is not None else ())

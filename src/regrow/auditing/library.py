@@ -98,7 +98,7 @@ class Library(Containers):
             made = Instance(
                 None, "optimizer", {"params": v.union(*[self.flat(a) for a in given])}, node.lineno
             )
-            made.attrs["fresh"] = Value(const=self.is_fresh(node))
+            made.attrs["fresh"], made.moves = Value(const=self.is_fresh(node)), self.moved_by(node)
             return Value(ref=made)
         if last in _PIECES and any(a.tags & v.TGT for a in args):
             return whole_of(args).with_tags(v.PROP, v.ROLE, self.spot(node))
@@ -178,7 +178,7 @@ class Library(Containers):
                 else out
             )
         if last in _WRITERS:
-            flat = [self.flat(a) for a in args]
+            flat = [self.flat(a) for a in (*args, *kwargs.values())]
             data = next((a for a in flat if a.tags & v.TOK), flat[0] if flat else NOTHING)
             self.event("stored", node, data, other=v.union(module, *[a for a in flat if a is not data]))
             return NOTHING
@@ -250,6 +250,7 @@ class Library(Containers):
                 self.spot(node),
             )
         target: ast.expr = node.func.value
+        self.step_by_hand(node, module, v.union(*args))
         if last == "add_" and args:
             self.accumulate(node, target, module, args[0])
         if last == "copy_" and isinstance(target, ast.Name) and args:
@@ -283,6 +284,11 @@ class Library(Containers):
         if test.tags & v.GOLD and test.tags & v.COND_T and (one.tags & v.GOLD or other.tags & v.GOLD):
             self.event("select", node, v.union(one, other))
         self.mixing(node, one, other, ast.Mod())
+        for kept, filler in ((one, other), (other, one)):
+            # `where(target < size, target, unknown)`; a negative number marks what is left out of the score
+            number = filler.const if isinstance(filler.const, int) else -1
+            if number >= 0 and kept.tags & v.TGT and kept.tags & v.TOK and test.tags & v.COND_T:
+                self.event("clamp", node, kept)
         out = v.join(one, other)
         gated = (
             test.tags & v.PROP
@@ -311,6 +317,10 @@ class Library(Containers):
         gold = [g for g in given if g.tags & v.GOLD and not g.tags & v.SCORE]
         if len(gold) > 1 and gold[0] is not gold[1]:
             self.event("select", node, v.union(*gold))
+        axis = kwargs.get("dim", kwargs.get("axis"))
+        one = given[0] if given else NOTHING
+        if axis is not None and axis.const == 0 and one.tags & v.GOLD and len(one.losses) > 1:
+            self.event("select", node, one)  # the smaller of stacked losses
         consts = [a.const for a in args]
         if (
             len(consts) > 1
@@ -417,6 +427,7 @@ class Library(Containers):
         (_hook, "register_forward_hook register_forward_pre_hook"),
         (Containers._partial, "partial"),
         (Containers._getattr, "getattr"),
+        (Containers._field, "field"),
         (Containers._zip, "zip enumerate"),
         (Containers._items, "items"),
         (Containers._range, "range trange arange"),

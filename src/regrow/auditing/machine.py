@@ -29,15 +29,24 @@ class Machine:
             several values maps to None (unknown).
         logs: lines that the submission's logs hold, stripped, each after a newline.
         max_steps: most expressions evaluated before the walk stops with a problem.
+        proven: names whose default the logs prove not to decide a branch.
+        every_branch: take no environment variable for its default.
     """
 
     def __init__(
-        self, environment: dict[str, str | None] | None = None, logs: str = "", max_steps: int = 250_000
+        self,
+        environment: dict[str, str | None] | None = None,
+        logs: str = "",
+        max_steps: int = 250_000,
+        proven: frozenset[str] = frozenset(),
+        every_branch: bool = False,
     ) -> None:
         self.environment = environment or {}
         self.logs = logs
+        self.everything = ""
         self.ran: dict[int, bool] = {}
         self.max_steps = max_steps
+        self.every_branch = every_branch
         self.steps = 0
         self.events: list[Event] = []
         self.problems: list[tuple[str, str, int]] = []
@@ -45,10 +54,12 @@ class Machine:
         self.scope = Scope({})
         self.targets: frozenset[str] = frozenset()
         self.returns: list[Value] = []
+        self.yields: list[Value] = []
         self.loops: tuple[int, ...] = ()
         self.loop_count = 0
         self.replays = 0
         self.loop_info: dict[int, tuple[Unit, ast.AST]] = {}
+        self.once: set[int] = set()
         self.stack: tuple[str, ...] = ()
         self.call_nodes: list[int] = []
         self.dormant = 0
@@ -61,7 +72,8 @@ class Machine:
         self.assigned: dict[int, set[str]] = {}
         self.target_cache: dict[int, frozenset[str]] = {}
         self.positions: set[int] = set()
-        self.restless: set[str] = set()
+        self.restless: set[str] = set(proven)
+        self.proven = proven
         self.properties: set[int] = set()
         self.statics: set[int] = set()
         self.class_methods: set[int] = set()
@@ -83,9 +95,10 @@ class Machine:
     def prescan(self, tree: ast.Module) -> None:
         """Find attributes and globals that are set more than once: they are no constants."""
         stores: Counter[str] = Counter()
+        idle = self._idle_stores(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                stores[node.attr] += 1
+                stores[node.attr] += id(node) not in idle
             elif isinstance(node, ast.Global):
                 self.restless.update(node.names)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
@@ -112,6 +125,44 @@ class Machine:
                 ):
                     self.environment.setdefault(str(target.slice.value), str(node.value.value))
         self.restless.update(name for name, count in stores.items() if count > 1)
+
+    def _idle_stores(self, tree: ast.Module) -> set[int]:
+        """Stores that change no setting: under a test of the same setting, or where a variable that is set is missing.
+
+        Returns:
+            Ids of the syntax nodes.
+        """
+        asks = {
+            f.name
+            for f in ast.walk(tree)
+            if isinstance(f, ast.FunctionDef)
+            and len(f.body) == 1
+            and isinstance(f.body[0], ast.Return)
+            and "not in os.environ" in ast.unparse(f.body[0])
+        }
+        idle: set[int] = set()
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If):
+                continue
+            test = node.test
+            missing = isinstance(test, ast.Call) and getattr(test.func, "id", "") in asks
+            missing = missing or "not in os.environ" in ast.unparse(test)
+            constants = [n.value for n in ast.walk(test) if isinstance(n, ast.Constant)]
+            known = missing and any(
+                isinstance(c, str) and self.environment.get(c) is not None for c in constants
+            )
+            tested = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
+            for step in node.body:
+                sets = (
+                    isinstance(step, ast.Assign)
+                    and isinstance(step.value, ast.Constant)
+                    and step.value.value is True
+                )
+                stored = [
+                    n for n in ast.walk(step) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
+                ]
+                idle.update(id(n) for n in stored if known or (sets and n.attr in tested))
+        return idle
 
     def problem(self, what: str, node: ast.AST) -> None:
         """Note that a part of the source was not followed."""

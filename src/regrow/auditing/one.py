@@ -10,11 +10,11 @@ import msgspec
 from regrow.auditing.accounting import account, crashed, record_findings
 from regrow.auditing.artifact_record import artifact_findings
 from regrow.auditing.checks.sizes import count, main_script
-from regrow.auditing.finding import Finding
+from regrow.auditing.finding import Finding, worst
 from regrow.auditing.probe import ProbeResult
 from regrow.auditing.records import load_record
 from regrow.auditing.smoke import Smoke
-from regrow.auditing.static import static_findings
+from regrow.auditing.static import static_findings, switched_off
 from regrow.auditing.verdict import Audit, clearing, judge
 from regrow.errors import DataError
 
@@ -47,6 +47,7 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
         if path.is_dir():
             more, told, script, weight = _record(path)
             findings += more
+            findings += _unexplained(path, findings, told)
         else:
             script, weight = path, path.stat().st_size
         if smoke and script is not None:
@@ -77,6 +78,17 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
         clears=clearing(findings, results),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def _unexplained(path: Path, findings: list[Finding], told: dict[str, object]) -> list[Finding]:
+    """Findings behind switches, where a figure below every legal one has no log and nothing live explains it."""
+    rules = {f.rule for f in findings}
+    unexplained = {"below-known-floor", "headline-untraced"} <= rules
+    lead = told.get("headline")
+    bpb = lead.get("bpb") if isinstance(lead, dict) else None
+    if not unexplained or bpb is None or worst(findings) == "flagged":
+        return []
+    return switched_off(path, bpb)
 
 
 def _placed(finding: Finding, path: Path) -> Finding:

@@ -18,7 +18,6 @@ from regrow.auditing.events import Event
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
-    from regrow.auditing.source import Unit
 
 _REPORTS = re.compile(r"(?i)byte|bpb|log\(2|log2")
 _EPOCH = re.compile(r"(?i)epoch|pass|round|rep|iter|cycle|^_?ep?$|^_+$")
@@ -75,7 +74,9 @@ def learnings(program: Program) -> list[Learning]:
 
 def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
     """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored
-    uses."""
+    uses. A free tensor is made for one window and dropped after it: that it is gone later says nothing."""
+    if step.value.tags & v.LEAF:
+        return False
     fresh, _, optimizer = step.detail.partition(":")
     if optimizer.isdigit() and int(optimizer) in program.flow.discarded:
         return True
@@ -130,7 +131,7 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
         depends |= program.flow.site_loops.get(site, frozenset())
     for loop in shared:
         info = program.flow.loop_info.get(loop % REPLAY)
-        if info is None or loop % REPLAY in depends:
+        if info is None or loop % REPLAY in depends or loop % REPLAY in program.flow.once:
             continue
         node = info[1]
         if (
@@ -147,33 +148,49 @@ def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | 
 def _is_reported(program: Program, score: Event, losses: dict[int, list[Event]]) -> bool:
     if any(e.no_grad for site in score.value.losses for e in losses.get(site, ())):
         return True
-    return function_reports(program, score)
+    return function_reports(program, score) and _adds_up_to_a_report(program, score)
 
 
 def function_reports(program: Program, event: Event) -> bool:
     """Whether the function around an event counts bytes or turns nats into bits: its sums are what is
     reported."""
     unit = program.unit(event.spot.file)
-    if unit is None:
-        return False
-    found = _innermost(unit, event.spot.line)
-    return bool(_REPORTS.search(found))
+    return unit is not None and bool(_REPORTS.search(unit.around(event.spot.line)))
 
 
-def _innermost(unit: Unit, line: int) -> str:
-    """Text of the innermost function around a line."""
-    best: tuple[int, int] | None = None
-    for first, last in _functions(unit):
-        if first <= line <= last and (best is None or first >= best[0]):
-            best = (first, last)
-    return "\n".join(unit.lines[best[0] - 1 : best[1]]) if best else unit.text
+def _adds_up_to_a_report(program: Program, score: Event) -> bool:
+    """Whether the sum that a loss is added to leaves the function or meets bytes or bits, and is not only printed.
+
+    A training loop keeps the average of its losses for the log; that is no score.
+    """
+    unit = program.unit(score.spot.file)
+    node = unit.function_around(score.spot.line) if unit is not None else None
+    if node is None or not score.detail:
+        return True
+    spec = node.args
+    if score.detail in {a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)}:
+        return True  # a sum handed in by the caller
+    names = {score.detail}
+    steps = [
+        n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
+    ]
+    for _ in range(4):
+        before = len(names)
+        for step in steps:
+            value = step.value
+            if value is None or not any(_named(n) in names for n in ast.walk(value)):
+                continue
+            if isinstance(step, ast.Return) or _REPORTS.search(ast.unparse(step)):
+                return True
+            for target in step.targets if isinstance(step, ast.Assign) else [step.target]:
+                names.update(_named(n) for n in ast.walk(target))
+        names.discard("")
+        if len(names) == before:
+            break
+    stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    outer = {n for step in ast.walk(node) if isinstance(step, ast.Global | ast.Nonlocal) for n in step.names}
+    return score.detail not in stored - outer  # a sum that belongs to a scope around the function
 
 
-def _functions(unit: Unit) -> list[tuple[int, int]]:
-    if unit.functions is None:
-        unit.functions = [
-            (n.lineno, n.end_lineno or n.lineno)
-            for n in ast.walk(unit.tree)
-            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
-    return unit.functions
+def _named(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from regrow.auditing.finding import Confidence, Finding, Severity
 from regrow.auditing.flow import Flow
+from regrow.auditing.settings import from_commands, from_logs, proven, without_source
 from regrow.auditing.source import Sources, Unit, add_unit, read_sources
 from regrow.auditing.values import Spot
-
-_SETTING = re.compile(r"(?<![\w$])([A-Z][A-Z0-9_]{2,})=(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\;|`)\"']+)")
 
 
 class Program:
@@ -19,15 +18,16 @@ class Program:
 
     Attributes:
         sources: units, texts in other languages, notes (README, shell scripts) and findings about reading.
+        every_branch: take no switch for off because it is off by default.
     """
 
-    def __init__(self, sources: Sources) -> None:
-        self.sources = sources
+    def __init__(self, sources: Sources, every_branch: bool = False) -> None:
+        self.sources, self.every_branch = sources, every_branch
 
     @classmethod
-    def read(cls, path: Path) -> Program:
+    def read(cls, path: Path, every_branch: bool = False) -> Program:
         """Read a script or a submission folder."""
-        return cls(read_sources(path))
+        return cls(read_sources(path), every_branch)
 
     @classmethod
     def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:
@@ -51,19 +51,23 @@ class Program:
         return [u for u in self.sources.units if all(p.search(u.text) for p in patterns)]
 
     @cached_property
+    def _logs(self) -> str:
+        return without_source(self.sources.logs, self.units)
+
+    @cached_property
     def environment(self) -> dict[str, str | None]:
-        """Environment variables that the submission's run commands set; None where they disagree."""
-        found: dict[str, set[str]] = {}
-        for name, text in self.sources.notes.items():
-            if name.endswith((".md", ".sh")):
-                for match in _SETTING.finditer(text):
-                    found.setdefault(match.group(1), set()).add(match.group(2).strip("\"'"))
-        return {name: next(iter(values)) if len(values) == 1 else None for name, values in found.items()}
+        """Environment variables that logs or run commands of the submission show; None where they disagree."""
+        return from_commands(self.sources.notes) | from_logs(self._logs, self.units)
 
     @cached_property
     def flow(self) -> Flow:
         """The walk; made on first use."""
-        flow = Flow(dict(self.environment), self.sources.logs)
+        flow = Flow(
+            dict(self.environment),
+            self._logs,
+            proven=proven(self._logs, self.units),
+            every_branch=self.every_branch,
+        )
         flow.run(self.units)
         return flow
 

@@ -43,7 +43,11 @@ def _root(node: ast.expr) -> str | None:
             and _last(node.func) in ("int", "asarray", "ascontiguousarray", "as_tensor")
         ):
             node = node.args[0]
-        elif isinstance(node, ast.Subscript) and (_reshaping(node.slice) or _picked(node)):
+        elif (
+            isinstance(node, ast.Subscript)
+            and not _shifted(node.slice)
+            and (_reshaping(node.slice) or _picked(node))
+        ):
             node = node.value
         else:
             return None
@@ -61,11 +65,20 @@ def _picked(node: ast.Subscript) -> bool:
 
 
 def _reshaping(index: ast.expr) -> bool:
+    """All of an array, in another shape: `a[None]`, `a[:, None]`."""
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
     return all(
-        (isinstance(p, ast.Constant) and (p.value is None or p.value is Ellipsis)) or isinstance(p, ast.Slice)
+        (isinstance(p, ast.Constant) and (p.value is None or p.value is Ellipsis))
+        or (isinstance(p, ast.Slice) and p.lower is p.upper is p.step is None)
         for p in parts
     )
+
+
+def _shifted(index: ast.expr) -> bool:
+    """The stream one step on, `chunk[1:]`: the target is this view, not the stream it is cut from."""
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    last = parts[-1] if parts else index
+    return isinstance(last, ast.Slice) and isinstance(last.lower, ast.Constant | ast.BinOp)
 
 
 def _last(func: ast.expr) -> str:

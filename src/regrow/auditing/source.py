@@ -42,7 +42,7 @@ class Unit:
         module: its module name, for imports between siblings.
         text: source with line ends normalised.
         tree: its syntax tree; an empty module where it cannot be parsed.
-        functions: first and last line of every function, found on first use.
+        functions: every function, found on first use.
         role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder
         only).
     """
@@ -53,7 +53,21 @@ class Unit:
     tree: ast.Module
     role: Role = "aside"
     lines: list[str] = field(default_factory=list)
-    functions: list[tuple[int, int]] | None = None
+    functions: list[ast.FunctionDef | ast.AsyncFunctionDef] | None = None
+
+    def function_around(self, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """The innermost function that holds a line."""
+        if self.functions is None:
+            self.functions = [
+                n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+            ]
+        around = [n for n in self.functions if n.lineno <= line <= (n.end_lineno or n.lineno)]
+        return max(around, key=lambda n: n.lineno, default=None)
+
+    def around(self, line: int) -> str:
+        """Text of the innermost function that holds a line; of the whole unit where none does."""
+        node = self.function_around(line)
+        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno]) if node is not None else self.text
 
     def quote(self, line: int | None, column: int = 0, width: int = 160) -> str:
         """The source line, stripped; a long line is cut around `column`."""

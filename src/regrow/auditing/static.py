@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from regrow.auditing.finding import Finding, Rule
 from regrow.auditing.program import Program
 from regrow.auditing.rules import RULES
@@ -24,6 +26,31 @@ def static_findings(path: Path) -> list[Finding]:
     except Exception as error:
         return [_crashed("source", str(path), error)]
     return program_findings(program)
+
+
+def switched_off(path: Path, headline: float) -> list[Finding]:
+    """What the source shows once no switch is taken for off: for a headline that the default path cannot have made.
+
+    Only findings that would flag a submission are kept, with medium confidence at most: which switches were on,
+    nobody says.
+
+    Args:
+        path: the submission's folder.
+        headline: the figure claimed, bits per byte.
+    """
+    try:
+        found = program_findings(Program.read(path, every_branch=True))
+    except Exception as error:
+        return [_crashed("source", str(path), error)]
+    note = (
+        f" (Default settings leave this off. They do not lead to the {headline} that is claimed, and no log or "
+        "command says what does.)"
+    )
+    return [
+        msgspec.structs.replace(f, confidence="medium", message=f.message + note)
+        for f in found
+        if f.severity == "high" and f.confidence != "low"
+    ]
 
 
 def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Finding]:

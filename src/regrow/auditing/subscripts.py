@@ -9,7 +9,7 @@ from regrow.auditing import values as v
 from regrow.auditing.machine import Machine
 from regrow.auditing.values import MISSING, NOTHING, ClassDef, Elements, Instance, Scope, Value
 
-BYTE_NAME = re.compile(r"(?i)byte")
+BYTE_NAME = re.compile(r"(?i)^(?!.*(prob|logp|log_p|mass|_p_|^p_)).*byte")
 LENGTH_NAME = re.compile(r"(?i)byte|(^|_)(lens?|nb|nbytes|blen|lengths?|rep_len|n_b)(_|$)|_lens?$")
 _BEFORE = re.compile(r"(?i)stride|ctx_?(len|end|size)|context_?(len|end|size)|scored|score_(start|from)")
 
@@ -58,7 +58,10 @@ class Subscripts(Machine):
         if it & v.TGT and not isinstance(last, ast.Slice):
             if bt & v.COUNT_C and bt & v.VOCAB and not bt & v.NORM:
                 return v.union(base, index, keep=v.KEEP).with_tags(v.COUNT_T, v.VOCAB, self.spot(node))
-            if bt & (v.DIST | v.COUNT_C) or (isinstance(node.slice, ast.Tuple) and _rowlike(node.value)):
+            rowlike = (
+                _rowlike(node.value) if isinstance(node.slice, ast.Tuple) else _probabilities(node.value)
+            )
+            if bt & (v.DIST | v.COUNT_C) or rowlike:
                 return self.gold(v.union(base, index, keep=v.KEEP), node)
             name = name_of(node.value)
             add = v.PROP | (v.BYTES if bt & v.BYTES or LENGTH_NAME.search(name) else 0)
@@ -67,7 +70,9 @@ class Subscripts(Machine):
             name = name_of(node.value)
             add = v.BYTES if bt & v.BYTES or BYTE_NAME.search(name) else 0
             return v.union(base, index, keep=v.KEEP).with_tags(add)
-        out = v.union(base, Value(it & (v.COND_T | v.ORIGIN) if it & v.COND_T else 0, loops=index.loops))
+        out = v.union(
+            base, Value(it & (v.COND_T | v.ORIGIN | v.BETTER) if it & v.COND_T else 0, loops=index.loops)
+        )
         before = bt & v.GOLD and (it & v.CARRIED or self.ends_before_score(node.slice))
         return out.with_tags(v.CARRIED) if before else out.plain()
 
@@ -180,6 +185,16 @@ def name_of(node: ast.expr) -> str:
 
 def _rowlike(node: ast.expr) -> bool:
     return bool(re.search(r"log|prob|dist|lp|soft", name_of(node)))
+
+
+def _probabilities(node: ast.expr) -> bool:
+    """One row of probabilities over the vocabulary, or its logarithm: `unigram_probs.log()[y]`."""
+    names = {
+        n.id if isinstance(n, ast.Name) else n.attr
+        for n in ast.walk(node)
+        if isinstance(n, ast.Name | ast.Attribute)
+    }
+    return any(re.search(r"prob|log_?p(_|s?$)|unigram", name) for name in names)
 
 
 def _slice_role(index: ast.expr) -> str:

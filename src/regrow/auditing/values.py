@@ -43,6 +43,9 @@ TABLEV = 1 << 26  # contents of a table counted from validation text
 VOCAB = 1 << 27  # runs over the whole vocabulary
 NORM = 1 << 28  # the sum of a row over the vocabulary, or something divided by it
 
+BETTER = 1 << 29  # which of two losses of the target is the smaller
+GRAD = 1 << 30  # the gradient of a free tensor or of parameters
+
 ROLE = TOK | TGT | CTX | MIXED | KEY | KEYT
 ORIGIN = VAL | TRAIN
 #: Tags that survive a look-up in a table of constants, a matrix product, or any call that is not understood.
@@ -230,12 +233,21 @@ class ClassDef:
 @dataclass(eq=False)
 class Instance:
     """An object of a class of the submission, or of a library kind (`optimizer`, `module`, `counter`,
-    ...)."""
+    ...).
+
+    Attributes:
+        cls: its class, where the submission defines it.
+        kind: its kind, where a library does.
+        attrs: its attributes.
+        line: where it was made.
+        moves: for an optimiser, names of what it moves, as the call that made it spells them.
+    """
 
     cls: ClassDef | None
     kind: str = ""
     attrs: dict[str, Value] = field(default_factory=dict)
     line: int = 0
+    moves: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)

@@ -223,3 +223,24 @@ def test_the_p_value_is_of_the_right_side() -> None:
     below, above = one_sided_p(values, 1.09), one_sided_p(values, 1.07)
     assert below is not None and above is not None and below < 0.001 and above > 0.999
     assert one_sided_p([1.0], 1.1) is None and one_sided_p([1.0, 1.0], 1.1) is None
+
+
+def test_a_claimed_size_that_no_log_prints_is_noted(tmp_path: Path) -> None:
+    told = rules(submission(tmp_path / "a", every(total=15_990_000)), above="")
+    assert told["size-not-as-logged"].severity == "low"
+    assert "size-not-as-logged" not in rules(submission(tmp_path / "b"), above="")
+
+
+def test_code_that_the_logs_did_not_count_is_noted(tmp_path: Path) -> None:
+    folder = submission(tmp_path / "a")
+    assert "code-not-counted" not in rules(folder, above="")
+    (folder / "train_gpt.py").write_text("import helper\n" + SCRIPT)
+    (folder / "helper.py").write_text("".join(f"y{i} = {i}\n" for i in range(2_000)))
+    assert "code-not-counted" in rules(folder, above="")
+
+
+def test_the_best_of_the_seeds_is_not_their_mean(tmp_path: Path) -> None:
+    best = min(FIGURES.values())
+    folder = submission(tmp_path / "a", val_bpb=best, val_loss=best * RATIO * math.log(2))
+    assert "headline-not-the-mean" in rules(folder, above="")
+    assert "headline-not-the-mean" not in rules(submission(tmp_path / "b"), above="")

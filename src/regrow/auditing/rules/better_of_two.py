@@ -17,7 +17,7 @@ ID = "better-of-two"
 def check(program: Program) -> Iterator[Finding]:
     """Minima of two losses of the target, element by element."""
     seen: set[tuple[str, int]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):
         if event.kind != "select" or (event.value.tags & v.TRAIN and not event.value.tags & v.VAL):
             continue
         key = (event.spot.file, event.spot.line)

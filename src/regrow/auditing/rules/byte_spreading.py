@@ -27,7 +27,7 @@ _MIX = re.compile(r"log(f|1p)?\s*\(\s*(exp|\w+\s*\*)|log_?(add|sum)_?exp|lam|mix
 def check(program: Program) -> Iterator[Finding]:
     """Losses divided by their own number of bytes and then mixed, in Python and in C."""
     seen: set[tuple[str, str]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):  # what is live speaks first
         if event.kind != "perbyte" or (event.value.tags & v.TRAIN and not event.value.tags & v.VAL):
             continue
         key = (event.spot.file, event.stack[-1] if event.stack else "")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ID = "lossy-text"
 _ENCODES = re.compile(r"\.(encode|EncodeAsIds|encode_as_ids|encode_batch|encode_ordinary)\(")
 _WRITES = re.compile(r"\.(tofile|write|write_bytes)\(|np\.save\(")
-_FOLDS = re.compile(r"\.(lower|casefold)\(\)")
+_FOLDS = re.compile(r"\.(lower|upper|casefold|swapcase|title|capitalize)\(\)")
 _VAL = re.compile(r"val")
 _INVERSE = re.compile(r"def \w*(decode|restore|invert|inverse|undo|decase|unfold)\w*\(")
 
@@ -44,7 +44,7 @@ def check(program: Program) -> Iterator[Finding]:
 def _is_fold(node: ast.AST) -> str | None:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
-    if node.func.attr in ("lower", "casefold") and not node.args:
+    if node.func.attr in ("lower", "upper", "casefold", "swapcase", "title", "capitalize") and not node.args:
         return f"{node.func.attr}()"
     return None
 

@@ -16,7 +16,7 @@ ID = "partial-validation"
 def check(program: Program) -> Iterator[Finding]:
     """Streams of validation tokens cut to a fixed length."""
     seen: set[tuple[str, int]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):
         if (
             event.kind != "cut"
             or event.loops

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.auditing.calls import REPLAY
-from regrow.auditing.finding import Finding, Rule
+from regrow.auditing.finding import Finding, Rule, Severity
 from regrow.auditing.ordering import learnings
+from regrow.auditing.passes import claims_second, second_pass
 
 if TYPE_CHECKING:
     from regrow.auditing.program import Program
@@ -16,9 +17,24 @@ ID = "rescored-after-adapting"
 
 
 def check(program: Program) -> Iterator[Finding]:
-    """Learning steps inside a counting loop that scores the same text turn after turn."""
+    """Learning steps inside a counting loop that scores the same text turn after turn, or before a second pass."""
+    seen: set[tuple[str, int]] = set()
     for item in learnings(program):
-        if item.before is None or item.repeated is None:
+        if item.before is None:
+            continue
+        if item.repeated is None:
+            again = second_pass(program, item)
+            if again is not None and (again.scored.file, again.scored.line) not in seen:
+                seen.add((again.scored.file, again.scored.line))
+                claimed = claims_second(program, again)
+                severity: Severity = "high" if claimed else "medium" if claimed is None else "low"
+                yield program.finding(
+                    ID, severity, "medium", again.scored,
+                    f"`{again.model}` is trained on validation text by the call of line {again.learned.line}, and "
+                    "this call then scores the text once more with it: every token is scored by a model that "
+                    "has learned it.",
+                    again.learned, item.step.spot,
+                )  # fmt: skip
             continue
         unit, node = program.flow.loop_info[item.repeated % REPLAY]
         spot = type(item.step.spot)(unit.name, getattr(node, "lineno", 0), 0)

@@ -17,7 +17,7 @@ ID = "target-dependent-gate"
 def check(program: Program) -> Iterator[Finding]:
     """Scores whose prediction was switched by a property looked up for the target."""
     seen: set[tuple[str, int]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):
         value = event.value
         if (
             event.kind != "score"

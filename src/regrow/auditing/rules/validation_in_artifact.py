@@ -17,7 +17,7 @@ ID = "validation-in-artifact"
 def check(program: Program) -> Iterator[Finding]:
     """Validation tokens that reach a file."""
     seen: set[tuple[str, int]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):
         tags = event.value.tags
         if (
             event.kind != "stored"

@@ -17,7 +17,7 @@ ID = "targets-clamped"
 def check(program: Program) -> Iterator[Finding]:
     """Targets of validation text forced under an upper bound."""
     seen: set[tuple[str, int]] = set()
-    for event in program.flow.events:
+    for event in sorted(program.flow.events, key=lambda e: e.dormant):
         if (
             event.kind != "clamp"
             or (event.spot.file, event.spot.line) in seen
