@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.data.documents import MIN_GROUPS, Texts, hold_out, in_groups
 from regrow.data import readers
+from regrow.data.documents import MIN_GROUPS, Texts, hold_out, in_groups
 from regrow.data.sources import read_source
 from regrow.errors import DataError, EnvironmentProblem
 from regrow.files import sha256_hex
