@@ -1,4 +1,4 @@
-"""What a bundled script does: data, training, packing, scoring and proving, by its own config, without regrow installed.
+"""What a bundled script does by its own config: data, training, packing, scoring, proving; regrow is not installed.
 
 It ends with the challenge's log lines, which it also leaves in `RUN/log.txt`. The proof's
 decoder is the script itself in a fresh process.
@@ -58,11 +58,10 @@ def main(config_toml: str, script: str, arguments: list[str]) -> int:
             _train(parse_config(config_toml, script), script, given, progress)
         elif name == "eval":
             measured = evaluate(given.artifact, _data(given.data, given.artifact.parent, progress)).bpb
-            print(f"final_artifact_roundtrip_exact val_bpb:{measured.blended or measured.neural:.8f}")
+            sys.stdout.write(f"final_artifact_roundtrip_exact val_bpb:{measured.blended:.8f}\n")
         elif name == "prove":
-            print(
-                proof_line(prove(given.artifact, _data(given.data, given.artifact.parent, progress), script))
-            )
+            proof = prove(given.artifact, _data(given.data, given.artifact.parent, progress), script)
+            sys.stdout.write(proof_line(proof) + "\n")
         else:
             raw = decode(Artifact.load(given.artifact), given.stream.read_bytes())
             atomic_write_bytes(given.out, raw)

@@ -223,14 +223,14 @@ Scored on {text}.
 
 {test}
 
-- **Bits per byte** are bits over the bytes of the raw held-out text, counted before tokenising. `proven bpb` is what the
-  text really came to, compressed to a stream that a fresh process decoded from model and stream alone.
+- **Bits per byte** are bits over the bytes of the raw held-out text, counted before tokenising. `proven bpb` is what
+  the text really came to, compressed to a stream that a fresh process decoded from model and stream alone.
 - **Bytes**: {claims["bytes_model"]:,} of model + {claims["bytes_code"]:,} of code (`train_gpt.py` as it lies here) =
   {claims["bytes_total"]:,}.
-- **Training time** is the trainer's clock, which begins after two steps and holds neither validation nor packing, and
-  the seconds in which text was counted before it began.
-- Ran on `{claims["device"]}`, {claims["world_size"]} process(es), torch {runs[0].result.torch}. Sums in another order give
-  other last digits, so another machine reproduces the figure closely, this one exactly where steps bound the run.
+- **Training time** is the trainer's clock, which begins after two steps and holds neither validation nor packing,
+  and the seconds in which text was counted before it began.
+- Ran on `{claims["device"]}`, {claims["world_size"]} process(es), torch {runs[0].result.torch}. Sums in another order
+  give other last digits, so another machine reproduces the figure closely, this one exactly where steps bound the run.
 
 ## Run it
 
@@ -239,8 +239,9 @@ python train_gpt.py --data DATA --seed {runs[0].seed} --out RUN --prove
 python train_gpt.py unpack SOURCES
 ```
 
-DATA is a folder of the challenge's shards with their tokenizer, or one that `regrow data` made. The script needs torch,
-numpy and sentencepiece, nothing else. Where numba is not installed the memory is counted and read by plain Python, which
-gives the same bytes hundreds of times slower; for a real run `pip install numba`. msgspec, constriction, safetensors and
-tomli_w are used if installed, and small stand-ins of theirs in the script if not. `unpack` writes the commented sources.
+DATA is a folder of the challenge's shards with their tokenizer, or one that `regrow data` made. The script needs
+torch, numpy and sentencepiece, nothing else. Where numba is not installed the memory is counted and read by plain
+Python, which gives the same bytes hundreds of times slower; for a real run `pip install numba`. msgspec, constriction,
+safetensors and tomli_w are used if installed, and small stand-ins of theirs in the script if not. `unpack` writes the
+commented sources.
 """
