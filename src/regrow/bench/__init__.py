@@ -2,6 +2,8 @@
 
 regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to seed
 regrow bench bases:quick      the same in seconds, to see that it works; its figures mean nothing
+regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder
+regrow bench tokenize:quick   the same on 4 MB; tokenize:200 on 200 MB
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 from regrow.errors import ConfigError
 from regrow.progress import Progress
 
-NAMES = ("bases", "bases:quick")
+NAMES = ("bases", "bases:quick", "tokenize", "tokenize:200", "tokenize:quick")
 LATER = ("ngram", "published")
 
 
@@ -31,6 +33,10 @@ def run(name: str, train: Path | None, val: Path | None, progress: Progress) -> 
         near = difflib.get_close_matches(name, [*NAMES, *LATER], n=1)
         hint = f"did you mean {near[0]}" if near else f"there is {', '.join(NAMES)}"
         raise ConfigError(f"bench {name}: there is none of that name; {hint}.")
+    if name.startswith("tokenize"):
+        from regrow.bench import tokenize
+
+        return tokenize.run(name, train, progress)
     from regrow.bench import bases
     from regrow.bench.bases_size import FULL, QUICK
     from regrow.bench.dated import save_dated

@@ -13,7 +13,10 @@ from typing import Any
 
 
 class ValidationError(ValueError):
-    """A value that is not of its type; the message ends in where it stands."""
+    """A value that is not of its type; the message ends in where it stands, unless that is the whole."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.removesuffix(" - at `$`"))
 
 
 DecodeError = ValueError

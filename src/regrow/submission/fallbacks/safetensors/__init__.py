@@ -46,6 +46,6 @@ class safe_open:
     def get_tensor(self, name: str) -> Any:
         """One tensor."""
         try:
-            return importlib.import_module("safetensors.torch")._tensor(self._table[name], self._data)
+            return importlib.import_module(f"{__name__}.torch")._tensor(self._table[name], self._data)
         except (KeyError, ValueError, RuntimeError) as error:
             raise SafetensorError(f"damaged tensor {name}") from error
