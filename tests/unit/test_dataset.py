@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -380,3 +383,40 @@ def test_a_source_that_changes_under_the_reader_is_named(tmp_path: Path) -> None
     path.write_text('{"text": "one and more"}\n{"text": "two"}\n')
     with pytest.raises(DataError, match="changed while it was being read"):
         corpus.validation, list(corpus.train)
+
+
+KILLED = """
+import sys
+import regrow.data.writing
+from regrow.config import DataConfig
+from regrow.data import build_dataset
+
+if __name__ == "__main__":
+    regrow.data.writing.NOTE_BYTES = 1 << 20
+    build_dataset(sys.argv[1], sys.argv[2], DataConfig(vocab_size=300, val_fraction=0.2), processes=2)
+"""
+
+
+def test_a_killed_build_leaves_no_folder_no_process_and_goes_on(
+    large: Path, large_built: Path, tmp_path: Path
+) -> None:
+    """SIGKILL once a note is there: its workers end by themselves, and the next call makes the same bytes."""
+    (tmp_path / "build.py").write_text(KILLED)
+    out = tmp_path / "out" / "data"
+    command = [sys.executable, str(tmp_path / "build.py"), str(large), str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    note = out.parent / ".data.making" / "state.json"
+    while not note.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker outlived the build"
+        time.sleep(0.05)
+    build_dataset(str(large), out, CONFIG, processes=1)
+    assert _whole(out) == _whole(large_built)
+    assert [path.name for path in out.parent.iterdir()] == ["data"]

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -136,10 +139,16 @@ _worker: dict[str, Any] = {}
 
 
 def _start(payload: bytes, parent: int) -> None:
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the first process's to answer
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _worker["tokenizer"] = Tokenizer.from_bytes(payload)
+
+
+def _end_with(parent: int) -> None:
+    """A first process that is killed cannot tell its workers, and they would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _encode_here(job: _Job) -> Encoded:
