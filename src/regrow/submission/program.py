@@ -7,6 +7,7 @@ decoder is the script itself in a fresh process.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from regrow.config import Config, apply_overrides, parse_config
 from regrow.data import Dataset, read_text_argument
 from regrow.data.challenge import build_from_shards
 from regrow.data.shards import is_shards
-from regrow.dist import process_group
 from regrow.errors import ProofError, RegrowError
 from regrow.evaluation import evaluate
 from regrow.files import atomic_write_bytes, atomic_write_text, sha256_hex
@@ -97,12 +97,13 @@ def _data(given: Path, out: Path, progress: Progress) -> Path:
     if not is_shards(str(given)):
         return given
     place = out / "data"
-    if not (place / "data.json").exists():
-        with process_group() as group:
-            if group.is_first:
-                out.mkdir(parents=True, exist_ok=True)
-                build_from_shards([str(given)], place, progress)
-            group.barrier()
+    out.mkdir(parents=True, exist_ok=True)
+    # Of several processes one builds and the others wait. A group of processes to do that with would have to be ended
+    # before training forms its own, and torch does not reliably form two in a row.
+    with (out / "data.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "data.json").exists():
+            build_from_shards([str(given)], place, progress)
     return place
 
 
