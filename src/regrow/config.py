@@ -101,6 +101,9 @@ class TrainConfig(Section, frozen=True):
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # Muon
     compile: Literal["auto", "on", "off"] = "auto"  # auto = where there is a compiler and time to gain
     log_every: Positive = 10  # steps
+    log_lines: Literal["jsonl", "official"] = (
+        "jsonl"  # official = also train.log, as parameter-golf's root script
+    )
     checkpoint_seconds: Rate = 0.0  # time between checkpoints; 0 = only when interrupted
 
 

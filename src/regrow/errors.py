@@ -47,3 +47,9 @@ class ProofError(RegrowError):
     """A proof that failed: the decoded bytes are not the encoded ones."""
 
     exit_code = 1
+
+
+class RuleError(RegrowError):
+    """A submission that breaks a rule of the challenge: a negative verdict, not a mistake."""
+
+    exit_code = 1

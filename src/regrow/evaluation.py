@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from regrow.artifact import Artifact
 from regrow.data import read_text_argument
 from regrow.errors import DataError
+from regrow.official_bytes import official_bpb
 from regrow.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
 from regrow.progress import Progress, Silent
 from regrow.results import Bpb, Seconds
@@ -66,12 +67,14 @@ def evaluate(
     data: Path | bytes,
     *,
     stride: int | None = None,
+    official: bool = False,
     progress: Progress | None = None,
 ) -> EvalResult:
     """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
 
     `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
-    each window's last N tokens alone. Raises DataError for an empty text.
+    each window's last N tokens alone. `official`: also by parameter-golf's byte table. Raises DataError for an empty
+    text.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     raw = data if isinstance(data, bytes) else read_text_argument(data)
@@ -89,6 +92,9 @@ def evaluate(
         neural=float(scores.network.sum()) * to_bpb,
         memory=memory,
         blended=float(scores.blended.sum()) * to_bpb,
+        official_bytes=official_bpb(float(scores.blended.sum()), tokens, loaded.tokenizer)
+        if official
+        else None,
     )
     seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from regrow.data.documents import MIN_GROUPS, hold_out, in_groups
-from regrow.data.readers import read_documents
+from regrow.data import readers
+from regrow.data.documents import MIN_GROUPS, Texts, hold_out, in_groups
 from regrow.data.sources import read_source
 from regrow.errors import DataError, EnvironmentProblem
 from regrow.files import sha256_hex
+
+
+def read_documents(path: Path) -> list[bytes]:
+    """All documents of a file."""
+    return [bytes(document) for document in readers.read_documents(path)]
+
 
 LINE = b"It was the best of times, it was the worst of times.\n"
 
@@ -175,19 +181,18 @@ def test_train_and_val_of_json_lines(tmp_path: Path) -> None:
 def test_held_out_documents_depend_on_their_text_alone(fraction: float) -> None:
     """About the fraction asked for, never all or none; equal documents stay together; order is free."""
     texts = [b"%d" % (i % 60) for i in range(90)]
-    train, validation = hold_out(texts, fraction, "x")
-    held = validation.split(b"\n")
+    train, held = (list(part) for part in hold_out(Texts.of(texts), fraction, "x"))
     assert sorted(train + held) == sorted(texts)
     assert not set(train) & set(held)
     assert len(set(held)) == min(max(1, round(fraction * 60)), 59)
-    backwards, again = hold_out(texts[::-1], fraction, "x")
-    assert (backwards, again.split(b"\n")) == (train[::-1], held[::-1])
+    backwards, again = (list(part) for part in hold_out(Texts.of(texts[::-1]), fraction, "x"))
+    assert (backwards, again) == (train[::-1], held[::-1])
 
 
 def test_a_single_document_is_cut_at_a_line() -> None:
     """The end is held out, about the fraction of the bytes, and nothing is lost at the cut."""
     text = LINE * 1000
-    train, validation = hold_out([text], 0.1, "x")
+    train, (validation,) = (list(part) for part in hold_out(Texts.of([text]), 0.1, "x"))
     assert train[0] + validation == text
     assert train[0].endswith(b"\n")
     assert abs(len(validation) / len(text) - 0.1) < 0.02
@@ -197,7 +202,7 @@ def test_a_single_document_without_lines_is_cut_between_characters() -> None:
     """Where no line ends, at least no character is torn apart."""
     text = "größe — ".encode() * 500
     for fraction in (0.1, 0.1001, 0.1002, 0.1003, 0.1004):
-        train, validation = hold_out([text], fraction, "x")
+        train, (validation,) = (list(part) for part in hold_out(Texts.of([text]), fraction, "x"))
         assert train[0].decode() + validation.decode() == text.decode()
 
 
@@ -209,7 +214,7 @@ def test_too_little_to_hold_any_out_is_one_sentence(tmp_path: Path) -> None:
 
 def test_few_long_documents_become_enough_groups() -> None:
     """A book alone is cut at line ends into parts, each its own group; nothing is lost."""
-    documents = in_groups([LINE * 2000, LINE])
+    documents = list(in_groups(Texts.of([LINE * 2000, LINE])))
     assert len(documents) >= MIN_GROUPS
     assert b"".join(d.text for d in documents) == LINE * 2001
     assert all(d.text.endswith(b"\n") for d in documents)
@@ -220,22 +225,15 @@ def test_few_long_documents_become_enough_groups() -> None:
 
 def test_documents_that_are_many_or_short_stay_whole() -> None:
     """Cutting serves the groups alone: enough documents, or too short ones, are left as they are."""
-    assert [d.text for d in in_groups([LINE * 100] * 40)] == [LINE * 100] * 40
-    assert [d.text for d in in_groups([LINE, LINE * 3])] == [LINE, LINE * 3]
-
-
-@pytest.mark.parametrize("source", ["fineweb", "shards/fineweb_train_000001.bin"])
-def test_what_comes_later_says_so(source: str) -> None:
-    """Sources of later releases are one sentence, not 'no such file'."""
-    with pytest.raises(DataError, match="comes with a later release"):
-        read_source(source, 0.1)
+    assert [d.text for d in in_groups(Texts.of([LINE * 100] * 40))] == [LINE * 100] * 40
+    assert [d.text for d in in_groups(Texts.of([LINE, LINE * 3]))] == [LINE, LINE * 3]
 
 
 def test_a_folder_of_shards_says_so(tmp_path: Path) -> None:
-    """Shards in a folder, whatever else is there."""
+    """A shard among texts is no text; the folder of shards is to be given by itself."""
     write(tmp_path / "a.txt", LINE)
     write(tmp_path / "x.bin", b"\0")
-    with pytest.raises(DataError, match=r"x\.bin: .*comes with a later release"):
+    with pytest.raises(DataError, match=r"x\.bin: is a shard among other files"):
         read_source(str(tmp_path), 0.1)
 
 

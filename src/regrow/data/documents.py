@@ -1,85 +1,202 @@
-"""Documents, and what a source gives: documents to train on and held-out text."""
+"""Documents, and what a source gives: documents to train on and held-out text.
+
+A corpus may be larger than memory. So texts are not held but read anew at each pass, in one fixed order; of each
+only its size and eight bytes of its SHA-256 stay. A text is `bytes`, or a view of a mapped file where it is large.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from regrow.errors import DataError
+
+Text: TypeAlias = bytes | memoryview
 
 
 class Document(NamedTuple):
     """A text and the group it belongs to: documents of one group are left out of the memory together."""
 
-    text: bytes
+    text: Text
     group: int
+
+
+class Documents:
+    """Documents in their order, read anew by each iteration; groups never fall from one to the next."""
+
+    def __init__(self, read: Callable[[], Iterable[Document]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Texts:
+    """Texts in a fixed order, read anew by each iteration.
+
+    `keys`: uint64, of each text the first 8 bytes of its SHA-256. `sizes`: int64, bytes. Iterating raises
+    DataError if the texts are no longer those that were surveyed.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Text]],
+        keys: NDArray[np.uint64],
+        sizes: NDArray[np.int64],
+        source: str,
+    ) -> None:
+        self._read, self.keys, self.sizes, self._source = read, keys, sizes, source
+        self._chosen: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def survey(
+        cls, read: Callable[[], Iterable[Text]], source: str, tell: Callable[[int], None] = lambda size: None
+    ) -> Texts:
+        """Read everything once; `tell` is told the size of each text."""
+        keys, sizes = array("Q"), array("q")
+        for text in read():
+            keys.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "big"))
+            sizes.append(len(text))
+            tell(len(text))
+        return cls(read, np.array(keys, np.uint64), np.array(sizes, np.int64), source)
+
+    @classmethod
+    def of(cls, texts: list[bytes], source: str = "texts") -> Texts:
+        """Texts that are in memory."""
+        return cls.survey(lambda: texts, source)
+
+    def chosen(self, mask: NDArray[np.bool_]) -> Texts:
+        """Those of the texts where `mask` is true."""
+        part = Texts(self._read, self.keys, self.sizes, self._source)
+        part._chosen = mask if self._chosen is None else self._chosen & mask
+        return part
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all of them together."""
+        return int(self.sizes.sum() if self._chosen is None else self.sizes[self._chosen].sum())
+
+    def __len__(self) -> int:
+        return len(self.sizes) if self._chosen is None else int(self._chosen.sum())
+
+    def __iter__(self) -> Iterator[Text]:
+        seen = 0
+        for text in self._read():
+            if seen >= len(self.sizes) or len(text) != self.sizes[seen]:
+                raise self._changed()
+            if self._chosen is None or self._chosen[seen]:
+                yield text
+            seen += 1
+        if seen != len(self.sizes):
+            raise self._changed()
+
+    def _changed(self) -> DataError:
+        return DataError(f"{self._source}: changed while it was being read; run the command again.")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a source gives. `validation` is raw text; held-out documents are joined by one newline."""
+    """What a source gives. Held-out texts are joined by one newline. `train_bytes`: the size of the training text."""
 
     name: str
-    train: list[Document]
-    validation: bytes
+    train: Documents
+    held_out: Texts
+    train_bytes: int
+    fingerprint: str  # equal for equal texts split alike
+
+    @property
+    def validation(self) -> bytes:
+        """The held-out text in one piece."""
+        return b"\n".join(self.held_out)
+
+    @classmethod
+    def of(cls, name: str, texts: Texts, held_out: Texts) -> Corpus:
+        """A corpus that trains on `texts`, in groups as `in_groups` makes them."""
+        digest = hashlib.sha256()
+        for part in (texts, held_out):
+            mask = np.ones(len(part.sizes), np.bool_) if part._chosen is None else part._chosen
+            for values in (part.keys[mask], part.sizes[mask]):
+                digest.update(values.tobytes())
+            digest.update(b"|")
+        return cls(name, in_groups(texts), held_out, texts.total_bytes, digest.hexdigest())
 
 
 # Text counted ahead of training is predicted with its own group left out, so there must be several groups;
 # and a part must be long enough to be a text.
 MIN_GROUPS = 32
 MIN_PART_BYTES = 1024
+_MOST_REACH = 1 << 20  # bytes in which the end of a line is looked for
 
 
-def hold_out(texts: list[bytes], fraction: float, source: str) -> tuple[list[bytes], bytes]:
-    """Split `texts` into those to train on and the held-out text, about `fraction` of them.
+def hold_out(texts: Texts, fraction: float, source: str) -> tuple[Texts, Texts]:
+    """Split `texts` into those to train on and those held out, about `fraction` of them.
 
     Which documents are held out depends on the SHA-256 of each alone, so equal ones are never on both sides
     and the order of files does not matter. Of a single document the end is held out, from a line's beginning
     if there is one near. Raises DataError, naming `source`, if either side would be empty.
     """
-    digests = [hashlib.sha256(text).digest() for text in texts]
-    distinct = sorted(set(digests))
+    distinct: NDArray[np.uint64] = np.unique(texts.keys)
     if len(distinct) > 1:
         number = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
-        held = set(distinct[:number])
-        train = [text for text, digest in zip(texts, digests, strict=True) if digest not in held]
-        rest = [text for text, digest in zip(texts, digests, strict=True) if digest in held]
-        return train, b"\n".join(rest)
-    text = texts[0]
-    cut = boundary(text, int(len(text) * (1 - fraction)), len(text) // 100)
-    if not 0 < cut < len(text):
+        held = texts.keys <= distinct[number - 1]
+        return texts.chosen(~held), texts.chosen(held)
+    whole = next(iter(texts))
+    cut = boundary(whole, int(len(whole) * (1 - fraction)), len(whole) // 100)
+    if not 0 < cut < len(whole):
         raise DataError(
-            f"{source}: {len(text)} bytes are too few to hold out a part of them (data.val_fraction is "
+            f"{source}: {len(whole)} bytes are too few to hold out a part of them (data.val_fraction is "
             f"{fraction:g}); give it more text."
         )
-    return [text[:cut]], text[cut:]
+    return (
+        Texts.survey(lambda: [whole[:cut]], source),
+        Texts.survey(lambda: [whole[cut:]], source),
+    )
 
 
-def in_groups(texts: list[bytes]) -> list[Document]:
+def in_groups(texts: Texts) -> Documents:
     """Each text a document and a group of its own; of few texts the longest are cut until there are enough.
 
     Cuts are at line ends where there are any near. No part falls below `MIN_PART_BYTES`.
     """
-    if len(texts) >= MIN_GROUPS:
-        return [Document(text, group) for group, text in enumerate(texts)]
-    total = sum(map(len, texts))
-    parts: list[bytes] = []
-    for text in texts:
-        wanted = -(-len(text) * MIN_GROUPS // max(total, 1))
-        number = max(1, min(wanted, len(text) // MIN_PART_BYTES))
-        ends = [boundary(text, len(text) * i // number, len(text) // (4 * number)) for i in range(1, number)]
-        edges = sorted({0, *ends, len(text)})
-        parts += [text[a:b] for a, b in pairwise(edges)]
-    return [Document(part, group) for group, part in enumerate(parts)]
+
+    def whole() -> Iterator[Document]:
+        return (Document(text, group) for group, text in enumerate(texts))
+
+    def cut() -> Iterator[Document]:
+        total, group = max(texts.total_bytes, 1), 0
+        for text in texts:
+            for start, stop in _parts(text, total):
+                yield Document(text[start:stop], group)
+                group += 1
+
+    return Documents(whole if len(texts) >= MIN_GROUPS else cut)
 
 
-def boundary(text: bytes, at: int, reach: int) -> int:
-    """Where a line begins, at `at` or at most `reach` bytes before it; else where a character begins."""
-    line = text.rfind(b"\n", max(0, at - reach), at) + 1
-    if line > 0:
-        return line
+def _parts(text: Text, total: int) -> Iterable[tuple[int, int]]:
+    """Where the parts of a text begin and end, one of few that are `total` bytes together."""
+    wanted = -(-len(text) * MIN_GROUPS // total)
+    number = max(1, min(wanted, len(text) // MIN_PART_BYTES))
+    ends = [boundary(text, len(text) * i // number, len(text) // (4 * number)) for i in range(1, number)]
+    return pairwise(sorted({0, *ends, len(text)}))
+
+
+def boundary(text: Text, at: int, reach: int) -> int:
+    """Where a line begins, at `at` or at most `reach` bytes (and a megabyte) before it; else where a character
+    begins."""
+    low = max(0, at - min(reach, _MOST_REACH))
+    line = bytes(text[low:at]).rfind(b"\n")
+    if line >= 0:
+        return low + line + 1
     start = at
     while start > max(0, at - 3) and start < len(text) and text[start] & 0xC0 == 0x80:
         start -= 1

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
+from regrow.data.documents import Text
 from regrow.errors import DataError, EnvironmentProblem
 
 FIELD = "text"  # the field of a JSON line, and the column of a Parquet file, that holds the document
@@ -17,17 +20,19 @@ _CONTROL = bytes(set(range(32)) - set(b"\a\b\t\n\v\f\r\x1b"))
 _MOST_CONTROL = (
     0.02  # share of a text; compressed and compiled files have more, in UTF-16 every second byte is 0
 )
+_WINDOW = 1 << 22  # bytes looked at in one go
+_MAPPED_FROM = 1 << 24  # a larger text file is mapped instead of read
 
 
-def read_documents(path: Path) -> list[bytes]:
-    """The documents of one file, empty ones left out; the file's name says which reader.
+def read_documents(path: Path) -> Iterator[Text]:
+    """The documents of one file one by one, empty ones left out; the file's name says which reader.
 
     `.jsonl` and `.ndjson`: the field `text` of each line. `.parquet`: the column `text`, a row a document.
     Anything else is text, one document, or several where a line holds a form feed and nothing else. Raises
     DataError if the file cannot be read so.
     """
     reader = _READERS.get(path.suffix.lower(), _text)
-    return [document for document in reader(path) if document]
+    return (document for document in reader(path) if len(document))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -35,15 +40,22 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give it a file that can."
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-def read_text(path: Path) -> bytes:
-    """The bytes of a text file, whatever its encoding. Raises DataError if it is not text."""
-    data = read_bytes(path)
-    control = len(data) - len(data.translate(None, _CONTROL))
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give it a file that can."
+    )
+
+
+def read_text(path: Path) -> Text:
+    """The bytes of a text file, whatever its encoding, mapped where it is large. Raises DataError if it is not text."""
+    data = _mapped(path)
+    control = 0
+    for at in range(0, len(data), _WINDOW):
+        window = bytes(data[at : at + _WINDOW])
+        control += len(window) - len(window.translate(None, _CONTROL))
     if control > _MOST_CONTROL * len(data):
         raise DataError(
             f"{path}: not text ({100 * control / len(data):.0f} % of its bytes are control characters); "
@@ -52,13 +64,37 @@ def read_text(path: Path) -> bytes:
     return data
 
 
-def _text(path: Path) -> list[bytes]:
-    return _FORM_FEED_LINE.split(read_text(path))
+def _mapped(path: Path) -> Text:
+    try:
+        if path.stat().st_size < _MAPPED_FROM:
+            return read_bytes(path)
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
-def _json_lines(path: Path) -> list[bytes]:
-    documents = []
-    for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
+def _text(path: Path) -> Iterator[Text]:
+    data = read_text(path)
+    if isinstance(data, bytes):
+        yield from _FORM_FEED_LINE.split(data)
+        return
+    feeds = [(found.start(), found.end()) for found in _FORM_FEED_LINE.finditer(data)]
+    edges = [0, *(edge for feed in feeds for edge in feed), len(data)]
+    for start, stop in list(pairwise(edges))[::2]:
+        yield data[start:stop]
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _json_lines(path: Path) -> Iterator[Text]:
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -74,11 +110,10 @@ def _json_lines(path: Path) -> list[bytes]:
                 f"{path}: line {number} has no string field {FIELD}; each line must be an object with one."
             )
         # JSON can spell half a surrogate pair; its bytes are kept, though they are not UTF-8.
-        documents.append(text.encode("utf-8", "surrogatepass"))
-    return documents
+        yield text.encode("utf-8", "surrogatepass")
 
 
-def _parquet(path: Path) -> list[bytes]:
+def _parquet(path: Path) -> Iterator[Text]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -86,7 +121,6 @@ def _parquet(path: Path) -> list[bytes]:
         raise EnvironmentProblem(
             f"{path}: Parquet files need pyarrow; install it with pip install 'regrow[parquet]'."
         ) from error
-    documents: list[bytes] = []
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -101,14 +135,13 @@ def _parquet(path: Path) -> list[bytes]:
                 raise DataError(f"{path}: the column {FIELD} holds {kind}; it must hold strings.")
             for batch in file.iter_batches(columns=[FIELD]):
                 rows = batch.column(0).cast(values).cast(pyarrow.large_binary()).to_pylist()
-                documents += [row for row in rows if row is not None]
+                yield from (row for row in rows if row is not None)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable Parquet file ({reason}); make it again.") from error
-    return documents
 
 
-_READERS: dict[str, Callable[[Path], list[bytes]]] = {
+_READERS: dict[str, Callable[[Path], Iterator[Text]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,

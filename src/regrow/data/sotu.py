@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from regrow.data.documents import Corpus, Document
+from regrow.data.documents import Corpus, Document, Documents, Texts
 from regrow.data.readers import read_bytes
 from regrow.errors import DataError, EnvironmentProblem
 from regrow.files import sha256_hex
@@ -41,7 +41,15 @@ def read_sotu(name: str) -> Corpus:
         )
     if name == "sotu:dev":
         held_out, validation = held_out | tuning, _text_of(documents, tuning)
-    return Corpus(name, [d for d in documents if d.group not in held_out], validation)
+    train = [d for d in documents if d.group not in held_out]
+    fingerprint = sha256_hex(b"\0".join([b"%d" % len(train), *(bytes(d.text) for d in train), validation]))
+    return Corpus(
+        name,
+        Documents(lambda: train),
+        Texts.of([validation], name),
+        sum(len(d.text) for d in train),
+        fingerprint,
+    )
 
 
 def _text_of(documents: list[Document], years: set[int]) -> bytes:

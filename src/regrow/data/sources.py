@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from regrow.data.documents import Corpus, hold_out, in_groups
+from regrow.data.documents import Corpus, Text, Texts, hold_out
 from regrow.data.readers import read_documents, read_text
 from regrow.data.sotu import NAMES, read_sotu
 from regrow.errors import DataError
 
-_LATER_NAMES = ("fineweb",)
-_LATER_SUFFIX = ".bin"
+_SHARD_SUFFIX = ".bin"
 _LIKE_TEXT = (".jsonl", ".ndjson", ".parquet")
 
 
-def read_source(source: str, val_fraction: float) -> Corpus:
-    """The documents and the held-out text of `source`.
+def read_source(source: str, val_fraction: float, tell: Callable[[int], None] = lambda size: None) -> Corpus:
+    """The documents and the held-out text of `source`; everything is read once, and `tell` is told how much.
 
     `sotu` and `sotu:dev` are the packaged corpus (write `./sotu` for a folder of that name). A folder is
     read with all its sub-folders, files in order of their paths, hidden ones left out. A folder that holds
@@ -27,10 +27,6 @@ def read_source(source: str, val_fraction: float) -> Corpus:
     if source in NAMES:
         return read_sotu(source)
     path = Path(source)
-    if source in _LATER_NAMES or path.suffix == _LATER_SUFFIX:
-        raise DataError(
-            f"{source}: such a source comes with a later release of regrow; give it text for now."
-        )
     if not os.path.lexists(path):
         raise DataError(
             f"{source}: no such file or folder; give a text, JSONL or Parquet file, a folder, or sotu."
@@ -39,13 +35,14 @@ def read_source(source: str, val_fraction: float) -> Corpus:
     files = _files(path) if path.is_dir() else [path]
     pair = _train_and_val([file for file in files if file.parent == path])
     if pair:
-        train, validation = read_documents(pair[0]), _held_out_text(pair[1])
-        if not validation:
-            raise DataError(f"{pair[1]}: is empty; put held-out text into it, or take it away.")
-        return Corpus(name, in_groups(_some(train, pair[0])), validation)
-    texts = _some([text for file in files for text in read_documents(file)], path)
-    kept, validation = hold_out(texts, val_fraction, source)
-    return Corpus(name, in_groups(kept), validation)
+        train_file, val_file = pair
+        train = _some(Texts.survey(lambda: read_documents(train_file), source, tell), train_file)
+        held_out = Texts.survey(lambda: _held_out_text(val_file), source, tell)
+        if not held_out.total_bytes:
+            raise DataError(f"{val_file}: is empty; put held-out text into it, or take it away.")
+        return Corpus.of(name, train, held_out)
+    texts = Texts.survey(lambda: (text for file in files for text in read_documents(file)), source, tell)
+    return Corpus.of(name, *hold_out(_some(texts, path), val_fraction, source))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -58,10 +55,11 @@ def _files(folder: Path) -> list[Path]:
     )
     if folder / "data.json" in files and folder / "train_tokens.npy" in files:
         raise DataError(f"{folder}: is a data folder already; give it to regrow train --data.")
-    shards = [file for file in files if file.suffix == _LATER_SUFFIX]
+    shards = [file for file in files if file.suffix == _SHARD_SUFFIX]
     if shards:
         raise DataError(
-            f"{shards[0]}: reading .bin shards comes with a later release of regrow; give it text."
+            f"{shards[0]}: is a shard among other files; give regrow data the folder that holds the shards, "
+            "fineweb_train_*.bin and fineweb_val_*.bin."
         )
     return files
 
@@ -78,12 +76,12 @@ def _train_and_val(files: list[Path]) -> tuple[Path, Path] | None:
     return None
 
 
-def _held_out_text(path: Path) -> bytes:
-    """A text file's bytes as they are, form feeds included; other documents are joined by one newline."""
-    return b"\n".join(read_documents(path)) if path.suffix.lower() in _LIKE_TEXT else read_text(path)
+def _held_out_text(path: Path) -> Iterator[Text]:
+    """A text file's bytes as they are, form feeds included; other kinds document by document."""
+    return read_documents(path) if path.suffix.lower() in _LIKE_TEXT else iter([read_text(path)])
 
 
-def _some(texts: list[bytes], path: Path) -> list[bytes]:
-    if not texts:
+def _some(texts: Texts, path: Path) -> Texts:
+    if not len(texts):
         raise DataError(f"{path}: {'holds no text' if path.is_dir() else 'is empty'}; give it some.")
     return texts

@@ -13,6 +13,7 @@ The payload is the pieces alone. The message from which SentencePiece loads them
 a payload depends neither on its version nor on its order of fields.
 """
 
+from regrow.tokenizer.text import segments
 from regrow.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["Tokenizer"]
+__all__ = ["Tokenizer", "segments"]

@@ -21,6 +21,9 @@ WORDS = re.compile(
     r" ?[^\W\d_]{1,64}| ?\d{1,64}| ?(?:[^\w\s]|_){1,64}[\r\n]{0,64}|[\r\n]{1,64}"
     r"|[^\S\r\n]{1,64}(?= )|[^\S\r\n]{1,64}"
 )
+# Long texts are encoded a segment of one to two of these at a time, so that memory does not grow with them.
+SEGMENT_BYTES = 1 << 20
+_SEGMENT_CUT = re.compile(rb"(?<=[!-~])(?= )|(?<=\n)(?![\r\n])")  # as _CUT below, of ASCII characters only
 # SentencePiece works through stretches of about this many characters, cut where no piece can reach across.
 _STRETCH = 4096
 _CUT = re.compile(r"(?<=\S)(?= )|(?<=\n)(?![\r\n])")
@@ -49,3 +52,20 @@ def stretches(text: str) -> Iterator[str]:
         yield text[start:end]
         start = end
     yield text[start:]
+
+
+def segments(data: bytes | memoryview) -> Iterator[bytes]:
+    """`data` in segments whose tokens, one after the other, are its tokens; a text of two megabytes or less is one.
+
+    Cuts are where no piece can reach across; only where a megabyte has no such place is one made elsewhere.
+    """
+    start = 0
+    while len(data) - start > 2 * SEGMENT_BYTES:
+        window = bytes(data[start + SEGMENT_BYTES : start + 2 * SEGMENT_BYTES])
+        found = _SEGMENT_CUT.search(window, 1)
+        end = start + SEGMENT_BYTES + (found.start() if found else SEGMENT_BYTES)
+        for _ in range(0 if found else 3):
+            end -= data[end] & 0xC0 == 0x80  # back to the beginning of a character
+        yield bytes(data[start:end])
+        start = end
+    yield bytes(data[start:])

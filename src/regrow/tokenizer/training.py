@@ -17,6 +17,7 @@ from regrow.tokenizer.text import (
     WORDS,
     rename,
     rename_back,
+    segments,
     stretches,
 )
 
@@ -30,7 +31,7 @@ _MOST_LETTERS = 0.75  # share of the pieces that may be single letters
 _MERGES_TRIED = 1.15
 
 
-def learn_pieces(texts: Iterable[bytes], vocab_size: int) -> tuple[list[bytes], set[bytes]]:
+def learn_pieces(texts: Iterable[bytes | memoryview], vocab_size: int) -> tuple[list[bytes], set[bytes]]:
     """The pieces of a vocabulary in order of merging, and those of them that are steps without an id.
 
     Raises TokenizerError if the texts do not give that many.
@@ -51,9 +52,9 @@ def learn_pieces(texts: Iterable[bytes], vocab_size: int) -> tuple[list[bytes], 
     return pieces, _least_used(counts, pieces, merges, spare)
 
 
-def _count_words(texts: Iterable[bytes]) -> Counter[str]:
+def _count_words(texts: Iterable[bytes | memoryview]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for data in texts:
+    for data in (segment for text in texts for segment in segments(text)):
         for part in NOT_FOR_SENTENCEPIECE.split(data.decode("utf-8", "surrogateescape"))[::2]:
             for stretch in stretches(part):
                 counts.update(WORDS.findall(stretch))

@@ -1,5 +1,5 @@
 """`regrow bench ngram`: the n-gram memory beside KenLM and tokengrams, on the same tokens in one run."""
 
-from regrow.bench.ngram.bench import measure, summary
+from regrow.bench.ngram.bench import VOCAB_SIZE, measure, summary
 
-__all__ = ["measure", "summary"]
+__all__ = ["VOCAB_SIZE", "measure", "summary"]

@@ -18,6 +18,7 @@ from regrow.data import Dataset
 from regrow.ngram import Discounts, NgramCounts, NgramModel, encode_tokens, tune_discounts
 from regrow.progress import Progress
 
+VOCAB_SIZE = 1024
 ORDER = 6
 LONG_ORDER = 8  # of the memory that is stored as text, where a longer order costs no bytes
 SEED = 1
