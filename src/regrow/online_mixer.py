@@ -14,7 +14,8 @@ like sqrt(T). Features in the log domain as in PAQ's mixers (Mahoney 2005), here
 All streams of a lock-step are predicted from one state; then all their tokens are learned. Sums run in a fixed order,
 so that an encoder and a decoder of one machine see the same bits.
 
-Legend: S streams, T tokens of a chunk, V vocabulary, K orders, J = 2K contexts (shared first, own after), O orders of the memory.
+Legend: S streams, T tokens of a chunk, V vocabulary, K orders, J = 2K contexts (shared first, own after), O orders of
+the memory.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _predict(
     """Both stages for every stream at time t. Results: `x_SV` and `sums_S4` (q = x / sums[0]; sums[1], sums[2]: network
     and memory summed with weights x; sums[3]: what normalises the second stage), and the touched tokens with their
     features and log factors `power_SV`."""
-    S, T, V = mixed_STV.shape
+    S, V = x_SV.shape
     K = context_SK.shape[1]
     J = 2 * K
     whole = V // 16 * 16
@@ -126,8 +127,8 @@ def _predict(
         # 2^y = 2^k * 2^f by a polynomial in f, within 4e-6; nothing falls below 2^-100, so no token is impossible.
         for v in range(V):
             y = max(x_V[v] - top, np.float32(-100.0))
-            k = np.int32(y - np.float32(0.5))
-            f = y - np.float32(k)
+            whole_bits = np.int32(y - np.float32(0.5))
+            f = y - np.float32(whole_bits)
             p = np.float32(1.3333558e-3)
             p = p * f + np.float32(9.6181291e-3)
             p = p * f + np.float32(5.5504109e-2)
@@ -135,7 +136,7 @@ def _predict(
             p = p * f + np.float32(6.9314718e-1)
             p = p * f + np.float32(1.0)
             x_V[v] = p
-            bits_V[v] = (k + np.int32(127)) << np.int32(23)
+            bits_V[v] = (whole_bits + np.int32(127)) << np.int32(23)
         for v in range(V):
             x_V[v] *= scale_V[v]
         for r in range(3):
@@ -366,7 +367,7 @@ class OnlineMixer:
         return self._probs_SV
 
     def learn(self, inputs: StepInputs, t: int, tokens_S: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The tokens of time t (below 0: none): their nats under the fixed distributions [S]; then learn and count them."""
+        """The tokens of time t (below 0: none): their nats under the fixed distributions [S]; then learn and count."""
         tokens_S = np.ascontiguousarray(tokens_S, np.int64)
         _kernels()[1](
             t, tokens_S, inputs.network_STV, inputs.memory_STV, inputs.order_ST, self._ab_O2, self._ab_square_O2,

@@ -1,9 +1,9 @@
 """Counts of text that has been scored already: what followed each context, lately, in every stream and in this one.
 
 The memory in the artifact knows the training text; this one starts empty and grows with the text under the predictor.
-Contexts of 1 to `orders` tokens are kept twice, for all streams together and for each stream by itself. A count fades each
-time its context is met again, so what followed lately counts most. Contexts are found by 64-bit hashes, which only ever
-decides whose counts are read: what is made of them is a distribution whatever they are (`regrow.online_mixer`).
+Contexts of 1 to `orders` tokens are kept twice, for all streams together and for each stream by itself. A count fades
+each time its context is met again, so what followed lately counts most. Contexts are found by 64-bit hashes, which only
+decide whose counts are read: what is made of them is a distribution whatever they are (`regrow.online_mixer`).
 
 Memory is bounded: past `capacity` tokens the counts are built again from the newer half of the tokens kept.
 
@@ -30,14 +30,14 @@ _ADD_SIGNATURE = (
 )
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def start_key(own: int, stream: int) -> Any:
     """The key of the empty context, shared (own = 0) or of one stream."""
     # Far apart, so that exclusive or with a token cannot make one stream's key of another's.
     return np.int64(0x51ED2701) + np.int64(own) * np.int64(1 + stream) * np.int64(0x9E3779B97F4A7C1)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def longer_key(key: Any, token: Any) -> Any:
     """The key of the context that reaches one token further back."""
     h = (key ^ (np.int64(token) + np.int64(0x632BE5AB))) * np.int64(-7046029254386353131)
@@ -47,7 +47,7 @@ def longer_key(key: Any, token: Any) -> Any:
     return h if h != 0 else np.int64(1)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def find_slot(key_H: Any, key: Any) -> Any:
     """The slot that holds `key`, or the empty one where it belongs."""
     mask = np.int64(len(key_H) - 1)
