@@ -13,6 +13,7 @@ Legend: S streams, T tokens, V vocabulary.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -94,6 +95,8 @@ class AdaptivePredictor:
         self._inputs: StepInputs | None = None
         self._tokens: list[NDArray[np.int64]] = []  # of the chunk under way: [S, T] pieces
         self._nats: list[NDArray[np.float64]] = []
+        # Seconds spent: on the artifact's own predictions, on learning and mixing, on training.
+        self.seconds = {"artifact": 0.0, "memory": 0.0, "training": 0.0}
 
     @property
     def nbytes(self) -> int:
@@ -137,12 +140,16 @@ class AdaptivePredictor:
             raise RegrowError(
                 f"score: {T} tokens a stream reach past the end of the chunk; score them in two."
             )
+        started = time.perf_counter()
         scored, parts = self._base.score_parts(tokens_ST)
         inputs = _inputs_of(parts, S, T)
+        predicted = time.perf_counter()
         adapted_ST = np.empty((S, T))
         for t in range(T):
             self._mixer.predict(inputs, t)
             adapted_ST[:, t] = self._mixer.learn(inputs, t, tokens_ST[:, t])
+        self.seconds["artifact"] += predicted - started
+        self.seconds["memory"] += time.perf_counter() - predicted
         self._keep(tokens_ST, adapted_ST)
         return ScoredChunk(
             tokens_ST, scored.blended_ST, scored.network_ST, scored.memory_ST, scored.matched_order_ST, adapted_ST,
@@ -166,8 +173,10 @@ class AdaptivePredictor:
         tokens, nats = np.concatenate(self._tokens, axis=1), np.concatenate(self._nats, axis=1)
         self._tokens, self._nats = [], []
         self._left -= 1
+        started = time.perf_counter()
         self._trainer.learn(ScoredChunk(tokens, nats, nats, None, None, nats, seal=_SEAL))
         self._base.reread()
+        self.seconds["training"] += time.perf_counter() - started
 
 
 def adaptation_of(config: Config, overrides: Sequence[str] = ()) -> Adaptation:

@@ -144,6 +144,7 @@ class AdaptiveScores:
 
     adapted: NDArray[np.float64]
     blended: NDArray[np.float64]
+    seconds: dict[str, float]  # on the artifact's predictions, the memory with its mixer, the training
 
 
 def score_adaptively(
@@ -164,7 +165,7 @@ def score_adaptively(
     known_ST = np.concatenate([c.tokens_ST for c in chunks], axis=1) != IGNORED
     adapted_ST = np.concatenate([c.adapted_ST for c in chunks if c.adapted_ST is not None], axis=1)
     blended_ST = np.concatenate([c.blended_ST for c in chunks], axis=1)
-    scores = AdaptiveScores(adapted_ST[known_ST], blended_ST[known_ST])
+    scores = AdaptiveScores(adapted_ST[known_ST], blended_ST[known_ST], predictor.seconds)
     assert len(scores.adapted) == len(tokens), "every token is scored once"
     return scores
 
