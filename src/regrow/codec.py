@@ -4,7 +4,8 @@ Encoder and decoder call the same predictor at the same fixed shapes, one token 
 bits. A stream says what it must be decoded with, and ends in a checksum of the raw bytes: a stream that is
 damaged, or that another artifact or other arithmetic would decode to another text, is an error and never a wrong text.
 
-Stream: b"RGST", a header (msgpack, led by its length in two bytes), the range coder's bytes.
+Stream: b"RGST", a header (msgpack, led by its length in two bytes and followed by its CRC-32 in four, both
+little-endian), the range coder's bytes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class StreamHeader(msgspec.Struct, frozen=True, array_like=True):
     threads: int
     torch: str
     capability: str  # instruction set torch used
-    adaptation: Adaptation | None  # how the predictor adapted; None: fixed
+    adaptation: Adaptation | None = None  # how the predictor adapted; None: fixed
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def encode(
         torch.backends.cpu.get_cpu_capability(), adaptation,
     )  # fmt: skip
     packed = msgspec.msgpack.encode(header)
-    stream = MAGIC + len(packed).to_bytes(2, "little") + packed + payload
+    lead = MAGIC + len(packed).to_bytes(2, "little")
+    stream = lead + packed + zlib.crc32(packed).to_bytes(4, "little") + payload
     return Encoded(stream, coder.ideal_bits, coder.max_abs_row_sum_error)
 
 
@@ -163,7 +165,7 @@ def _check_kind(found: Adaptation | None, expected: Expected) -> None:
 def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
     """Header and coder bytes of a stream. Raises StreamError."""
     size = int.from_bytes(stream[4:6], "little")
-    if stream[:4] != MAGIC or len(stream) < 6 + size:
+    if stream[:4] != MAGIC or len(stream) < 10 + size:
         raise StreamError(
             "this is no regrow stream, or it is cut short; give a file that `regrow compress` wrote."
         )
@@ -176,13 +178,14 @@ def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
             f"the stream has format version {header.version}, this regrow reads {FORMAT_VERSION}."
         )
     if (
-        not 1 <= header.streams <= 65536
+        int.from_bytes(stream[6 + size : 10 + size], "little") != zlib.crc32(stream[6 : 6 + size])
+        or not 1 <= header.streams <= 65536
         or not 1 <= header.threads <= 1024
         or not 0 <= header.tokens <= header.raw_bytes
         or not (header.adaptation is None or _possible(header.adaptation))
     ):
         raise StreamError("the stream's header is damaged; copy the file again.")
-    return header, stream[6 + size :]
+    return header, stream[10 + size :]
 
 
 def _decode_payload(artifact: Artifact, header: StreamHeader, payload: bytes, progress: Progress) -> bytes:

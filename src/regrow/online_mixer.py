@@ -35,6 +35,7 @@ _BUCKETS = 4  # of a context: one successor met once, one met again, few success
 _LANES = 16
 _RATE = 0.02  # of every AdaGrad step; tuned, like all numbers here, on training text kept out of training
 _FIRST_WEIGHTS = (0.17, 0.16, 0.07, 0.02)  # w by bucket
+_MANY = 256  # a context with more successors than this says little, and would cost the most time
 _BOX_W, _BOX_AB, _BOX_BIAS = 2.0, 1.0, 4.0
 
 _PREDICT_SIGNATURE = (
@@ -179,6 +180,8 @@ def _predict(
                     break
                 node = node_H[slot]
                 depth = k + 1
+                if distinct_N[node] > _MANY:
+                    continue
                 few = 2 if distinct_N[node] < 4 else 3
                 once = 0 if total_N[node] < np.float32(1.5) else 1
                 bucket_SJ[s, own * K + k] = once if distinct_N[node] == 1 else few
@@ -188,6 +191,8 @@ def _predict(
                 key = longer_key(key, context_SK[s, k])
                 node = node_H[find_slot(key_H, key)]
                 j = own * K + k
+                if bucket_SJ[s, j] < 0:
+                    continue
                 weight = weight_KBJ[depth, bucket_SJ[s, j], j]
                 entry = head_N[node]
                 while entry >= 0:
@@ -246,6 +251,7 @@ def _learn(
     rate = _RATE
     slope_ab_O2 = np.zeros(ab_O2.shape)
     slope_KBJ = np.zeros(weight_KBJ.shape)
+    mean_J = np.zeros(J)
     for v in range(V):
         slope_V[v] = 0.0
     for s in range(S):
@@ -264,15 +270,15 @@ def _learn(
         for v in range(V):
             slope_V[v] += np.float64(x_SV[s, v]) * share
         slope_V[token] -= 1.0
+        mean_J[:] = 0.0
+        for i in range(depth_S3[s, 2]):
+            for j in range(J):
+                mean_J[j] += np.float64(feature_SVJ[s, i, j]) * gain_SV[s, i]
         for j in range(J):
             bucket = bucket_SJ[s, j]
             if bucket < 0:
                 continue
-            mean = 0.0
-            for i in range(depth_S3[s, 2]):
-                fact = np.float64(feature_SVJ[s, i, j])
-                mean += fact * gain_SV[s, i]
-            slope = mean / second
+            slope = mean_J[j] / second
             if hit >= 0:
                 slope -= np.float64(feature_SVJ[s, hit, j])
             slope_KBJ[depth_S3[s, 0 if 2 * j < J else 1], bucket, j] += slope
