@@ -121,6 +121,16 @@ class EvalConfig(Section, frozen=True):
     chunk_tokens: Positive = 8_192  # tokens a chunk handed to `score`
     streams: Positive = 64  # streams coded side by side
     window: Count = 0  # tokens a window; 0 = train.seq_len
+    # Adapting to text already scored (--ttt).
+    adapt_streams: Positive = 16  # streams side by side, at most; fewer start cold less often
+    adapt_orders: Annotated[int, Meta(ge=0, le=8)] = 4  # longest context, in tokens, of recent text; 0 = none
+    adapt_tokens: Positive = 1_048_576  # recent tokens remembered; past that, the newer half is kept
+    ttt: Literal["none", "adapters", "all"] = "adapters"  # what trains on a chunk once it is scored
+    ttt_chunk_tokens: Positive = 2_048  # over all streams, a multiple of adapt_streams * window
+    ttt_epochs: Positive = 1  # passes over a chunk
+    ttt_optimiser: Literal["sgd", "adamw"] = "adamw"
+    ttt_rate: Rate = 0.001  # at first; a cosine over the chunks brings it to zero
+    ttt_clip: Rate = 1.0  # largest gradient norm; 0 = none
 
 
 class Config(Section, frozen=True):

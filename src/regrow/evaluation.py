@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regrow.adaptation import Adaptation, adaptation_of, adaptive_predictor
 from regrow.artifact import Artifact
 from regrow.data import read_text_argument
-from regrow.errors import DataError
+from regrow.errors import ConfigError, DataError
 from regrow.official_bytes import official_bpb
 from regrow.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
 from regrow.progress import Progress, Silent
@@ -68,103 +70,188 @@ def evaluate(
     *,
     stride: int | None = None,
     official: bool = False,
+    reset_at: bytes | None = None,
+    adapt: bool = False,
+    overrides: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> EvalResult:
     """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
 
     `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
-    each window's last N tokens alone. `official`: also by parameter-golf's byte table. Raises DataError for an empty
-    text.
+    each window's last N tokens alone. `reset_at`: bytes that end a document; nothing of one document is known in
+    the next. `adapt`: also by the predictor that learns from text it has scored, in `bpb.ttt`, set by [eval] of the
+    artifact's config and `overrides` of it; never in windows, and over the whole text as one. `official`: also by
+    parameter-golf's byte table.
+
+    Raises DataError for an empty text, ConfigError for settings that do not fit the text or the network.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     raw = data if isinstance(data, bytes) else read_text_argument(data)
+    source = "the text" if isinstance(data, bytes) else str(data)
     if not raw:
-        raise DataError(f"{data!s}: is empty; bits per byte need at least one byte.")
-    started = time.perf_counter()
+        raise DataError(f"{source}: is empty; bits per byte need at least one byte.")
+    documents = documents_of(raw, reset_at, source)
     tokens = loaded.tokenizer.encode(raw)
+    adaptation = adaptation_of(loaded.config, overrides) if adapt else None
+    if adaptation is not None:
+        if reset_at is not None:
+            raise ConfigError(
+                "--reset-at and --ttt: an adaptive score runs over the whole text; give one of them."
+            )
+        adaptation.check(len(tokens), source)
+    started = time.perf_counter()
     step = loaded.config.eval.stride if stride is None else stride
+    pieces = [tokens] if len(documents) == 1 else [loaded.tokenizer.encode(d) for d in documents]
+    if step > len(tokens):
+        raise ConfigError(f"--stride {step}: is longer than the text of {len(tokens)} tokens; choose less.")
     scores = (
-        score_windows(loaded, tokens, step, progress) if step else score_streams(loaded, tokens, progress)
+        score_windows(loaded, pieces, step, progress) if step else score_streams(loaded, pieces, progress)
     )
+    seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
     to_bpb = 1 / math.log(2) / len(raw)
     memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
     bpb = Bpb(
         neural=float(scores.network.sum()) * to_bpb,
         memory=memory,
         blended=float(scores.blended.sum()) * to_bpb,
-        official_bytes=official_bpb(float(scores.blended.sum()), tokens, loaded.tokenizer)
+        official_bytes=official_bpb(float(scores.blended.sum()), scores.tokens, loaded.tokenizer)
         if official
         else None,
     )
-    seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
+    if adaptation is not None:
+        started = time.perf_counter()
+        adapted = score_adaptively(loaded, tokens, adaptation, progress)
+        bpb.ttt = float(adapted.adapted.sum()) * to_bpb
+        seconds.ttt = time.perf_counter() - started
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
-    return EvalResult(bpb, parts, seconds, len(tokens), len(raw), passage_of(loaded, scores))
+    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), passage_of(loaded, scores))
+
+
+def documents_of(raw: bytes, reset_at: bytes | None, source: str) -> list[bytes]:
+    """A text cut after every `reset_at` (None: not at all); joined, the documents are the text again.
+
+    Raises DataError for a separator that is empty or not in the text.
+    """
+    if reset_at is None:
+        return [raw]
+    if not reset_at or reset_at not in raw:
+        raise DataError(
+            f"{source}: holds no {reset_at!r} to reset at; give --reset-at what ends a document there."
+        )
+    documents = [part + reset_at for part in raw.split(reset_at)]
+    documents[-1] = documents[-1].removesuffix(reset_at)
+    return [document for document in documents if document]
+
+
+@dataclass(frozen=True)
+class AdaptiveScores:
+    """Nats of every token in the text's order, float64: under the predictor that adapts, and under network, memory and
+    fixed mixer as the network stood then."""
+
+    adapted: NDArray[np.float64]
+    blended: NDArray[np.float64]
+    seconds: dict[str, float]  # on the artifact's predictions, the memory with its mixer, the training
+
+
+def score_adaptively(
+    artifact: Artifact,
+    tokens: NDArray[np.integer[Any]],
+    adaptation: Adaptation,
+    progress: Progress | None = None,
+) -> AdaptiveScores:
+    """Nats of every token by the predictor that learns from what it has scored, in the codec's streams and order."""
+    predictor = adaptive_predictor(artifact, adaptation, len(tokens), threads=torch.get_num_threads())
+    window = artifact.network.window
+    tokens_ST = split_streams(tokens, predictor.streams, window)
+    chunks: list[ScoredChunk] = []
+    with (progress or Silent()).task("evaluate, adapting", len(tokens), "tokens") as task:
+        for at in range(0, tokens_ST.shape[1], window):
+            chunks.append(predictor.score(tokens_ST[:, at : at + window]))
+            task.advance(int((chunks[-1].tokens_ST != IGNORED).sum()))
+    known_ST = np.concatenate([c.tokens_ST for c in chunks], axis=1) != IGNORED
+    adapted_ST = np.concatenate([c.adapted_ST for c in chunks if c.adapted_ST is not None], axis=1)
+    blended_ST = np.concatenate([c.blended_ST for c in chunks], axis=1)
+    scores = AdaptiveScores(adapted_ST[known_ST], blended_ST[known_ST], predictor.seconds)
+    assert len(scores.adapted) == len(tokens), "every token is scored once"
+    return scores
 
 
 def score_streams(
-    artifact: Artifact, tokens: NDArray[np.integer[Any]], progress: Progress | None = None
+    artifact: Artifact, pieces: Sequence[NDArray[np.integer[Any]]], progress: Progress | None = None
 ) -> Scores:
-    """Nats of every token, cut into the codec's streams and scored chunk by chunk in parallel."""
-    streams = stream_count(len(tokens), artifact.config.eval.streams)
+    """Nats of every token: each piece cut into the codec's streams, and scored chunk by chunk in parallel."""
     window = artifact.network.window
-    tokens_ST = split_streams(tokens, streams, window)
     # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
     together = max(1, artifact.config.eval.chunk_tokens // window)
     groups: list[list[ScoredChunk]] = []
-    with (progress or Silent()).task("evaluate", len(tokens), "tokens") as task:
-        for first in range(0, streams, together):
-            group_ST = tokens_ST[first : first + together]
-            predictor = _predictor(artifact, len(group_ST))
-            groups.append([])
-            for at in range(0, tokens_ST.shape[1], window):
-                groups[-1].append(predictor.score(group_ST[:, at : at + window]))
-                task.advance(int((group_ST[:, at : at + window] != IGNORED).sum()))
-    return _joined([_side_by_side(group) for group in groups])
+    total = sum(len(piece) for piece in pieces)
+    with (progress or Silent()).task("evaluate", total, "tokens") as task:
+        for tokens in pieces:
+            streams = stream_count(len(tokens), artifact.config.eval.streams)
+            tokens_ST = split_streams(tokens, streams, window)
+            for first in range(0, streams, together):
+                group_ST = tokens_ST[first : first + together]
+                predictor = _predictor(artifact, len(group_ST))
+                groups.append([])
+                for at in range(0, tokens_ST.shape[1], window):
+                    groups[-1].append(predictor.score(group_ST[:, at : at + window]))
+                    task.advance(int((group_ST[:, at : at + window] != IGNORED).sum()))
+    scores = _joined([_side_by_side(group) for group in groups])
+    assert len(scores.tokens) == total, "every token is scored once"
+    return scores
 
 
 def score_windows(
-    artifact: Artifact, tokens: NDArray[np.integer[Any]], stride: int, progress: Progress | None = None
+    artifact: Artifact,
+    pieces: Sequence[NDArray[np.integer[Any]]],
+    stride: int,
+    progress: Progress | None = None,
 ) -> Scores:
     """Nats of every token from windows that end every `stride` tokens, of which the last `stride` count.
 
-    A window is as long as the evaluation's window (`eval.window`, or the training sequence); the first counts whole.
-    Raises DataError for a stride above the window.
+    A window is as long as the evaluation's window (`eval.window`, or the training sequence) and lies within one
+    piece, whose first window counts whole. Raises ConfigError for a stride of zero or above the window.
     """
     window = artifact.network.window
     length = artifact.config.eval.window or artifact.config.train.seq_len
     if not 0 < stride <= length:
-        raise DataError(f"--stride {stride}: must lie between 1 and the window of {length} tokens.")
-    n = len(tokens)
-    starts = [0, *range(stride, max(n - length, 0) + stride, stride)]
+        raise ConfigError(f"--stride {stride}: must lie between 1 and the window of {length} tokens.")
+    total = sum(len(piece) for piece in pieces)
     batch = max(1, artifact.config.eval.chunk_tokens // length)
-    pieces: list[ScoredChunk] = []
-    counted: list[NDArray[np.bool_]] = []
     padded_length = -(-length // window) * window
-    done = 0
-    with (progress or Silent()).task("evaluate", n, "tokens") as task:
-        for i in range(0, len(starts), batch):
-            group = starts[i : i + batch]
+    spans: list[tuple[NDArray[np.integer[Any]], int]] = []  # the tokens of a window, and how many came before
+    for piece in pieces:
+        done = 0
+        for start in (0, *range(stride, max(len(piece) - length, 0) + stride, stride)):
+            inside = piece[start : start + length]
+            spans.append((inside, max(0, done - start)))
+            done = max(done, start + len(inside))
+    scored: list[ScoredChunk] = []
+    counted: list[NDArray[np.bool_]] = []
+    with (progress or Silent()).task("evaluate", total, "tokens") as task:
+        for i in range(0, len(spans), batch):
+            group = spans[i : i + batch]
             tokens_ST = np.full((len(group), padded_length), IGNORED, np.int64)
             fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
-            for row, start in enumerate(group):
-                piece = tokens[start : start + length]
-                tokens_ST[row, : len(piece)] = piece
-                fresh_ST[row, max(0, done - start) : len(piece)] = True
-                done = max(done, start + len(piece))
-            pieces.append(_predictor(artifact, len(group)).score(tokens_ST))
+            for row, (inside, known) in enumerate(group):
+                tokens_ST[row, : len(inside)] = inside
+                fresh_ST[row, known : len(inside)] = True
+            scored.append(_predictor(artifact, len(group)).score(tokens_ST))
             counted.append(fresh_ST)
             task.advance(int(fresh_ST.sum()))
 
     def pick(field_name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(pieces, counted, strict=True)])
+        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(scored, counted, strict=True)])
 
-    with_memory = pieces[0].memory_ST is not None
+    with_memory = scored[0].memory_ST is not None
     result = Scores(
         pick("tokens_ST").astype(np.int64), pick("blended_ST"), pick("network_ST"),
         pick("memory_ST") if with_memory else None,
         pick("matched_order_ST").astype(np.int8) if with_memory else None,
     )  # fmt: skip
-    assert len(result.tokens) == n, "every token is scored once"
+    assert np.array_equal(result.tokens, np.concatenate(list(pieces))), (
+        "every token is scored once, in its order"
+    )
     return result
 
 

@@ -9,8 +9,8 @@ Legend: S streams, T tokens, V vocabulary, C context tokens the memory looks bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import InitVar, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,13 +26,22 @@ IGNORED = -1
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a time: they fit a CPU's cache
 
 
+class _Seal:
+    """What a `ScoredChunk` is made with; there is one, and it stays with the predictors."""
+
+
+_SEAL = _Seal()
+
+
 @dataclass(frozen=True)
 class ScoredChunk:
     """Tokens that have been scored, with their cost in nats under the mixture and under each part alone,
     float64 [S, T].
 
-    Only `Predictor.score` makes one, which is what adapting to text may ask for as a receipt. Costs of
-    IGNORED tokens are 0. `network` and `memory` are None where there is no such part.
+    Only a predictor makes one, of tokens whose distributions were fixed before it was given them: it is the receipt
+    that learning from a text asks for. Costs of IGNORED tokens are 0. `network` and `memory` are None where there is
+    no such part, or where tokens were predicted step by step; `adapted` is the cost under a predictor that learns.
+    Raises TypeError when anyone else makes one.
     """
 
     tokens_ST: NDArray[np.int64]
@@ -40,6 +49,22 @@ class ScoredChunk:
     network_ST: NDArray[np.float64]
     memory_ST: NDArray[np.float64] | None
     matched_order_ST: NDArray[np.int8] | None
+    adapted_ST: NDArray[np.float64] | None = None
+    seal: InitVar[object] = None
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a ScoredChunk comes from a predictor's score alone")
+
+
+class Parts(NamedTuple):
+    """What the parts say of R positions, float32 [R, V]: `mixed` and `network` unnormalised log probabilities, `memory`
+    log probabilities (None without one), and `order` int32 [R], the order that matched (0 without one)."""
+
+    mixed_RV: Tensor
+    network_RV: Tensor
+    memory_RV: Tensor | None
+    order_R: NDArray[np.int32]
 
 
 class Predictor:
@@ -69,6 +94,17 @@ class Predictor:
         self._width = memory.max_order - 1 if memory else 0
         self.reset()
 
+    @property
+    def network(self) -> Transformer:
+        """The network predictions come from; `reread` follows a change of its weights."""
+        return self._network
+
+    def reread(self) -> None:
+        """The network's weights were changed: predict with the new ones from here on. What was remembered of the tokens
+        before stays as it was."""
+        with torch.no_grad():
+            self._weights = self._network.weights(self.dtype)
+
     def reset(self) -> None:
         """Back to the start of every stream."""
         self._cache = self._network.new_cache(self.streams, self.dtype)
@@ -85,11 +121,33 @@ class Predictor:
             self._hidden_SD = self._network.step(tokens, self._weights, self._cache)
             self._fresh_S = None
         assert self._hidden_SD is not None
-        logits_SV = self._network.logits(self._hidden_SD)
-        if self._memory is not None:
-            rows = MemoryRows.of(self._memory.rows(self._context_SC, threads=self._threads), self._device)
-            logits_SV = self._mixer(logits_SV, rows.log_probs_RV, rows.facts_RC)
-        return torch.log_softmax(logits_SV.double(), dim=-1)
+        return torch.log_softmax(self._parts(self._hidden_SD, self._context_SC).mixed_RV.double(), dim=-1)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """The same as probabilities, on the host: what a coder takes."""
+        probs: NDArray[np.float64] = self.predict().exp().cpu().numpy()
+        return probs
+
+    @torch.inference_mode()
+    def parts(self) -> Parts:
+        """What network, memory and mixture say of each stream's next token, R = S."""
+        if self._fresh_S is not None:
+            self.predict()
+        assert self._hidden_SD is not None
+        return self._parts(self._hidden_SD, self._context_SC)
+
+    def _parts(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> Parts:
+        logits_RV = self._network.logits(hidden_RD)
+        if self._memory is None:
+            return Parts(logits_RV, logits_RV, None, np.zeros(len(contexts_RC), np.int32))
+        found = self._memory.rows(contexts_RC, threads=self._threads)
+        rows = MemoryRows.of(found, self._device)
+        mixed_RV = self._mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
+        return Parts(mixed_RV, logits_RV, rows.log_probs_RV, found.matched_order_R.astype(np.int32))
+
+    def advance(self, tokens_S: NDArray[np.int64]) -> None:
+        """`update` for streams of which some have ended: their tokens are IGNORED."""
+        self.update(np.where(tokens_S == IGNORED, self._bos_id, tokens_S))
 
     def update(self, tokens_S: NDArray[np.int64]) -> None:
         """The streams' next tokens are known: move on. Raises ValueError for a wrong shape or an unknown token."""
@@ -111,15 +169,7 @@ class Predictor:
         is a multiple of the attention window, and so is what came before. Raises RegrowError when it is not.
         """
         S, T = tokens_ST.shape
-        window = self._network.window
-        if self._fresh_S is None or T % window or self._cache.length % window:
-            raise RegrowError(
-                f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {window}."
-            )
-        known_ST = np.where(tokens_ST == IGNORED, self._bos_id, tokens_ST)
-        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
-        hidden = self._network.chunk(torch.from_numpy(inputs_ST).to(self._device), self._weights, self._cache)
-        contexts = self._contexts(known_ST)
+        hidden, contexts = self._read(tokens_ST)
         targets = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
         parts = [
             self._score_rows(hidden.reshape(S * T, -1)[rows], contexts[rows], targets[rows])
@@ -128,29 +178,53 @@ class Predictor:
         blended, network, memory, order = (
             np.concatenate(column).reshape(S, T) for column in zip(*parts, strict=True)
         )
+        if self._memory is None:
+            return ScoredChunk(tokens_ST, blended, network, None, None, seal=_SEAL)
+        return ScoredChunk(tokens_ST, blended, network, memory, order.astype(np.int8), seal=_SEAL)
+
+    @torch.inference_mode()
+    def score_parts(self, tokens_ST: NDArray[np.int64]) -> tuple[ScoredChunk, Parts]:
+        """`score`, and what the parts said of every position: R = S * T rows, held whole."""
+        S, T = tokens_ST.shape
+        hidden, contexts = self._read(tokens_ST)
+        parts = self._parts(hidden.reshape(S * T, -1), contexts)
+        targets = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
+
+        def nats(log_probs_RV: Tensor) -> NDArray[np.float64]:
+            return _chosen(log_probs_RV, targets).reshape(S, T)
+
+        blended = nats(torch.log_softmax(parts.mixed_RV, -1))
+        if parts.memory_RV is None:
+            return ScoredChunk(tokens_ST, blended, blended, None, None, seal=_SEAL), parts
+        order = parts.order_R.reshape(S, T).astype(np.int8)
+        network, memory = nats(torch.log_softmax(parts.network_RV, -1)), nats(parts.memory_RV)
+        return ScoredChunk(tokens_ST, blended, network, memory, order, seal=_SEAL), parts
+
+    def _read(self, tokens_ST: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int32]]:
+        """Final states [S, T, D] before each token and the memory's contexts [S * T, C]; moves on past the tokens."""
+        T, window = tokens_ST.shape[1], self._network.window
+        if self._fresh_S is None or T % window or self._cache.length % window:
+            raise RegrowError(
+                f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {window}."
+            )
+        known_ST = np.where(tokens_ST == IGNORED, self._bos_id, tokens_ST)
+        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
+        hidden = self._network.chunk(torch.from_numpy(inputs_ST).to(self._device), self._weights, self._cache)
+        contexts = self._contexts(known_ST)
         self._fresh_S = known_ST[:, -1].copy()
         self._push_context(known_ST)
-        if self._memory is None:
-            return ScoredChunk(tokens_ST, blended, network, None, None)
-        return ScoredChunk(tokens_ST, blended, network, memory, order.astype(np.int8))
+        return hidden, contexts
 
     def _score_rows(
         self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32], targets_R: Tensor
     ) -> tuple[NDArray[np.float64], ...]:
-        def nats(log_probs_RV: Tensor) -> NDArray[np.float64]:
-            chosen = -log_probs_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0].double()
-            return torch.where(targets_R == IGNORED, 0.0, chosen).cpu().numpy()
-
-        logits_RV = self._network.logits(hidden_RD)
-        network_R = nats(torch.log_softmax(logits_RV, -1))
-        if self._memory is None:
+        parts = self._parts(hidden_RD, contexts_RC)
+        network_R = _chosen(torch.log_softmax(parts.network_RV, -1), targets_R)
+        if parts.memory_RV is None:
             return network_R, network_R, network_R, np.zeros_like(network_R)
-        rows = self._memory.rows(contexts_RC, threads=self._threads)
-        order_R = rows.matched_order_R.astype(np.float64)
-        memory = MemoryRows.of(rows, self._device)
-        memory_R = nats(memory.log_probs_RV)
-        mixed_RV = self._mixer(logits_RV, memory.log_probs_RV, memory.facts_RC)
-        return nats(torch.log_softmax(mixed_RV, -1)), network_R, memory_R, order_R
+        memory_R = _chosen(parts.memory_RV, targets_R)
+        blended_R = _chosen(torch.log_softmax(parts.mixed_RV, -1), targets_R)
+        return blended_R, network_R, memory_R, parts.order_R.astype(np.float64)
 
     def _contexts(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int32]:
         """The memory's context [S * T, C] of every token of the chunk."""
@@ -164,6 +238,13 @@ class Predictor:
         if self._width:
             joined = np.concatenate((self._context_SC, tokens_ST.astype(np.int32)), axis=1)
             self._context_SC = joined[:, -self._width :]
+
+
+def _chosen(log_probs_RV: Tensor, targets_R: Tensor) -> NDArray[np.float64]:
+    """Nats of the targets; 0 for IGNORED."""
+    chosen = -log_probs_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0].double()
+    nats: NDArray[np.float64] = torch.where(targets_R == IGNORED, 0.0, chosen).cpu().numpy()
+    return nats
 
 
 def split_streams(tokens: NDArray[np.integer[Any]], streams: int, multiple: int = 1) -> NDArray[np.int64]:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from regrow.adaptation import adaptation_of
 from regrow.artifact import Artifact
 from regrow.codec import encode
 from regrow.data import read_text_argument
@@ -18,10 +20,19 @@ from regrow.progress import Progress, Silent
 from regrow.results import Proof
 
 
-def prove(artifact: Path, data: Path, progress: Progress | None = None) -> Proof:
+def prove(
+    artifact: Path,
+    data: Path,
+    progress: Progress | None = None,
+    *,
+    adapt: bool = False,
+    overrides: Sequence[str] = (),
+) -> Proof:
     """Encode the held-out text of `data`, decode it elsewhere, compare SHA-256. bpb = 8 * stream bytes / raw bytes.
 
     The decoder is `regrow decompress` in a new interpreter whose working folder holds the stream and nothing else.
+    `adapt`: by the predictor that learns from what it has coded, set by [eval] of the artifact's config and
+    `overrides` of it; the stream says so, and the decoder repeats every update.
     Raises DataError for an empty text, ProofError if the decoder fails.
     """
     progress = progress or Silent()
@@ -29,8 +40,12 @@ def prove(artifact: Path, data: Path, progress: Progress | None = None) -> Proof
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
     loaded = Artifact.load(artifact)
+    adaptation = None
+    if adapt:
+        adaptation = adaptation_of(loaded.config, overrides)
+        adaptation.check(len(loaded.tokenizer.encode(raw)), str(data))
     started = time.perf_counter()
-    encoded = encode(loaded, raw, progress)
+    encoded = encode(loaded, raw, progress, adaptation=adaptation)
     encode_seconds = time.perf_counter() - started
     del loaded
     with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
@@ -46,6 +61,7 @@ def prove(artifact: Path, data: Path, progress: Progress | None = None) -> Proof
         max_abs_row_sum_error=encoded.max_abs_row_sum_error,
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
+        track="adaptive" if adapt else "fixed",
     )
 
 

@@ -64,6 +64,7 @@ class Seconds(Struct):
     pack: float | None = None
     load: float | None = None
     eval: float | None = None
+    ttt: float | None = None  # scoring by the predictor that adapts
 
 
 class Result(Struct, kw_only=True):
@@ -79,7 +80,8 @@ class Result(Struct, kw_only=True):
     data: DataFigures
     bytes: dict[str, int] | None = None
     bpb: Bpb = msgspec.field(default_factory=Bpb)
-    proof: Proof | None = None
+    proof: Proof | None = None  # by the fixed predictor
+    proof_adaptive: Proof | None = None  # by the one that adapts
     seconds: Seconds = msgspec.field(default_factory=Seconds)
     steps: int
     train_tokens_seen: int

@@ -19,6 +19,9 @@ def command(
     val: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Held-out text, instead of the bench's own.")
     ] = None,
+    artifact: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An artifact to measure, for the bench `adaptive`.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -29,6 +32,6 @@ def command(
     with speaking(json, quiet) as output:
         from regrow.bench import run
 
-        measured = run(name, train, val, output.progress)
+        measured = run(name, train, val, output.progress, artifact=artifact)
         output.result(measured)
         output.tree(measured)

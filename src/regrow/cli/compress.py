@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, Json, Quiet
+from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
 from regrow.cli.output import speaking
 
 
@@ -17,6 +17,8 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="The stream to write.", show_default=False)
     ],
+    ttt: Annotated[bool, typer.Option("--ttt", help="Learn from the file while it is coded.")] = False,
+    settings: Adapting = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -24,13 +26,17 @@ def command(
 
     Text like the training text becomes small; any other bytes come back too.
     """
+    refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
         raw = file.read_bytes()
 
-        from regrow.codec import compress
+        from regrow.adaptation import adaptation_of
+        from regrow.codec import compress, load
         from regrow.files import atomic_write_bytes
 
-        stream = compress(artifact, raw, output.progress)
+        loaded = load(artifact)
+        adaptation = adaptation_of(loaded.config, settings or ()) if ttt else None
+        stream = compress(loaded, raw, output.progress, adaptation=adaptation)
         atomic_write_bytes(out, stream)
         bpb = 8 * len(stream) / len(raw) if raw else None
         output.result({"out": out, "raw_bytes": len(raw), "stream_bytes": len(stream), "bpb": bpb})

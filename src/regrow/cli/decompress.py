@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, Json, Quiet
+from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
 from regrow.cli.output import speaking
 
 
@@ -19,6 +19,15 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="The file to write.", show_default=False)
     ],
+    ttt: Annotated[
+        bool | None,
+        typer.Option(
+            "--ttt/--no-ttt",
+            help="Refuse a stream that was made without (or with) --ttt.  [default: as the stream says]",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Adapting = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -26,13 +35,19 @@ def command(
 
     A wrong artifact or a damaged stream is an error, never wrong text.
     """
+    refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
         stream = file.read_bytes()
 
-        from regrow.codec import decompress
+        from regrow.adaptation import adaptation_of
+        from regrow.codec import Expected, decompress, load
         from regrow.files import atomic_write_bytes
 
-        raw = decompress(artifact, stream, output.progress)
+        loaded = load(artifact)
+        expected: Expected = "any"
+        if ttt is not None:
+            expected = adaptation_of(loaded.config, settings or ()) if ttt else "fixed"
+        raw = decompress(loaded, stream, output.progress, expected=expected)
         atomic_write_bytes(out, raw)
         output.result({"out": out, "raw_bytes": len(raw), "stream_bytes": len(stream)})
         output.line(f"{out}: {len(raw):,} bytes")

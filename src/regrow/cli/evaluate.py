@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, HeldOut, Json, Quiet, refuse_for_now
+from regrow.cli.options import (
+    Adapting,
+    ArtifactFile,
+    HeldOut,
+    Json,
+    Quiet,
+    refuse_settings,
+)
 from regrow.cli.output import bits, speaking
 from regrow.cli.runs import update_result
 
@@ -23,6 +30,15 @@ def command(
         ),
     ] = None,
     ttt: Annotated[bool, typer.Option("--ttt", help="Also adapt to text already scored.")] = False,
+    settings: Adapting = None,
+    reset_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help=r"Begin anew after every TEXT (such as \f), which ends a document.",
+            show_default=False,
+        ),
+    ] = None,
     official_bytes: Annotated[
         bool, typer.Option("--official-bytes", help="Also parameter-golf's own byte count.")
     ] = False,
@@ -31,28 +47,54 @@ def command(
 ) -> None:
     """Score held-out text, by part.
 
+    With --ttt also by the predictor that learns from the text it has scored, as [eval] of the artifact's config says.
     Given a run's artifact and data, also updates the run's result.json.
     """
-    if ttt:
-        refuse_for_now("--ttt")
+    refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
         from regrow.evaluation import evaluate
 
-        measured = evaluate(artifact, data, stride=stride, official=official_bytes, progress=output.progress)
+        measured = evaluate(
+            artifact, data, stride=stride, reset_at=separator(reset_at), official=official_bytes, adapt=ttt,
+            overrides=settings or (),
+            progress=output.progress,
+        )  # fmt: skip
         parts = {"bpb": measured.bpb, "bytes": measured.bytes}
-        # Sliding windows answer another question than the proof's streams, whose figures result.json holds.
-        updated = None if stride else update_result(artifact, data, {**parts, "seconds": measured.seconds})
-        output.result(parts)
-        rows = [("network", measured.bpb.neural), ("memory", measured.bpb.memory)]
-        rows.append(("blended", measured.bpb.blended))
+        # Sliding windows and documents answer another question than the proof's streams do; result.json holds those.
+        elsewhere = bool(stride) or reset_at is not None
+        updated = None if elsewhere else update_result(artifact, data, {**parts, "seconds": measured.seconds})
+        seconds = {"eval": measured.seconds.eval, "ttt": measured.seconds.ttt}
+        output.result({**parts, "seconds": seconds, "tokens": measured.tokens})
+        rows = [
+            ("network", measured.bpb.neural, None), ("memory", measured.bpb.memory, None),
+            ("blended", measured.bpb.blended, measured.seconds.eval),
+        ]  # fmt: skip
         if official_bytes:
-            rows.append(("blended, official byte count", measured.bpb.official_bytes))
+            rows.append(("blended, official byte count", measured.bpb.official_bytes, None))
+        if ttt:
+            rows.append(("adapting", measured.bpb.ttt, measured.seconds.ttt))
         output.table(
-            [(name, bits(value)) for name, value in rows],
-            columns=("predictor", "bits per byte"),
+            [
+                (
+                    name,
+                    bits(value),
+                    *(("", "") if not took else (f"{took:.1f}", f"{measured.tokens / took:,.0f}")),
+                )
+                for name, value, took in rows
+            ],
+            columns=("predictor", "bits per byte", "seconds", "tokens/s"),
         )
         if updated is not None:
             from regrow.reporting import save_passage
 
             save_passage(updated.parent, measured.passage)
             output.line(f"updated {updated}")
+
+
+def separator(text: str | None) -> bytes | None:
+    """The bytes that `--reset-at` means: the usual escapes (such as a backslash and f) stand for their characters."""
+    if text is None:
+        return None
+    for written, meant in ((r"\f", "\f"), (r"\n", "\n"), (r"\t", "\t"), (r"\0", "\0")):
+        text = text.replace(written, meant)
+    return text.encode()

@@ -38,6 +38,22 @@ Overrides: TypeAlias = Annotated[
     ),
 ]
 
+Adapting: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="EVAL.KEY=VALUE",
+        help="With --ttt: set one key of [eval], for instance eval.ttt=none; may be given again.",
+        show_default=False,
+    ),
+]
+
+
+def refuse_settings(settings: list[str] | None, ttt: bool | None) -> None:
+    """`--set` says how to adapt, so it goes with `--ttt` alone."""
+    if settings and not ttt:
+        raise ConfigError(f"--set {settings[0]}: says how to adapt; give --ttt too.")
+
 
 def resolve_config(preset: str | None, file: Path | None, overrides: list[str] | None) -> Config:
     """The config of `--preset` or `--config` (the demo preset if neither), with the overrides applied."""

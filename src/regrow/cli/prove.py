@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from regrow.cli.options import ArtifactFile, HeldOut, Json, Quiet, refuse_for_now
+from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import speaking
 from regrow.cli.runs import update_result
 from regrow.errors import ProofError
@@ -17,25 +17,28 @@ def command(
     artifact: ArtifactFile,
     data: HeldOut,
     ttt: Annotated[bool, typer.Option("--ttt", help="Prove the predictor that adapts.")] = False,
+    settings: Adapting = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Prove a score by compressing and decoding.
 
     Held-out text is encoded, decoded in a fresh process from artifact and stream alone, and compared; the
-    bits really spent are printed. Given a run's artifact and data, also updates the run's result.json.
+    bits really spent are printed. With --ttt the predictor also learns from what it has coded, as [eval] of
+    the artifact's config says, and the decoder repeats every step of it. Given a run's artifact and data,
+    also updates the run's result.json.
     """
-    if ttt:
-        refuse_for_now("--ttt")
+    refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
         from regrow.proof import prove
 
-        proof = prove(artifact, data, output.progress)
-        updated = update_result(artifact, data, {"proof": proof})
+        proof = prove(artifact, data, output.progress, adapt=ttt, overrides=settings or ())
+        updated = update_result(artifact, data, {"proof_adaptive" if ttt else "proof": proof})
         # The part by its name, as in result.json, and its keys beside it for those who asked for this part alone.
         output.result({"proof": proof, **msgspec.structs.asdict(proof)})
         output.table(
             [
+                ("predictor", proof.track),
                 ("stream", f"{proof.stream_bytes:,} bytes"),
                 ("text", f"{proof.raw_bytes:,} bytes"),
                 ("worst row sum error", f"{proof.max_abs_row_sum_error:.1e}"),

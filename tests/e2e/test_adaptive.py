@@ -1,0 +1,112 @@
+"""Adapting through the command line: evaluated, proven, coded, and refused where it does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from tests.e2e.conftest import make_text, run_json, run_regrow
+
+SMALL = ("--set", "eval.adapt_streams=4", "--set", "eval.ttt_chunk_tokens=256")
+
+
+def test_an_adaptive_score_is_proven_beside_the_fixed_one(run: Path, data: Path) -> None:
+    artifact = run / "artifact.safetensors"
+    scored = run_json("eval", artifact, "--data", data, "--ttt", *SMALL)
+    fixed = run_json("prove", artifact, "--data", data)
+    proof = run_json("prove", artifact, "--data", data, "--ttt", *SMALL)
+    assert proof["sha256_match"] is True and proof["track"] == "adaptive"
+    assert proof["max_abs_row_sum_error"] <= 1e-6
+    header = 8 * 160 / proof["raw_bytes"]  # on so short a text the stream's header shows
+    assert abs(proof["bpb"] - scored["bpb"]["ttt"] - header / 2) <= header / 2 + 0.002 * proof["bpb"]
+    assert proof["bpb"] < fixed["bpb"]
+    result = json.loads((run / "result.json").read_text())
+    assert result["proof"]["track"] == "fixed" and result["proof_adaptive"]["track"] == "adaptive"
+    assert result["bpb"]["ttt"] == scored["bpb"]["ttt"] < result["bpb"]["blended"]
+
+
+def test_a_stream_says_how_it_was_made_and_another_way_is_refused(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    artifact, text = run / "artifact.safetensors", data / "val.txt"
+    adaptive, fixed, back = tmp_path / "a", tmp_path / "f", tmp_path / "back"
+    assert run_regrow("compress", artifact, text, "-o", adaptive, "--ttt", *SMALL).returncode == 0
+    assert run_regrow("compress", artifact, text, "-o", fixed).returncode == 0
+    for stream, how in ((adaptive, ()), (adaptive, ("--ttt", *SMALL)), (fixed, ()), (fixed, ("--no-ttt",))):
+        assert run_regrow("decompress", artifact, stream, "-o", back, *how).returncode == 0
+        assert back.read_bytes() == text.read_bytes()
+        back.unlink()
+    for stream, how, word in (
+        (adaptive, ("--no-ttt",), "adapts"),
+        (fixed, ("--ttt", *SMALL), "does not adapt"),
+        (
+            adaptive,
+            ("--ttt", "--set", "eval.adapt_streams=4", "--set", "eval.ttt_chunk_tokens=128"),
+            "other settings",
+        ),
+    ):
+        done = run_regrow("decompress", artifact, stream, "-o", back, *how)
+        assert done.returncode == 2 and word in done.stderr and "Traceback" not in done.stderr
+        assert not back.exists()
+    # The settings lie in the header: spoiling any byte of it is found before anything is decoded or written.
+    content = adaptive.read_bytes()
+    size = int.from_bytes(content[4:6], "little")
+    for at in range(6 + size - 24, 6 + size, 5):
+        (tmp_path / "bad").write_bytes(content[:at] + bytes([content[at] ^ 0x15]) + content[at + 1 :])
+        done = run_regrow("decompress", artifact, tmp_path / "bad", "-o", back)
+        assert done.returncode == 2 and "Traceback" not in done.stderr and not back.exists()
+
+
+def test_any_bytes_come_back_from_an_adaptive_stream(run: Path, tmp_path: Path) -> None:
+    artifact = run / "artifact.safetensors"
+    nasty = bytes(range(256)) * 9 + make_text(3, 500).encode()
+    for name, content in {"empty": b"", "one": b"\x00", "nasty": nasty}.items():
+        (tmp_path / name).write_bytes(content)
+        done = run_regrow("compress", artifact, tmp_path / name, "-o", tmp_path / "s", "--ttt", *SMALL)
+        assert done.returncode == 0, done.stderr
+        assert run_regrow("decompress", artifact, tmp_path / "s", "-o", tmp_path / "back").returncode == 0
+        assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == hashlib.sha256(content).digest()
+
+
+def test_documents_are_scored_without_each_other(run: Path, tmp_path: Path) -> None:
+    artifact = run / "artifact.safetensors"
+    one, two = make_text(21, 500), make_text(22, 700)
+    for name, content in (
+        ("one", one + "\f"),
+        ("two", two),
+        ("both", one + "\f" + two),
+        ("swapped", two + "\f" + one),
+    ):
+        (tmp_path / name).write_text(content)
+
+    def bits(name: str, *how: object) -> float:
+        scored = run_json("eval", artifact, "--data", tmp_path / name, *how)
+        return float(scored["bpb"]["blended"]) * (tmp_path / name).stat().st_size
+
+    for how in (("--stride", 16), ("--stride", 0)):
+        apart = bits("one", *how) + bits("two", *how)
+        assert abs(bits("both", "--reset-at", r"\f", *how) - apart) < 1e-3 * apart
+
+
+def test_settings_that_do_not_fit_are_named(run: Path, data: Path, tmp_path: Path) -> None:
+    artifact = run / "artifact.safetensors"
+
+    def refused(*arguments: object) -> str:
+        done = run_regrow("eval", artifact, "--data", data, *arguments)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        return done.stderr
+
+    ttt = ("--ttt", "--set", "eval.adapt_streams=4", "--set")
+    assert "eval.ttt_chunk_tokens is 0" in refused(*ttt, "eval.ttt_chunk_tokens=0")
+    assert "multiple of 128" in refused(*ttt, "eval.ttt_chunk_tokens=200")
+    assert "fewer than one chunk" in refused(*ttt, "eval.ttt_chunk_tokens=1280000")
+    assert "only keys of [eval]" in refused(*ttt, "train.seed=3")
+    assert "--ttt" in refused("--set", "eval.ttt=none")
+    assert "--stride 65" in refused("--stride", 65)
+    assert "give one of them" in refused("--reset-at", "a", "--ttt")
+    assert "--reset-at" in refused("--reset-at", "no such text")
+    (tmp_path / "short").write_text("a b")
+    done = run_regrow("eval", artifact, "--data", tmp_path / "short", "--stride", 32)
+    assert done.returncode == 2 and "longer than the text" in done.stderr
