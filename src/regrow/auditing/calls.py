@@ -106,9 +106,10 @@ class Calls(Library):
         if not re.search(r"forward|loss|model|cross|nll|ce", name):
             return result
         given = [*args, *kwargs.values()]
+        row = 0 if re.search(r"loss|cross|nll|(^|_)ce(_|$)", name) else v.DIST  # a model may return its row
         if (
             any(a.tags & v.TGT for a in given)
-            and not result.tags & (v.GOLD | v.DIST | v.TGT | v.KEY)
+            and not result.tags & (v.GOLD | row | v.TGT | v.KEY)
             and result.ref is None
         ):
             return self.gold(v.union(result, *given, keep=v.KEEP), node, summed=True)
