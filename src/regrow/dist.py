@@ -1,74 +1,210 @@
 """The process group a run belongs to: one process, or those torchrun started. The only reader of the environment.
 
-Rank here always means a process's place in the group.
+Gloo carries messages between CPU processes, NCCL between GPUs; nothing else differs. Rank here always means a
+process's place in the group.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.distributed
+from numpy.typing import NDArray
 from torch import Tensor
+
+from regrow.errors import EnvironmentProblem
+
+Bytes = NDArray[np.uint8]
+
+# How many tasks other launchers say they started: with more than one, a group of one process is a mistake.
+_OTHER_LAUNCHERS = {
+    "SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpiexec",
+}  # fmt: skip
+
+
+@dataclass
+class Traffic:
+    """What talking has cost this process: `bytes` it sent, `seconds` it spent sending and waiting for the others."""
+
+    bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process's `rank` of `world_size`, and the `device` it computes on."""
+    """This process's `rank` of `world_size`, and the `device` it computes on.
+
+    `restarts`: how often torchrun has started this group anew after a process died. Every method that talks must
+    be called by all processes in the same order; it raises EnvironmentProblem when another process is gone.
+    """
 
     rank: int
     world_size: int
     device: torch.device
+    restarts: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes files and speaks."""
         return self.rank == 0
 
-    def average(self, tensors: list[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, in one message."""
-        if self.world_size == 1 or not tensors:
-            return
-        flat = torch.cat([t.reshape(-1) for t in tensors])
-        torch.distributed.all_reduce(flat)
-        flat /= self.world_size
-        offset = 0
-        for t in tensors:
-            t.copy_(flat[offset : offset + t.numel()].view_as(t))
-            offset += t.numel()
-
     def barrier(self) -> None:
         """Wait until every process is here."""
-        if self.world_size > 1:
-            torch.distributed.barrier()
+        self.sums([0.0])
 
-    def agree(self, value: float) -> float:
-        """The first process's `value`, so that all take the same decision."""
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over the processes, in float64: what all must agree on."""
         if self.world_size == 1:
-            return value
-        box = torch.tensor([value], dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(box, src=0)
-        return float(box)
+            return list(values)
+        box = torch.tensor(values, dtype=torch.float64, device=self.device)
+        with self._talking(box.nbytes * 2):
+            torch.distributed.all_reduce(box)
+            summed: list[float] = box.tolist()
+        return summed
+
+    def start_sum(self, flat: Tensor) -> torch.distributed.Work | None:
+        """Begin to replace `flat` by its sum over the processes; hand the result to `finish`. None: nothing to do."""
+        if self.world_size == 1:
+            return None
+        with self._talking(2 * flat.nbytes * (self.world_size - 1) // self.world_size):
+            return torch.distributed.all_reduce(flat, async_op=True)
+
+    def start_gather(self, mine: Tensor) -> tuple[list[Tensor], torch.distributed.Work | None]:
+        """Begin to collect every process's `mine`, all of one size, in the order of ranks; `finish` before reading."""
+        if self.world_size == 1:
+            return [mine], None
+        gathered = [torch.empty_like(mine) for _ in range(self.world_size)]
+        with self._talking(mine.nbytes * (self.world_size - 1)):
+            return gathered, torch.distributed.all_gather(gathered, mine, async_op=True)
+
+    def finish(self, work: torch.distributed.Work | None) -> None:
+        """Wait for what was begun."""
+        if work is not None:
+            with self._talking(0):
+                work.wait()
+
+    def exchange(self, parts: Sequence[Bytes]) -> list[Bytes]:
+        """Give `parts[r]` to process r; returns what each gave this one, in the order of ranks."""
+        if self.world_size == 1:
+            return list(parts)
+        sizes = torch.tensor([len(p) for p in parts], dtype=torch.int64, device=self.device)
+        incoming = torch.empty_like(sizes)
+        sent = sum(len(p) for p in parts) - len(parts[self.rank])
+        with self._talking(sent + sizes.nbytes):
+            torch.distributed.all_to_all_single(incoming, sizes)
+            outgoing = torch.from_numpy(np.concatenate(parts)).to(self.device)
+            lengths: list[int] = incoming.tolist()
+            received = torch.empty(sum(lengths), dtype=torch.uint8, device=self.device)
+            torch.distributed.all_to_all_single(received, outgoing, lengths, sizes.tolist())
+        return np.split(received.cpu().numpy(), np.cumsum(lengths)[:-1])
+
+    def share(self, mine: Bytes) -> list[Bytes]:
+        """Every process's bytes, in the order of ranks."""
+        if self.world_size == 1:
+            return [mine]
+        lengths = [0] * self.world_size
+        lengths[self.rank] = len(mine)
+        lengths = [int(n) for n in self.sums(lengths)]
+        # One message form serves both backends: all of one length, so the shorter are filled up.
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)
+        padded[: len(mine)] = torch.from_numpy(mine)
+        gathered, work = self.start_gather(padded.to(self.device))
+        self.finish(work)
+        return [piece[:n].cpu().numpy() for piece, n in zip(gathered, lengths, strict=True)]
+
+    @contextmanager
+    def _talking(self, sent: int) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        except RuntimeError as error:
+            raise EnvironmentProblem(
+                f"process {self.rank} of {self.world_size}: the other processes no longer answer, one of them was "
+                f"killed or stopped with an error ({_first_line(error)}); start all of them again with --resume to go "
+                "on from the newest checkpoint."
+            ) from error
+        finally:
+            self.traffic.bytes += sent
+            self.traffic.seconds += time.perf_counter() - started
 
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """Join the group that torchrun describes in the environment, or be a group of one; leaves it at the end."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    cuda = torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
+    """Join the group that torchrun describes in the environment, or be a group of one; leaves it at the end.
+
+    Warns on standard error where several processes were started that do not form a group. Raises
+    EnvironmentProblem if the group that was announced cannot be formed.
+    """
+    world_size, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
+    local_rank, neighbours = _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", world_size)
+    device = _device(local_rank, neighbours)
     if world_size == 1:
-        yield ProcessGroup(0, 1, device)
+        _warn_if_alone()
+        yield ProcessGroup(0, 1, device, _number("TORCHELASTIC_RESTART_COUNT", 0))
         return
-    torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    _share_cores(neighbours)
     try:
-        yield ProcessGroup(rank, world_size, device)
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise EnvironmentProblem(
+            f"process {rank} of {world_size}: the processes cannot form a group ({_first_line(error)}); start them with "
+            "torchrun, whose rendezvous address every machine must reach."
+        ) from error
+    try:
+        yield ProcessGroup(rank, world_size, device, _number("TORCHELASTIC_RESTART_COUNT", 0))
     finally:
-        torch.distributed.destroy_process_group()
+        with suppress(RuntimeError):  # the others may be gone, which has been said already
+            torch.distributed.destroy_process_group()
+
+
+def _device(local_rank: int, neighbours: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if neighbours > torch.cuda.device_count():
+        raise EnvironmentProblem(
+            f"{neighbours} processes were started on this machine, which has {torch.cuda.device_count()} GPUs; start "
+            "one process a GPU, or hide the GPUs with CUDA_VISIBLE_DEVICES= to use its cores."
+        )
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _warn_if_alone() -> None:
+    for name, launcher in _OTHER_LAUNCHERS.items():
+        if _number(name, 1) > 1:
+            sys.stderr.write(
+                f"regrow: WARNING: {launcher} started {os.environ[name]} processes that do not form a group: each of "
+                "them does all the work alone and writes the same files; start them with torchrun instead.\n"
+            )
+            return
+    if "TORCHELASTIC_RUN_ID" in os.environ and "WORLD_SIZE" not in os.environ:
+        sys.stderr.write(
+            "regrow: WARNING: torchrun started this process, but its environment says nothing of a group: it works "
+            "alone; pass WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT on to it.\n"
+        )
+
+
+def _share_cores(neighbours: int) -> None:
+    """torchrun gives each process one thread unless told otherwise; give each its share of the cores instead."""
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // neighbours))
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if text and not text.isdecimal():
+        raise EnvironmentProblem(f"the environment variable {name} is {text!r}; torchrun sets it to a number.")
+    return int(text) if text else default
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
