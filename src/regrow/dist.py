@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor
 from regrow.errors import EnvironmentProblem
 
 Bytes = NDArray[np.uint8]
+
+_TIMEOUT = timedelta(minutes=30)  # the others wait while the first process packs
 
 # How many tasks other launchers say they started: with more than one, a group of one process is a mistake.
 _OTHER_LAUNCHERS = {
@@ -75,7 +78,8 @@ class ProcessGroup:
         if self.world_size == 1:
             return None
         with self._talking(2 * flat.nbytes * (self.world_size - 1) // self.world_size):
-            return torch.distributed.all_reduce(flat, async_op=True)
+            work: torch.distributed.Work = torch.distributed.all_reduce(flat, async_op=True)
+        return work
 
     def start_gather(self, mine: Tensor) -> tuple[list[Tensor], torch.distributed.Work | None]:
         """Begin to collect every process's `mine`, all of one size, in the order of ranks; `finish` before reading."""
@@ -152,11 +156,11 @@ def process_group() -> Iterator[ProcessGroup]:
         return
     _share_cores(neighbours)
     try:
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise EnvironmentProblem(
-            f"process {rank} of {world_size}: the processes cannot form a group ({_first_line(error)}); start them with "
-            "torchrun, whose rendezvous address every machine must reach."
+            f"process {rank} of {world_size}: the processes cannot form a group ({_first_line(error)}); start "
+            "them with torchrun, whose rendezvous address every machine must reach."
         ) from error
     try:
         yield ProcessGroup(rank, world_size, device, _number("TORCHELASTIC_RESTART_COUNT", 0))
@@ -202,7 +206,9 @@ def _share_cores(neighbours: int) -> None:
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     if text and not text.isdecimal():
-        raise EnvironmentProblem(f"the environment variable {name} is {text!r}; torchrun sets it to a number.")
+        raise EnvironmentProblem(
+            f"the environment variable {name} is {text!r}; torchrun sets it to a number."
+        )
     return int(text) if text else default
 
 

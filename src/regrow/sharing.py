@@ -51,7 +51,9 @@ def merge_range(counts: NgramCounts, group: ProcessGroup) -> NgramCounts:
     if group.world_size == 1:
         return counts
     runs = [counts.windows(n) for n in range(1, counts.max_order + 1)]
-    starts = [_cut(run, keys, group) for run, keys in zip(runs, _cut_points(runs, counts, group), strict=True)]
+    starts = [
+        _cut(run, keys, group) for run, keys in zip(runs, _cut_points(runs, counts, group), strict=True)
+    ]
     outgoing = [
         pack_runs([run.slice(at[r], at[r + 1]) for run, at in zip(runs, starts, strict=True)])
         for r in range(group.world_size)
@@ -105,9 +107,9 @@ def unpack_runs(data: Bytes, like: NgramCounts) -> list[Run]:
         large.append(data[at : at + 4 * big].view(np.uint32))
         at += 4 * big
     runs = []
-    for n, (size, _), keys, big in zip(orders, sizes, words, large, strict=True):
+    for n, (size, _), keys, exact in zip(orders, sizes, words, large, strict=True):
         counts_N = data[at : at + size].astype(np.uint32)
-        counts_N[counts_N == _ESCAPE] = big
+        counts_N[counts_N == _ESCAPE] = exact
         runs.append(Run(n, like.bits, keys, counts_N))
         at += size
     return runs
@@ -142,7 +144,9 @@ def _merge_all(runs: Iterable[Run]) -> Run:
     """One run of many, by pairs, so that every key is copied about log2(runs) times."""
     left = list(runs)
     while len(left) > 1:
-        left = [merge_runs(*left[i : i + 2]) if i + 1 < len(left) else left[i] for i in range(0, len(left), 2)]
+        left = [
+            merge_runs(*left[i : i + 2]) if i + 1 < len(left) else left[i] for i in range(0, len(left), 2)
+        ]
     return left[0]
 
 
