@@ -95,34 +95,39 @@ class ProcessGroup:
             with self._talking(0):
                 work.wait()
 
-    def exchange(self, parts: Sequence[Bytes]) -> list[Bytes]:
-        """Give `parts[r]` to process r; returns what each gave this one, in the order of ranks."""
-        if self.world_size == 1:
-            return list(parts)
-        sizes = torch.tensor([len(p) for p in parts], dtype=torch.int64, device=self.device)
-        incoming = torch.empty_like(sizes)
-        sent = sum(len(p) for p in parts) - len(parts[self.rank])
-        with self._talking(sent + sizes.nbytes):
-            torch.distributed.all_to_all_single(incoming, sizes)
-            outgoing = torch.from_numpy(np.concatenate(parts)).to(self.device)
-            lengths: list[int] = incoming.tolist()
-            received = torch.empty(sum(lengths), dtype=torch.uint8, device=self.device)
-            torch.distributed.all_to_all_single(received, outgoing, lengths, sizes.tolist())
-        return np.split(received.cpu().numpy(), np.cumsum(lengths)[:-1])
+    def transfer(self, outgoing: Sequence[tuple[int, Bytes]], incoming: Sequence[tuple[int, Bytes]]) -> None:
+        """Send each array to the process named with it, and fill each array of `incoming` from the process named.
+
+        Messages between two processes keep their order; lengths must agree, and empty ones do not travel. Straight
+        from process to process: gloo's collective forms of this are three to five times slower.
+        """
+        operations, received = [], []
+        for to, array in outgoing:
+            if array.size:
+                message = torch.from_numpy(array).to(self.device)
+                operations.append(torch.distributed.P2POp(torch.distributed.isend, message, to))
+        for source, array in incoming:
+            if array.size:
+                here = torch.from_numpy(array)
+                there = here if self.device.type == "cpu" else torch.empty_like(here, device=self.device)
+                received.append((here, there))
+                operations.append(torch.distributed.P2POp(torch.distributed.irecv, there, source))
+        with self._talking(sum(array.nbytes for _, array in outgoing)):
+            for work in torch.distributed.batch_isend_irecv(operations) if operations else ():
+                work.wait()
+            for here, there in received:
+                if there is not here:
+                    here.copy_(there)
 
     def share(self, mine: Bytes) -> list[Bytes]:
         """Every process's bytes, in the order of ranks."""
-        if self.world_size == 1:
-            return [mine]
         lengths = [0] * self.world_size
         lengths[self.rank] = len(mine)
-        lengths = [int(n) for n in self.sums(lengths)]
-        # One message form serves both backends: all of one length, so the shorter are filled up.
-        padded = torch.zeros(max(lengths), dtype=torch.uint8)
-        padded[: len(mine)] = torch.from_numpy(mine)
-        gathered, work = self.start_gather(padded.to(self.device))
-        self.finish(work)
-        return [piece[:n].cpu().numpy() for piece, n in zip(gathered, lengths, strict=True)]
+        every = [np.empty(int(n), np.uint8) for n in self.sums(lengths)]
+        others = [r for r in range(self.world_size) if r != self.rank]
+        self.transfer([(r, mine) for r in others], [(r, every[r]) for r in others])
+        every[self.rank] = mine
+        return every
 
     @contextmanager
     def _talking(self, sent: int) -> Iterator[None]:
