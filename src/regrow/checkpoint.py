@@ -21,7 +21,7 @@ from torch import Tensor
 
 from regrow.config import Config
 from regrow.errors import ConfigError, DataError, EnvironmentProblem
-from regrow.files import atomic_write_bytes, remove_leftovers
+from regrow.files import atomic_write_bytes, atomic_write_text, remove_leftovers
 
 _KEPT = 2
 _SEPARATOR = "/"
@@ -144,6 +144,21 @@ def check_config(saved: str, config: Config, folder: Path) -> None:
             f"{folder}: was made with another config, which differs in {', '.join(differing)}; resume with "
             f"{folder.parent}/config.toml, or train into another folder."
         )
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Keep the whole lines of a run's log up to `step`: what a killed run wrote beyond its checkpoint comes again.
+
+    A process that is killed while it writes leaves half a line at the end.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+            if msgspec.json.decode(line)["step"] <= step:
+                kept.append(line + "\n")
+    atomic_write_text(path, "".join(kept))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 
 from regrow.artifact import Artifact
 from regrow.data import read_text_argument
+from regrow.dist import ProcessGroup
 from regrow.errors import DataError
 from regrow.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
 from regrow.progress import Progress, Silent
 from regrow.results import Bpb, Seconds
+from regrow.spread import spread
+
+_COSTS = 4  # figures a token: see `_costs`
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,13 @@ def evaluate(
     *,
     stride: int | None = None,
     progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> EvalResult:
     """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
 
     `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
-    each window's last N tokens alone. Raises DataError for an empty text.
+    each window's last N tokens alone. The processes of `group` share the work and all have the same result.
+    Raises DataError for an empty text.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     raw = data if isinstance(data, bytes) else read_text_argument(data)
@@ -81,7 +87,9 @@ def evaluate(
     tokens = loaded.tokenizer.encode(raw)
     step = loaded.config.eval.stride if stride is None else stride
     scores = (
-        score_windows(loaded, tokens, step, progress) if step else score_streams(loaded, tokens, progress)
+        score_windows(loaded, tokens, step, progress, group)
+        if step
+        else score_streams(loaded, tokens, progress, group)
     )
     to_bpb = 1 / math.log(2) / len(raw)
     memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
@@ -96,7 +104,10 @@ def evaluate(
 
 
 def score_streams(
-    artifact: Artifact, tokens: NDArray[np.integer[Any]], progress: Progress | None = None
+    artifact: Artifact,
+    tokens: NDArray[np.integer[Any]],
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> Scores:
     """Nats of every token, cut into the codec's streams and scored chunk by chunk in parallel."""
     streams = stream_count(len(tokens), artifact.config.eval.streams)
@@ -104,20 +115,27 @@ def score_streams(
     tokens_ST = split_streams(tokens, streams, window)
     # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
     together = max(1, artifact.config.eval.chunk_tokens // window)
-    groups: list[list[ScoredChunk]] = []
+    groups = [tokens_ST[first : first + together] for first in range(0, streams, together)]
     with (progress or Silent()).task("evaluate", len(tokens), "tokens") as task:
-        for first in range(0, streams, together):
-            group_ST = tokens_ST[first : first + together]
-            predictor = _predictor(artifact, len(group_ST))
-            groups.append([])
+
+        def score(i: int) -> NDArray[np.float64]:
+            predictor = _predictor(artifact, len(groups[i]))
+            chunks = []
             for at in range(0, tokens_ST.shape[1], window):
-                groups[-1].append(predictor.score(group_ST[:, at : at + window]))
-                task.advance(int((group_ST[:, at : at + window] != IGNORED).sum()))
-    return _joined([_side_by_side(group) for group in groups])
+                chunks.append(predictor.score(groups[i][:, at : at + window]))
+                task.advance(int((groups[i][:, at : at + window] != IGNORED).sum()))
+            return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, groups[i] != IGNORED]
+
+        lengths = [int((piece != IGNORED).sum()) for piece in groups]
+        return _scores(artifact, tokens, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
 
 
 def score_windows(
-    artifact: Artifact, tokens: NDArray[np.integer[Any]], stride: int, progress: Progress | None = None
+    artifact: Artifact,
+    tokens: NDArray[np.integer[Any]],
+    stride: int,
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> Scores:
     """Nats of every token from windows that end every `stride` tokens, of which the last `stride` count.
 
@@ -131,35 +149,30 @@ def score_windows(
     n = len(tokens)
     starts = [0, *range(stride, max(n - length, 0) + stride, stride)]
     batch = max(1, artifact.config.eval.chunk_tokens // length)
-    pieces: list[ScoredChunk] = []
-    counted: list[NDArray[np.bool_]] = []
     padded_length = -(-length // window) * window
+    batches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] = []  # tokens, and which of them count
     done = 0
+    for i in range(0, len(starts), batch):
+        piece_starts = starts[i : i + batch]
+        tokens_ST = np.full((len(piece_starts), padded_length), IGNORED, np.int64)
+        fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
+        for row, start in enumerate(piece_starts):
+            piece = tokens[start : start + length]
+            tokens_ST[row, : len(piece)] = piece
+            fresh_ST[row, max(0, done - start) : len(piece)] = True
+            done = max(done, start + len(piece))
+        batches.append((tokens_ST, fresh_ST))
+    lengths = [int(fresh_ST.sum()) for _, fresh_ST in batches]
+    assert sum(lengths) == n, "every token is scored once"
     with (progress or Silent()).task("evaluate", n, "tokens") as task:
-        for i in range(0, len(starts), batch):
-            group = starts[i : i + batch]
-            tokens_ST = np.full((len(group), padded_length), IGNORED, np.int64)
-            fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
-            for row, start in enumerate(group):
-                piece = tokens[start : start + length]
-                tokens_ST[row, : len(piece)] = piece
-                fresh_ST[row, max(0, done - start) : len(piece)] = True
-                done = max(done, start + len(piece))
-            pieces.append(_predictor(artifact, len(group)).score(tokens_ST))
-            counted.append(fresh_ST)
-            task.advance(int(fresh_ST.sum()))
 
-    def pick(field_name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(pieces, counted, strict=True)])
+        def score(i: int) -> NDArray[np.float64]:
+            tokens_ST, fresh_ST = batches[i]
+            costs = _costs(_predictor(artifact, len(tokens_ST)).score(tokens_ST))[:, fresh_ST]
+            task.advance(lengths[i])
+            return costs
 
-    with_memory = pieces[0].memory_ST is not None
-    result = Scores(
-        pick("tokens_ST").astype(np.int64), pick("blended_ST"), pick("network_ST"),
-        pick("memory_ST") if with_memory else None,
-        pick("matched_order_ST").astype(np.int8) if with_memory else None,
-    )  # fmt: skip
-    assert len(result.tokens) == n, "every token is scored once"
-    return result
+        return _scores(artifact, tokens, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
 
 
 def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
@@ -182,29 +195,17 @@ def _predictor(artifact: Artifact, streams: int) -> Predictor:
     return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
 
 
-def _side_by_side(chunks: list[ScoredChunk]) -> Scores:
-    """One group's chunks, which follow each other in time, as the tokens of its streams in the text's order."""
-    known = np.concatenate([c.tokens_ST for c in chunks], axis=1)
-    mask = known != IGNORED
+def _costs(chunk: ScoredChunk) -> NDArray[np.float64]:
+    """A chunk's figures [_COSTS, S, T]: mixture, network, memory, matched order."""
+    nothing = np.zeros_like(chunk.blended_ST)
+    memory = nothing if chunk.memory_ST is None else chunk.memory_ST
+    order = nothing if chunk.matched_order_ST is None else chunk.matched_order_ST
+    return np.stack((chunk.blended_ST, chunk.network_ST, memory, order.astype(np.float64)))
 
-    def join(parts: list[NDArray[Any]]) -> NDArray[Any]:
-        whole: NDArray[Any] = np.concatenate(parts, axis=1)[mask]
-        return whole
 
-    memory = [c.memory_ST for c in chunks if c.memory_ST is not None]
-    order = [c.matched_order_ST for c in chunks if c.matched_order_ST is not None]
+def _scores(artifact: Artifact, tokens: NDArray[np.integer[Any]], costs: NDArray[np.float64]) -> Scores:
+    with_memory = artifact.memory is not None
     return Scores(
-        known[mask], join([c.blended_ST for c in chunks]), join([c.network_ST for c in chunks]),
-        join(memory) if memory else None, join(order) if order else None,
-    )  # fmt: skip
-
-
-def _joined(groups: list[Scores]) -> Scores:
-    """Groups of streams, one after the other in the text."""
-    memory = [g.memory for g in groups if g.memory is not None]
-    order = [g.order for g in groups if g.order is not None]
-    return Scores(
-        np.concatenate([g.tokens for g in groups]), np.concatenate([g.blended for g in groups]),
-        np.concatenate([g.network for g in groups]), np.concatenate(memory) if memory else None,
-        np.concatenate(order) if order else None,
+        np.asarray(tokens, np.int64), costs[0], costs[1],
+        costs[2] if with_memory else None, costs[3].astype(np.int8) if with_memory else None,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +12,10 @@ from regrow.files import atomic_write_text
 
 
 class RunLog:
-    """Writes into the run's folder; silent in every process but the first. Opens with `config.toml`, as resolved.
+    """Writes into the run's folder; silent in every process but the first. Opens with `config.toml`, as resolved."""
 
-    `after`: the step the run goes on from. What a killed run wrote beyond it is dropped, since it comes again.
-    """
-
-    def __init__(self, out: Path, config: Config, speaks: bool, after: int = 0) -> None:
-        self._out, self._config, self._speaks, self._after = out, config, speaks, after
+    def __init__(self, out: Path, config: Config, speaks: bool) -> None:
+        self._out, self._config, self._speaks = out, config, speaks
 
     def __enter__(self) -> RunLog:
         if self._speaks:
@@ -27,10 +23,8 @@ class RunLog:
 
             self._out.mkdir(parents=True, exist_ok=True)
             atomic_write_text(self._out / "config.toml", config_toml(self._config))
-            path = self._out / "log.jsonl"
-            atomic_write_text(path, "".join(_lines_until(path, self._after)))
-            self._file: TextIO = path.open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(self._out / "tensorboard"), purge_step=self._after + 1)
+            self._file: TextIO = (self._out / "log.jsonl").open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(self._out / "tensorboard"))
         return self
 
     def write(self, record: dict[str, float]) -> None:
@@ -49,14 +43,3 @@ class RunLog:
         if self._speaks:
             self._file.close()
             self._board.close()
-
-
-def _lines_until(path: Path, step: int) -> list[str]:
-    """The whole lines of a log up to `step`; a process killed while it wrote leaves half a line at the end."""
-    kept = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if step and path.exists() else []
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-    return kept

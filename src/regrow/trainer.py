@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from regrow.batches import Part, Plan, shuffled_batches
-from regrow.checkpoint import Checkpoints, check_config, has_checkpoint, load_checkpoint
+from regrow.checkpoint import Checkpoints, check_config, cut_log, has_checkpoint, load_checkpoint
 from regrow.compute import compute_dtype, keep_freed_pages
 from regrow.config import Config, config_toml
 from regrow.data import Dataset
@@ -151,11 +151,13 @@ class Trainer:
             (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
+        if self.group.is_first:
+            cut_log(self.out / "log.jsonl", self.step)
         clock = _Clock(self.elapsed, self.talked, self.step + _WARM_STEPS, self.group)
         saved_at, shown = self.elapsed, 0.0
         with (
             stop_signals() as stopped,
-            RunLog(self.out, self.config, self.group.is_first, self.step) as log,
+            RunLog(self.out, self.config, self.group.is_first) as log,
             self._checkpoints() as checkpoints,
             self.progress.task("train", total, unit) as task,
         ):

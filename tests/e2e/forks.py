@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ class Moment:
     """When process `rank` ends: in `place`, after `delay` seconds there or `share` of what is to be written.
 
     Places: "anywhere" (from the start on), "checkpoint", "packing" (half-written files of both), "between" (in
-    packing, at any time), "merging" (ranges are merged, the whole is not yet shared).
+    packing, at any time), "merging" (ranges are merged, the whole is not yet shared), "late" (a certain step).
     """
 
     place: str
@@ -76,14 +77,22 @@ class ForkServer:
         *arguments: object,
         processes: int = 1,
         moment: Moment | None = None,
-        stop_after: float | None = None,
+        stop: str | None = None,
         restarts: int = 0,
+        file_limit: int = 0,
+        float32: bool = False,
+        call: str = "",
     ) -> Ended:
-        """`regrow ARGUMENTS` in `processes` processes; `stop_after`: seconds until all get SIGTERM."""
+        """`regrow ARGUMENTS` in `processes` processes, or `call`, a function of `tests.e2e.group_calls`.
+
+        `stop`: a file; once it has a line, all processes get SIGTERM. `restarts`: how often torchrun would have started
+        them before. `file_limit`: bytes beyond which no file can grow, as on a full disk. `float32`: compute in it.
+        """
         assert self._process.stdin and self._process.stdout
         request = {
-            "arguments": [str(a) for a in arguments], "processes": processes, "stop_after": stop_after,
-            "moment": asdict(moment) if moment else None, "restarts": restarts,
+            "arguments": [a if call else str(a) for a in arguments], "processes": processes, "stop": stop,
+            "moment": asdict(moment) if moment else None, "restarts": restarts, "file_limit": file_limit,
+            "float32": float32, "call": call,
         }  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -114,8 +123,9 @@ def serve() -> None:
         for reader in readers:
             reader.start()
         started = time.monotonic()
-        if request["stop_after"] is not None:
-            time.sleep(request["stop_after"])
+        if request["stop"]:
+            while not (Path(request["stop"]).exists() and Path(request["stop"]).stat().st_size):
+                time.sleep(0.002)
             for pid in children:
                 os.kill(pid, signal.SIGTERM)
         codes, seconds = [0] * n, [0.0] * n
@@ -154,9 +164,27 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         moment = Moment(**request["moment"]) if request["moment"] else None
         if moment and moment.rank == rank:
             arm(moment)
-        from regrow.cli import main
+        if request["file_limit"]:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], request["file_limit"]))
+        if request["float32"]:
+            import torch
 
-        code = main(request["arguments"])
+            import regrow.artifact
+            import regrow.packing
+            import regrow.trainer
+
+            for module in (regrow.artifact, regrow.packing, regrow.trainer):
+                module.compute_dtype = lambda device: torch.float32
+        if request["call"]:
+            import tests.e2e.group_calls
+
+            getattr(tests.e2e.group_calls, request["call"])(*request["arguments"])
+            code = 0
+        else:
+            from regrow.cli import main
+
+            code = main(request["arguments"])
     except BaseException:
         traceback.print_exc()
     finally:
@@ -219,6 +247,8 @@ def arm(moment: Moment) -> None:
         half_written(regrow.artifact_file)
     elif moment.place == "between":
         entering(regrow.trainer, "pack", end_later)
+    elif moment.place == "late":
+        entering(regrow.trainer.Trainer, "_one_step", end)
     elif moment.place == "merging":
         entering(regrow.sharing, "whole_of", end)
     else:

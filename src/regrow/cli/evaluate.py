@@ -32,15 +32,22 @@ def command(
     """Score held-out text, by part.
 
     Given a run's artifact and data, also updates the run's result.json.
+
+    Several processes: `torchrun --nproc-per-node N -m regrow eval ...`
     """
     if ttt:
         refuse_for_now("--ttt")
     if official_bytes:
         refuse_for_now("--official-bytes")
     with speaking(json, quiet) as output:
+        from regrow.dist import process_group
         from regrow.evaluation import evaluate
 
-        measured = evaluate(artifact, data, stride=stride, progress=output.progress)
+        with process_group() as group:
+            progress = output.progress if group.is_first else None
+            measured = evaluate(artifact, data, stride=stride, progress=progress, group=group)
+        if not group.is_first:
+            return
         parts = {"bpb": measured.bpb, "bytes": measured.bytes}
         # Sliding windows answer another question than the proof's streams, whose figures result.json holds.
         updated = None if stride else update_result(artifact, data, {**parts, "seconds": measured.seconds})

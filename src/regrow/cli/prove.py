@@ -28,9 +28,15 @@ def command(
     if ttt:
         refuse_for_now("--ttt")
     with speaking(json, quiet) as output:
+        from regrow.dist import process_group
         from regrow.proof import prove
 
-        proof = prove(artifact, data, output.progress)
+        with process_group() as group:
+            if not group.is_first:  # one range coder writes one stream: there is nothing to deal out
+                group.barrier()
+                return
+            proof = prove(artifact, data, output.progress)
+            group.barrier()
         updated = update_result(artifact, data, {"proof": proof})
         # The part by its name, as in result.json, and its keys beside it for those who asked for this part alone.
         output.result({"proof": proof, **msgspec.structs.asdict(proof)})
