@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -229,8 +230,9 @@ def test_torchrun_starts_a_run_again_that_lost_a_process(data: Path, tmp_path: P
         "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", script,
         *train(data, tmp_path / "run", "train.checkpoint_seconds=0.001", "train.log_every=1"),
     ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        list(map(str, command)), env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "no longer answer" in done.stderr  # the other process said why it stopped
