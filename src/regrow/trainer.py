@@ -226,7 +226,7 @@ class Trainer:
             result.save(self.out / "result.json")
             written = msgspec.json.encode(result)
         return msgspec.json.decode(
-            self.group.share(np.frombuffer(written, np.uint8))[0].tobytes(), type=Result
+            self.group.share(np.frombuffer(bytearray(written), np.uint8))[0].tobytes(), type=Result
         )
 
     def _done(self) -> float:
