@@ -84,8 +84,8 @@ def tables(result: dict[str, Any]) -> str:
     """The measured and the calculated tables, in Markdown."""
     sizes = result["counting"]
     lines = [
-        f"Measured {result['date']}, one core, `{result['data']['name']}` at vocabulary {result['data']['vocab_size']}, "
-        f"order {result['order']}:",
+        f"Measured {result['date']}, one core, books at vocabulary {result['data']['vocab_size']}, order "
+        f"{result['order']}:",
         "",
         "| tokens | seconds to count | distinct n-grams | table, MB |",
         "| --- | --- | --- | --- |",
@@ -99,9 +99,9 @@ def tables(result: dict[str, Any]) -> str:
         f"Merging two tables: {result['merge_keys_per_second'] / 1e6:.0f} M n-grams a second; making the wire's form: "
         f"{result['pack_keys_per_second'] / 1e6:.0f} M; reading it: {result['unpack_keys_per_second'] / 1e6:.0f} M.",
         "",
-        f"Calculated from these for {TOKENS / 1e9:.1f} B tokens. The number of distinct n-grams is extrapolated with the "
-        f"exponent of the last doubling, {_exponent(sizes):.3f}, far beyond what was measured, so it is an upper bound: "
-        "the exponent falls as a text grows.",
+        f"Calculated from these for {TOKENS / 1e9:.1f} B tokens. The number of distinct n-grams is extrapolated with "
+        f"the exponent of the last doubling, {_exponent(sizes):.3f}, far beyond what was measured, so it is an upper "
+        "bound: the exponent falls as a text grows.",
         "",
         "| | " + " | ".join(f"{n} processes" for n in WORLDS) + " | |",
         "| --- | " + " | ".join("---" for _ in WORLDS) + " | --- |",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from regrow.errors import ConfigError, DataError, EnvironmentProblem
 from regrow.files import atomic_write_bytes, atomic_write_text, remove_leftovers
 
 _KEPT = 2
+_STALL = 0.05  # most of the time between two checkpoints that a step may wait for them
 _SEPARATOR = "/"
 _PATTERN = "step-*.safetensors"
 _FREE_KEYS = {"train.log_every", "train.checkpoint_seconds"}  # what a run may change when it goes on
@@ -32,12 +34,17 @@ _FREE_KEYS = {"train.log_every", "train.checkpoint_seconds"}  # what a run may c
 class Checkpoints:
     """The folder of a run's checkpoints, written in the background.
 
-    `after`: the step the run goes on from (0: it starts anew). Checkpoints beyond it are of another run, or damaged;
-    they make room once the first of this run is safe. `writes`: whether this is the process that writes.
+    `interval`: seconds of training between two (0: none is due); more where copying would otherwise take over a
+    twentieth of the time, or the last is not written yet. `after`: the step the run goes on from (0: it starts
+    anew). Checkpoints beyond it are of another run, or damaged; they make room once the first of this run is safe.
+    `writes`: whether this is the process that writes.
     """
 
-    def __init__(self, folder: Path, after: int, writes: bool, say: Callable[[str], None]) -> None:
-        self.folder, self._say = folder, say
+    def __init__(
+        self, folder: Path, interval: float, after: int, writes: bool, say: Callable[[str], None]
+    ) -> None:
+        self.folder, self._interval, self._say = folder, interval, say
+        self._stall = 0.0  # seconds the last `save` took
         self._foreign = [path for path in _files(folder) if _step_of(path) > after]
         self._thread: threading.Thread | None = None
         self._problem: EnvironmentProblem | None = None
@@ -49,18 +56,24 @@ class Checkpoints:
                 "this one replaces; to go on from it, stop and start with --resume"
             )
 
+    def due(self, since: float) -> bool:
+        """Whether it is time for one, `since` seconds of training after the last."""
+        writing = self._thread is not None and self._thread.is_alive()
+        return 0 < self._interval < since and since > self._stall / _STALL and not writing
+
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Copy `state` now and write it soon. A write that fails is said, and the one before stays."""
+        started = time.perf_counter()
         self.finish()
         copied = _copied(state)
         self._thread = threading.Thread(target=self._write, args=(step, copied), name="checkpoint")
         self._thread.start()
+        self._stall = time.perf_counter() - started
 
     def save_now(self, step: int, state: dict[str, Any]) -> Path:
         """Write `state` before returning. Raises EnvironmentProblem if it cannot be written."""
         self.finish()
-        path = self._kept(step, state)
-        return path
+        return self._kept(step, state)
 
     def finish(self) -> None:
         """Wait until what was begun is written, or was found impossible to write."""

@@ -177,16 +177,16 @@ class Trainer:
                 shown = max(shown, now)
                 if stop:
                     self._stop(checkpoints)
-                if t.checkpoint_seconds and self.elapsed - saved_at > t.checkpoint_seconds:
-                    if self.group.is_first:
-                        checkpoints.save(self.step, self.state_dict())
+                if self.group.is_first and checkpoints.due(self.elapsed - saved_at):
+                    checkpoints.save(self.step, self.state_dict())
                     saved_at = self.elapsed
             if t.checkpoint_seconds and self.group.is_first:  # packing may be killed too
                 checkpoints.save(self.step, self.state_dict())
 
     @contextmanager
     def _checkpoints(self) -> Iterator[Checkpoints]:
-        checkpoints = Checkpoints(self.out / "checkpoint", self.step, self.group.is_first, self.progress.say)
+        interval, folder = self.config.train.checkpoint_seconds, self.out / "checkpoint"
+        checkpoints = Checkpoints(folder, interval, self.step, self.group.is_first, self.progress.say)
         try:
             yield checkpoints
         finally:

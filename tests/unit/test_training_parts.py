@@ -16,7 +16,7 @@ from regrow.errors import DataError
 from regrow.mixer import MemoryRows, Mixer
 from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel
-from regrow.optim import Muon, Optimiser, learning_rate, orthogonalise
+from regrow.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
 from regrow.teacher import Teacher
 from regrow.tokenizer import Tokenizer
 
@@ -110,6 +110,16 @@ def test_muon_updates_are_nearly_orthogonal(shape: tuple[int, ...]) -> None:
     assert float(values.min()) > 0.5 and float(values.max()) < 1.4
     with pytest.raises(ValueError, match="matrices"):
         Muon([torch.nn.Parameter(torch.zeros(3))], 0.1, 0.9, 0.0, torch.float32)
+
+
+def test_matrices_are_dealt_out_evenly_and_each_once() -> None:
+    shapes = [(256, 256)] * 8 + [(768, 96), (96, 256)] * 4 + [(128, 256)] * 8
+    for world_size in (1, 2, 3, 64):
+        shares = shares_of(shapes, world_size)
+        assert sorted(i for share in shares for batch in share for i in batch) == list(range(len(shapes)))
+        assert all(len({shapes[i] for i in batch}) == 1 for share in shares for batch in share)
+        work = [sum(a * b * min(a, b) for batch in s for a, b in (shapes[i] for i in batch)) for s in shares]
+        assert max(work) - min(work) <= 256**3, "no process has more to do than another by over one matrix"
 
 
 def test_learning_rate_rises_holds_and_falls_to_zero() -> None:
