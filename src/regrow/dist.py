@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ class Traffic:
 class ProcessGroup:
     """This process's `rank` of `world_size`, and the `device` it computes on.
 
-    `restarts`: how often torchrun has started this group anew after a process died. Every method that talks must
+    `restarts`: how often torchrun has started this process anew after one died, `most_restarts`: how often it would.
+    Every method that talks must
     be called by all processes in the same order; it raises EnvironmentProblem when another process is gone.
     """
 
@@ -52,6 +54,7 @@ class ProcessGroup:
     world_size: int
     device: torch.device
     restarts: int = 0
+    most_restarts: int = 0
     traffic: Traffic = field(default_factory=Traffic)
 
     @property
@@ -157,21 +160,52 @@ def process_group() -> Iterator[ProcessGroup]:
     device = _device(local_rank, neighbours)
     if world_size == 1:
         _warn_if_alone()
-        yield ProcessGroup(0, 1, device, _number("TORCHELASTIC_RESTART_COUNT", 0))
+        yield ProcessGroup(0, 1, device, *_restarts())
         return
     _share_cores(neighbours)
     try:
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+        torch.distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT, store=_store(rank, world_size),
+            rank=rank, world_size=world_size,
+        )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         raise EnvironmentProblem(
             f"process {rank} of {world_size}: the processes cannot form a group ({_first_line(error)}); start "
             "them with torchrun, whose rendezvous address every machine must reach."
         ) from error
     try:
-        yield ProcessGroup(rank, world_size, device, _number("TORCHELASTIC_RESTART_COUNT", 0))
+        yield ProcessGroup(rank, world_size, device, *_restarts())
     finally:
         with suppress(RuntimeError):  # the others may be gone, which has been said already
             torch.distributed.destroy_process_group()
+
+
+def _store(rank: int, world_size: int) -> torch.distributed.Store:
+    """Where the processes find each other's addresses, with none from a group that was here before.
+
+    torchrun keeps one store for all the times it starts a group, and torch writes to the same keys each time: a process
+    that is early reads the address of one that is dead. So the first process names a new section of the store
+    to each of the others that is alive, which it knows by a number that each draws afresh.
+    """
+    store: torch.distributed.Store = next(torch.distributed.rendezvous("env://", timeout=_TIMEOUT))[0]
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return store
+    drawn = uuid.uuid4().hex
+    if rank == 0:
+        section, missing = f"regrow-{drawn}", set(range(1, world_size))
+        while missing:
+            for other in sorted(missing):
+                if store.check([f"regrow-hello-{other}"]):
+                    number = store.get(f"regrow-hello-{other}").decode()
+                    store.set(f"regrow-section-{number}", section)
+                if store.check([f"{section}-here-{other}"]):
+                    missing.discard(other)
+            time.sleep(0.01)
+    else:
+        store.set(f"regrow-hello-{rank}", drawn)
+        section = store.get(f"regrow-section-{drawn}").decode()  # waits for it
+        store.set(f"{section}-here-{rank}", "")
+    return torch.distributed.PrefixStore(section, store)
 
 
 def _device(local_rank: int, neighbours: int) -> torch.device:
@@ -206,6 +240,10 @@ def _share_cores(neighbours: int) -> None:
     """torchrun gives each process one thread unless told otherwise; give each its share of the cores instead."""
     if os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // neighbours))
+
+
+def _restarts() -> tuple[int, int]:
+    return _number("TORCHELASTIC_RESTART_COUNT", 0), _number("TORCHELASTIC_MAX_RESTARTS", 0)
 
 
 def _number(name: str, default: int) -> int:

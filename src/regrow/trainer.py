@@ -78,7 +78,12 @@ def train(
         if group.is_first:
             remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
         trainer = Trainer(config, dataset, out, group, speaks)
-        if resume or (group.restarts and has_checkpoint(out / "checkpoint")):
+        if group.most_restarts:  # on several machines torchrun counts by machine; the count of one is enough
+            wanted = group.sums([resume or group.restarts])[0] > 0
+            resume = wanted and has_checkpoint(out / "checkpoint")
+            if wanted and not resume:
+                speaks.say("there is no checkpoint yet: training begins at the beginning")
+        if resume:
             trainer.resume()
         trainer.loop()
         result = trainer.finish()
