@@ -20,6 +20,8 @@ import torch
 import torch.distributed
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from regrow.errors import EnvironmentProblem
 
@@ -180,14 +182,14 @@ def process_group() -> Iterator[ProcessGroup]:
             torch.distributed.destroy_process_group()
 
 
-def _store(rank: int, world_size: int) -> torch.distributed.Store:
+def _store(rank: int, world_size: int) -> Store:
     """Where the processes find each other's addresses, with none from a group that was here before.
 
     torchrun keeps one store for all the times it starts a group, and torch writes to the same keys each time: a process
     that is early reads the address of one that is dead. So the first process names a new section of the store
     to each of the others that is alive, which it knows by a number that each draws afresh.
     """
-    store: torch.distributed.Store = next(torch.distributed.rendezvous("env://", timeout=_TIMEOUT))[0]
+    store: Store = next(rendezvous("env://", timeout=_TIMEOUT))[0]
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return store
     drawn = uuid.uuid4().hex
@@ -205,7 +207,7 @@ def _store(rank: int, world_size: int) -> torch.distributed.Store:
         store.set(f"regrow-hello-{rank}", drawn)
         section = store.get(f"regrow-section-{drawn}").decode()  # waits for it
         store.set(f"{section}-here-{rank}", "")
-    return torch.distributed.PrefixStore(section, store)
+    return PrefixStore(section, store)
 
 
 def _device(local_rank: int, neighbours: int) -> torch.device:
