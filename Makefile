@@ -8,12 +8,13 @@ WORKERS  ?= 2
 BIN      := .venv/bin
 INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt -e
 
-.PHONY: demo test clean help
+.PHONY: demo test kills clean help
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, then train, pack, prove and report on the packaged corpus"
 	@echo "make test    install the development extras and run every check"
+	@echo "make kills   kill training 50 times at random moments, and compare what it comes to"
 
 demo: .venv/.installed-demo
 	$(BIN)/regrow demo
@@ -42,6 +43,11 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "make: this Python cannot make a virtual environment; install its venv module" >&2; exit 2; }
+
+# Training killed with SIGKILL at random moments, 50 by default, and resumed each time: a few minutes.
+KILLS ?= 50
+kills: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.e2e.kills $(KILLS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

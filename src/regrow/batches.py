@@ -108,17 +108,15 @@ class Plan:
         return cls(part(None), [part(f) for f in sorted(set(fold_of.values()))], seed)
 
 
-def shuffled_batches(
-    part: Part, batch: int, generator: np.random.Generator, *, rank: int = 0, world_size: int = 1
-) -> Iterator[NDArray[np.int64]]:
-    """Window indices [B] of this process, without end: every window once in a random order, then again in another.
+def shuffled_batches(part: Part, batch: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Window indices [B] of all processes together, without end: every window once in a random order, then again in
+    another.
 
-    `batch` windows are drawn for all processes together and dealt out in turn, so their union is the same for any
-    number of processes.
+    Process r takes every r-th of world size, so the batches are the same for any number of processes.
     """
     pending = np.empty(0, np.int64)
     while True:
         while len(pending) < batch:
             pending = np.concatenate((pending, generator.permutation(part.windows)))
-        yield pending[:batch][rank::world_size]
+        yield pending[:batch]
         pending = pending[batch:]

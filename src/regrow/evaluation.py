@@ -22,11 +22,15 @@ from numpy.typing import NDArray
 from regrow.adaptation import Adaptation, adaptation_of, adaptive_predictor
 from regrow.artifact import Artifact
 from regrow.data import read_text_argument
+from regrow.dist import ProcessGroup
 from regrow.errors import ConfigError, DataError
 from regrow.official_bytes import official_bpb
 from regrow.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
 from regrow.progress import Progress, Silent
 from regrow.results import Bpb, Seconds
+from regrow.spread import spread
+
+_COSTS = 4  # figures a token: see `_costs`
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def evaluate(
     adapt: bool = False,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> EvalResult:
     """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
 
@@ -81,7 +86,7 @@ def evaluate(
     each window's last N tokens alone. `reset_at`: bytes that end a document; nothing of one document is known in
     the next. `adapt`: also by the predictor that learns from text it has scored, in `bpb.ttt`, set by [eval] of the
     artifact's config and `overrides` of it; never in windows, and over the whole text as one. `official`: also by
-    parameter-golf's byte table.
+    parameter-golf's byte table. The processes of `group` share the work and all have the same result.
 
     Raises DataError for an empty text, ConfigError for settings that do not fit the text or the network.
     """
@@ -105,7 +110,9 @@ def evaluate(
     if step > len(tokens):
         raise ConfigError(f"--stride {step}: is longer than the text of {len(tokens)} tokens; choose less.")
     scores = (
-        score_windows(loaded, pieces, step, progress) if step else score_streams(loaded, pieces, progress)
+        score_windows(loaded, pieces, step, progress, group)
+        if step
+        else score_streams(loaded, pieces, progress, group)
     )
     seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
     to_bpb = 1 / math.log(2) / len(raw)
@@ -177,28 +184,32 @@ def score_adaptively(
 
 
 def score_streams(
-    artifact: Artifact, pieces: Sequence[NDArray[np.integer[Any]]], progress: Progress | None = None
+    artifact: Artifact,
+    pieces: Sequence[NDArray[np.integer[Any]]],
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> Scores:
     """Nats of every token: each piece cut into the codec's streams, and scored chunk by chunk in parallel."""
     window = artifact.network.window
     # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
     together = max(1, artifact.config.eval.chunk_tokens // window)
-    groups: list[list[ScoredChunk]] = []
-    total = sum(len(piece) for piece in pieces)
-    with (progress or Silent()).task("evaluate", total, "tokens") as task:
-        for tokens in pieces:
-            streams = stream_count(len(tokens), artifact.config.eval.streams)
-            tokens_ST = split_streams(tokens, streams, window)
-            for first in range(0, streams, together):
-                group_ST = tokens_ST[first : first + together]
-                predictor = _predictor(artifact, len(group_ST))
-                groups.append([])
-                for at in range(0, tokens_ST.shape[1], window):
-                    groups[-1].append(predictor.score(group_ST[:, at : at + window]))
-                    task.advance(int((group_ST[:, at : at + window] != IGNORED).sum()))
-    scores = _joined([_side_by_side(group) for group in groups])
-    assert len(scores.tokens) == total, "every token is scored once"
-    return scores
+    groups: list[NDArray[np.int64]] = []
+    for piece in pieces:
+        streams = stream_count(len(piece), artifact.config.eval.streams)
+        tokens_ST = split_streams(piece, streams, window)
+        groups += [tokens_ST[first : first + together] for first in range(0, streams, together)]
+    lengths = [int((group_ST != IGNORED).sum()) for group_ST in groups]
+    with (progress or Silent()).task("evaluate", sum(lengths), "tokens") as task:
+
+        def score(i: int) -> NDArray[np.float64]:
+            predictor = _predictor(artifact, len(groups[i]))
+            chunks = []
+            for at in range(0, groups[i].shape[1], window):
+                chunks.append(predictor.score(groups[i][:, at : at + window]))
+                task.advance(int((groups[i][:, at : at + window] != IGNORED).sum()))
+            return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, groups[i] != IGNORED]
+
+        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
 
 
 def score_windows(
@@ -206,6 +217,7 @@ def score_windows(
     pieces: Sequence[NDArray[np.integer[Any]]],
     stride: int,
     progress: Progress | None = None,
+    group: ProcessGroup | None = None,
 ) -> Scores:
     """Nats of every token from windows that end every `stride` tokens, of which the last `stride` count.
 
@@ -226,33 +238,24 @@ def score_windows(
             inside = piece[start : start + length]
             spans.append((inside, max(0, done - start)))
             done = max(done, start + len(inside))
-    scored: list[ScoredChunk] = []
-    counted: list[NDArray[np.bool_]] = []
+    batches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] = []  # tokens, and which of them count
+    for i in range(0, len(spans), batch):
+        tokens_ST = np.full((len(spans[i : i + batch]), padded_length), IGNORED, np.int64)
+        fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
+        for row, (inside, known) in enumerate(spans[i : i + batch]):
+            tokens_ST[row, : len(inside)] = inside
+            fresh_ST[row, known : len(inside)] = True
+        batches.append((tokens_ST, fresh_ST))
+    lengths = [int(fresh_ST.sum()) for _, fresh_ST in batches]
     with (progress or Silent()).task("evaluate", total, "tokens") as task:
-        for i in range(0, len(spans), batch):
-            group = spans[i : i + batch]
-            tokens_ST = np.full((len(group), padded_length), IGNORED, np.int64)
-            fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
-            for row, (inside, known) in enumerate(group):
-                tokens_ST[row, : len(inside)] = inside
-                fresh_ST[row, known : len(inside)] = True
-            scored.append(_predictor(artifact, len(group)).score(tokens_ST))
-            counted.append(fresh_ST)
-            task.advance(int(fresh_ST.sum()))
 
-    def pick(field_name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(p, field_name)[mask] for p, mask in zip(scored, counted, strict=True)])
+        def score(i: int) -> NDArray[np.float64]:
+            tokens_ST, fresh_ST = batches[i]
+            costs = _costs(_predictor(artifact, len(tokens_ST)).score(tokens_ST))[:, fresh_ST]
+            task.advance(lengths[i])
+            return costs
 
-    with_memory = scored[0].memory_ST is not None
-    result = Scores(
-        pick("tokens_ST").astype(np.int64), pick("blended_ST"), pick("network_ST"),
-        pick("memory_ST") if with_memory else None,
-        pick("matched_order_ST").astype(np.int8) if with_memory else None,
-    )  # fmt: skip
-    assert np.array_equal(result.tokens, np.concatenate(list(pieces))), (
-        "every token is scored once, in its order"
-    )
-    return result
+        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
 
 
 def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
@@ -275,29 +278,21 @@ def _predictor(artifact: Artifact, streams: int) -> Predictor:
     return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
 
 
-def _side_by_side(chunks: list[ScoredChunk]) -> Scores:
-    """One group's chunks, which follow each other in time, as the tokens of its streams in the text's order."""
-    known = np.concatenate([c.tokens_ST for c in chunks], axis=1)
-    mask = known != IGNORED
+def _costs(chunk: ScoredChunk) -> NDArray[np.float64]:
+    """A chunk's figures [_COSTS, S, T]: mixture, network, memory, matched order."""
+    nothing = np.zeros_like(chunk.blended_ST)
+    memory = nothing if chunk.memory_ST is None else chunk.memory_ST
+    order = nothing if chunk.matched_order_ST is None else chunk.matched_order_ST
+    return np.stack((chunk.blended_ST, chunk.network_ST, memory, order.astype(np.float64)))
 
-    def join(parts: list[NDArray[Any]]) -> NDArray[Any]:
-        whole: NDArray[Any] = np.concatenate(parts, axis=1)[mask]
-        return whole
 
-    memory = [c.memory_ST for c in chunks if c.memory_ST is not None]
-    order = [c.matched_order_ST for c in chunks if c.matched_order_ST is not None]
+def _scores(
+    artifact: Artifact, pieces: Sequence[NDArray[np.integer[Any]]], costs: NDArray[np.float64]
+) -> Scores:
+    with_memory = artifact.memory is not None
+    tokens = np.concatenate(list(pieces)).astype(np.int64)
+    assert costs.shape[1] == len(tokens), "every token is scored once"
     return Scores(
-        known[mask], join([c.blended_ST for c in chunks]), join([c.network_ST for c in chunks]),
-        join(memory) if memory else None, join(order) if order else None,
-    )  # fmt: skip
-
-
-def _joined(groups: list[Scores]) -> Scores:
-    """Groups of streams, one after the other in the text."""
-    memory = [g.memory for g in groups if g.memory is not None]
-    order = [g.order for g in groups if g.order is not None]
-    return Scores(
-        np.concatenate([g.tokens for g in groups]), np.concatenate([g.blended for g in groups]),
-        np.concatenate([g.network for g in groups]), np.concatenate(memory) if memory else None,
-        np.concatenate(order) if order else None,
+        tokens, costs[0], costs[1],
+        costs[2] if with_memory else None, costs[3].astype(np.int8) if with_memory else None,
     )  # fmt: skip

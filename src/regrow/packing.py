@@ -15,6 +15,7 @@ from regrow.artifact import is_matrix, save_artifact
 from regrow.compute import compute_dtype
 from regrow.config import Config
 from regrow.data import Dataset
+from regrow.dist import ProcessGroup
 from regrow.errors import BudgetError, ConfigError
 from regrow.mixer import Mixer
 from regrow.model import Transformer
@@ -56,12 +57,11 @@ def pack(
     network: Transformer,
     mixer: Mixer,
     teacher: Teacher | None,
+    unquantized: float,
     progress: Progress,
 ) -> Result:
-    """Write `out/artifact.safetensors`; returns a result with what is known so far (network unquantised,
-    bytes, data)."""
-    with progress.task("score the network before it is quantised"):
-        unquantized = network_bpb(network, data, config.eval.streams)
+    """Write `out/artifact.safetensors`; returns a result with what is known so far (`unquantized`: the
+    network's bits per byte before this, bytes, data)."""
     started = time.perf_counter()
     with progress.task("pack"):
         stored, digest = stored_memory(config, data, teacher, room_for_memory(config, network, mixer, data))
@@ -120,15 +120,23 @@ def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Da
 
 
 @torch.inference_mode()
-def network_bpb(network: Transformer, data: Dataset, most_streams: int, chunk_tokens: int = 8192) -> float:
-    """Bits per byte of the held-out text under the network alone, over the codec's streams."""
+def network_bpb(
+    network: Transformer,
+    data: Dataset,
+    most_streams: int,
+    chunk_tokens: int = 8192,
+    group: ProcessGroup | None = None,
+) -> float:
+    """Bits per byte of the held-out text under the network alone, over the codec's streams, which the
+    processes of `group` share."""
+    rank, world_size = (group.rank, group.world_size) if group else (0, 1)
     window, device = network.window, network.embedding.device
     tokens: NDArray[np.int64] = np.asarray(data.val_tokens, np.int64)
     tokens_ST = split_streams(tokens, stream_count(len(tokens), most_streams), window)
     weights = network.weights(compute_dtype(device))
     together = max(1, chunk_tokens // window)
     nats = 0.0
-    for first in range(0, len(tokens_ST), together):
+    for first in range(rank * together, len(tokens_ST), world_size * together):
         group_ST = tokens_ST[first : first + together]
         cache = network.new_cache(len(group_ST), weights[0].qkv.dtype)
         fresh = np.full((len(group_ST), 1), data.tokenizer.bos_id, np.int64)
@@ -142,4 +150,6 @@ def network_bpb(network: Transformer, data: Dataset, most_streams: int, chunk_to
             nats += float(
                 F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum()
             )
+    if group:
+        (nats,) = group.sums([nats])
     return nats / math.log(2) / len(data.val_bytes)

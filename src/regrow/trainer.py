@@ -7,7 +7,8 @@ used up, so a run bounded by wall clock warms down by wall clock. The last part 
 (`regrow.batches`), on which the mixer learns from what network and memory say of each batch before either has
 learned from it.
 
-Legend: B sequences, T tokens, R = B * T rows, V vocabulary, D width.
+Under torchrun every process trains on its share of each batch and holds the same network: gradients are summed,
+Muon's work and the counting are shared, and every decision is taken from numbers that all processes have.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from regrow.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
-from regrow.checkpoint import load_checkpoint, save_checkpoint
-from regrow.compute import compute_dtype, has_compiler, keep_freed_pages
+from regrow.batches import Part, Plan, shuffled_batches
+from regrow.checkpoint import Checkpoints, check_config, cut_log, has_checkpoint, load_checkpoint
+from regrow.compute import compute_dtype, keep_freed_pages
 from regrow.config import Config, config_toml
 from regrow.data import Dataset
 from regrow.dist import ProcessGroup, process_group
-from regrow.errors import ConfigError, EnvironmentProblem
+from regrow.errors import ConfigError, DataError, EnvironmentProblem
+from regrow.files import remove_leftovers
+from regrow.gradients import GradientSum
+from regrow.loss import Nats, StepLoss
 from regrow.mixer import Mixer
-from regrow.model import Transformer, block_forward, soft_cap
+from regrow.model import Transformer, block_forward
 from regrow.optim import Optimiser, learning_rate
-from regrow.packing import check_budget, pack
+from regrow.packing import check_budget, network_bpb, pack
 from regrow.progress import Progress, Silent
 from regrow.results import Result
 from regrow.runlog import RunLog
@@ -43,7 +48,7 @@ from regrow.signals import stop_signals
 from regrow.teacher import Teacher
 
 _MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
-_WARM_STEPS = 2  # steps before the clock starts: compilation, first allocations
+_WARM_STEPS = 2  # steps before the clock runs: compilation, first allocations
 
 
 @dataclass(frozen=True)
@@ -61,25 +66,28 @@ def train(
 ) -> Run:
     """Train by `config` on `data`, pack, and write the run's files into `out`.
 
-    Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact over its budget,
-    EnvironmentProblem when stopped by ctrl-C (a checkpoint is kept; `resume` goes on from it).
+    Under torchrun all processes call it alike; when torchrun starts them again after one died, they go on from the
+    newest checkpoint. Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact
+    over its budget, EnvironmentProblem when stopped by ctrl-C or SIGTERM (a checkpoint is kept; `resume` goes on
+    from it) or when another process of the group is gone.
     """
     keep_freed_pages()
     dataset = data if isinstance(data, Dataset) else Dataset.load(data)
     with process_group() as group:
         speaks = (progress or Silent()) if group.is_first else Silent()
+        if group.is_first:
+            remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
         trainer = Trainer(config, dataset, out, group, speaks)
+        if group.most_restarts:  # on several machines torchrun counts by machine; the count of one is enough
+            wanted = group.sums([resume or group.restarts])[0] > 0
+            resume = wanted and has_checkpoint(out / "checkpoint")
+            if wanted and not resume:
+                speaks.say("there is no checkpoint yet: training begins at the beginning")
         if resume:
             trainer.resume()
         trainer.loop()
-        if group.is_first:
-            result = pack(
-                config, dataset, out, trainer.trained_network(), trainer.mixer, trainer.teacher, speaks
-            )
-            trainer.fill(result)
-            result.save(out / "result.json")
-        group.barrier()
-        return Run(out, out / "artifact.safetensors", Result.load(out / "result.json"), group.is_first)
+        result = trainer.finish()
+        return Run(out, out / "artifact.safetensors", result, group.is_first)
 
 
 class Trainer:
@@ -95,7 +103,7 @@ class Trainer:
         self.network = Transformer(config.model, data.vocab_size, t.seq_len, t.seed).to(group.device)
         self.mixer = Mixer(config.mixer, torch.Generator().manual_seed(t.seed)).to(group.device)
         check_budget(config, self.network, data)
-        self.optimiser = Optimiser(self.network, t, self.dtype)
+        self.optimiser = Optimiser(self.network, t, self.dtype, group)
         self.mixer_optimiser = torch.optim.AdamW(
             self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0
         )
@@ -104,23 +112,20 @@ class Trainer:
         self.plan = Plan.of(
             data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed
         )
-        self.teacher = (
-            Teacher(config.memory, self.plan, data.vocab_size, data.tokenizer.bos_id) if mixing else None
-        )
+        bos_id = data.tokenizer.bos_id
+        self.teacher = Teacher(config.memory, self.plan, data.vocab_size, bos_id, group) if mixing else None
         self.batch = t.batch_tokens // t.seq_len
-        self.step = self.tokens = 0
-        self.elapsed = 0.0
-        self._draws = dict.fromkeys(range(1 + len(self.plan.folds)), 0)
-        parts = [self.plan.opening, *self.plan.folds]
-        self._batches = [
-            shuffled_batches(
-                p, self.batch, _generator(t.seed, i), rank=group.rank, world_size=group.world_size
-            )
-            for i, p in enumerate(parts)
+        self.step = self.tokens = self.warm_tokens = 0  # warm: trained on while the clock stood
+        self.elapsed = self.talked = 0.0  # seconds of training, and of it with other processes
+        self._parts: list[Part] = [self.plan.opening, *self.plan.folds]
+        self._draws = [0] * len(self._parts)
+        self._batches: list[Iterator[NDArray[np.int64]]] = [
+            shuffled_batches(p, self.batch, np.random.Generator(np.random.PCG64([t.seed, i])))
+            for i, p in enumerate(self._parts)
         ]
-        self._parts: list[Part] = parts
-        self._loss: Any = network_nats
-        self.tokens_at_clock = 0  # tokens before the clock started: they do not count towards the speed
+        self._loss = StepLoss(self.network, self.mixer, self.teacher, bos_id, self.dtype)
+        self._sum = GradientSum(group, self.optimiser.parameters)
+        self._mixer_sum = GradientSum(group, self.mixer.parameters())
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
@@ -128,10 +133,14 @@ class Trainer:
             raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
         if memory.kind == "exact" and memory.stored == "table":
             raise ConfigError('memory.stored = "table": comes with a later release; use "text" or "auto".')
-        if t.batch_tokens % (t.seq_len * world):
+        sequences = t.batch_tokens // t.seq_len
+        if sequences % world:
+            fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]
+            near = [*[n for n in fitting if n < world][-1:], *[n for n in fitting if n > world][:1]]
             raise ConfigError(
-                f"train.batch_tokens = {t.batch_tokens}: must be a multiple of train.seq_len times the number of "
-                f"processes, {t.seq_len * world}."
+                f"train.batch_tokens = {t.batch_tokens}: its {sequences} sequences of train.seq_len cannot be dealt "
+                f"out evenly to {world} processes; start {' or '.join(map(str, near))}, or choose a multiple of "
+                f"{t.seq_len * world} tokens."
             )
         if len(self.data.train_tokens) < 2 * t.seq_len:
             raise ConfigError(
@@ -142,75 +151,123 @@ class Trainer:
     def loop(self) -> None:
         """Train until a limit is met. Raises EnvironmentProblem, with a checkpoint kept, when told to stop."""
         t = self.config.train
-        self._compile()
+        self._loss.compile(t, self.progress)
         limit, unit = (
             (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
-        self._clock = time.perf_counter() - self.elapsed
-        saved_at = self.elapsed
-        first_step = self.step
+        if self.group.is_first:
+            cut_log(self.out / "log.jsonl", self.step)
+        clock = _Clock(self.elapsed, self.talked, self.step + _WARM_STEPS, self.group)
+        saved_at, shown = self.elapsed, 0.0
         with (
             stop_signals() as stopped,
             RunLog(self.out, self.config, self.group.is_first) as log,
+            self._checkpoints() as checkpoints,
             self.progress.task("train", total, unit) as task,
         ):
-            shown = 0.0
             while (done := self._done()) < 1:
-                facts = self._one_step(done)
-                if self.step == first_step + _WARM_STEPS and first_step == 0:
-                    self._clock, self.tokens_at_clock = time.perf_counter(), self.tokens
-                self.elapsed = time.perf_counter() - self._clock
-                now = self.elapsed if unit == "s" else float(self.tokens)
+                nats, facts = self._one_step(done)
+                if not clock.runs:
+                    self.warm_tokens += t.batch_tokens
+                clock.step(self.step)
+                stop, self.elapsed, self.talked, *sums = self.group.sums(
+                    [stopped(), *clock.reading(), nats.network, nats.blended, nats.scored]
+                )
+                facts |= self._losses(*sums)
                 if self.step % t.log_every == 0:
                     log.write(self._record(facts))
-                task.advance(
-                    max(0.0, now - shown), bpb=self._bpb(facts["loss"]), tokens_per_second=self._speed()
-                )
+                now = self.elapsed if unit == "s" else float(self.tokens)
+                task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=self._speed())
                 shown = max(shown, now)
-                if t.checkpoint_seconds and self.elapsed - saved_at > t.checkpoint_seconds:
-                    self.checkpoint()
+                if stop:
+                    self._stop(checkpoints)
+                if self.group.is_first and checkpoints.due(self.elapsed - saved_at):
+                    checkpoints.save(self.step, self.state_dict())
                     saved_at = self.elapsed
-                if stopped():
-                    path = self.checkpoint()
-                    raise EnvironmentProblem(
-                        f"training was stopped after step {self.step}; the checkpoint is kept in {path}, "
-                        "go on with --resume."
-                    )
+            if t.checkpoint_seconds and self.group.is_first:  # packing may be killed too
+                checkpoints.save(self.step, self.state_dict())
+
+    @contextmanager
+    def _checkpoints(self) -> Iterator[Checkpoints]:
+        interval, folder = self.config.train.checkpoint_seconds, self.out / "checkpoint"
+        checkpoints = Checkpoints(folder, interval, self.step, self.group.is_first, self.progress.say)
+        try:
+            yield checkpoints
+        finally:
+            checkpoints.finish()
+
+    def _stop(self, checkpoints: Checkpoints) -> NoReturn:
+        """A signal came to one of the processes: keep a checkpoint and end, all of them after the same step."""
+        path = checkpoints.folder
+        if self.group.is_first:
+            path = checkpoints.save_now(self.step, self.state_dict())
+        self.group.barrier()
+        raise EnvironmentProblem(
+            f"training was stopped after step {self.step}; the checkpoint is kept in {path}, go on with --resume."
+        )
+
+    def finish(self) -> Result:
+        """Score and pack what was trained and write `result.json`; every process gets the result."""
+        if self.teacher is not None:
+            self.teacher.merge()
+        network = self.averaged or self.network
+        network.run_block = block_forward  # uncompiled: other shapes follow, and each would be compiled anew
+        with self.progress.task("score the network before it is quantised"):
+            unquantized = network_bpb(network, self.data, self.config.eval.streams, group=self.group)
+        written = b""
+        if self.group.is_first:
+            result = pack(
+                self.config,
+                self.data,
+                self.out,
+                network,
+                self.mixer,
+                self.teacher,
+                unquantized,
+                self.progress,
+            )
+            self._fill(result)
+            result.save(self.out / "result.json")
+            written = msgspec.json.encode(result)
+        return msgspec.json.decode(
+            self.group.share(np.frombuffer(bytearray(written), np.uint8))[0].tobytes(), type=Result
+        )
 
     def _done(self) -> float:
         """Share of the first limit that is used up, the same in every process."""
         t = self.config.train
-        shares = (
+        return max(
             self.step / t.max_steps if t.max_steps else 0.0,
             self.tokens / t.max_tokens if t.max_tokens else 0.0,
             self.elapsed / t.max_seconds if t.max_seconds else 0.0,
         )
-        return self.group.agree(max(shares))
 
-    def _one_step(self, done: float) -> dict[str, float]:
+    def _one_step(self, done: float) -> tuple[Nats, dict[str, float]]:
+        """One update of everything that learns; returns this process's nats, and what was the same in all."""
         t = self.config.train
         part_index = self._part_index(done)
-        part = self._parts[part_index]
+        part, closing = self._parts[part_index], part_index > 0
         index_B = next(self._batches[part_index])
         self._draws[part_index] += 1
+        mine_B = index_B[self.group.rank :: self.group.world_size]
         rate = learning_rate(done, self.step, t.warmup_steps, t.warmdown)
         micro = max(1, _MICRO_TOKENS[self.group.device.type] // t.seq_len)
-        local_tokens = len(index_B) * t.seq_len
-        nats = blended = scored = 0.0
-        for at in range(0, len(index_B), micro):
-            a, b, n = self._forward_backward(
-                part, index_B[at : at + micro], local_tokens, closing=part_index > 0
-            )
-            nats, blended, scored = nats + a, blended + b, scored + n
-        parameters = [*self.optimiser.parameters, *(self.mixer.parameters() if part_index > 0 else ())]
-        self.group.average([p.grad for p in parameters if p.grad is not None])
+        sums = [self._sum, self._mixer_sum] if closing else [self._sum]
+        nats = Nats()
+        for gradients in sums:
+            gradients.clear()
+        for at in range(0, len(mine_B), micro):
+            if at + micro >= len(mine_B):
+                self._sum.last_pass()  # the mixer's few leave after it, in one order everywhere
+            nats += self._loss.backward(part, mine_B[at : at + micro], t.batch_tokens, closing=closing)
+        for gradients in sums:
+            gradients.finish()
         norm = self.optimiser.step(rate)
-        if part_index > 0:
+        if closing:
             for options in self.mixer_optimiser.param_groups:
                 options["lr"] = t.lr_mixer * (1 - done) / t.closing
             self.mixer_optimiser.step()
-            self.mixer_optimiser.zero_grad()
         if self.averaged is not None:
             share = 1 - min(t.ema, (self.step + 1) / (self.step + 10))
             for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
@@ -219,7 +276,7 @@ class Trainer:
             self.teacher.learn(part, index_B)
         self.step += 1
         self.tokens += t.batch_tokens
-        return {"loss": nats / scored, "blended": blended / scored, "rate": rate, "norm": norm}
+        return nats, {"rate": rate, "grad_norm": norm}
 
     def _part_index(self, done: float) -> int:
         """0: the opening part. In the closing share of the run, its folds in turn, each as long as it has
@@ -235,121 +292,115 @@ class Trainer:
                 return index
         return 0
 
-    def _forward_backward(
-        self, part: Part, index_B: NDArray[np.int64], local_tokens: int, *, closing: bool
-    ) -> tuple[float, float, float]:
-        """Gradients of the mean loss a local token; returns sums of nats (network, mixture) and the tokens scored."""
-        device = self.group.device
-        targets_BT = part.targets(index_B)
-        targets = torch.from_numpy(targets_BT).to(device)
-        inputs = torch.from_numpy(network_inputs(targets_BT, self.data.tokenizer.bos_id)).to(device)
-        hidden_BTD = self.network.hidden(inputs, self.network.weights(self.dtype))
-        embedding = self.network.embedding.to(self.dtype)
-        nats = self._loss(hidden_BTD, embedding, targets, self.config.model.softcap)
-        blended = 0.0
-        if closing and self.teacher is not None:
-            rows = self.teacher.rows(part, index_B, device)
-            logits_RV = self.network.logits(hidden_BTD).flatten(0, 1)
-            mixed_RV = self.mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
-            mixed = F.cross_entropy(mixed_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
-            blended = float(mixed.detach())
-            (mixed / local_tokens).backward()  # type: ignore[no-untyped-call]
-        else:
-            (nats / local_tokens).backward()
-        return float(nats.detach()), blended, float((targets_BT != IGNORED).sum())
-
-    def _compile(self) -> None:
-        """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back."""
-        mode = self.config.train.compile
-        t = self.config.train
-        long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
-        long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
-        if mode == "off" or (mode == "auto" and not long):
-            return
-        if self.group.device.type == "cpu" and not has_compiler():
-            if mode == "on":
-                raise ConfigError(
-                    "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
-                )
-            self.progress.say("no C++ compiler found: training runs uncompiled, about a third slower")
-            return
-        self.network.run_block, self._loss = torch.compile(block_forward), torch.compile(network_nats)
-
-    def trained_network(self) -> Transformer:
-        """The network to pack, uncompiled: the averaged one where averaging is on."""
-        network = self.averaged or self.network
-        network.run_block = block_forward  # other shapes follow, and each would be compiled anew
-        return network
-
-    def checkpoint(self) -> Path:
-        """Write the state that `resume` needs; returns the file."""
-        state = {
-            "config": config_toml(self.config), "step": self.step, "tokens": self.tokens, "elapsed": self.elapsed,
-            "draws": {str(k): v for k, v in self._draws.items()},
-            "network": dict(self.network.state_dict()), "mixer": dict(self.mixer.state_dict()),
-            "averaged": dict(self.averaged.state_dict()) if self.averaged else None,
+    def state_dict(self) -> dict[str, Any]:
+        """All that `resume` needs. The data's order and the frozen bases regrow from seed and draws."""
+        return {
+            "config": config_toml(self.config), "data": self.data.counts, "step": self.step, "tokens": self.tokens,
+            "warm_tokens": self.warm_tokens, "elapsed": self.elapsed, "talked": self.talked, "draws": self._draws,
+            "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
             "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
+            "teacher": self.teacher.state_dict() if self.teacher else None,
         }  # fmt: skip
-        if self.group.is_first:
-            return save_checkpoint(self.out / "checkpoint", self.step, state)
-        return self.out / "checkpoint"
 
     def resume(self) -> None:
-        """Go on where the newest checkpoint stands. Raises DataError without one, ConfigError for another config."""
-        state = load_checkpoint(self.out / "checkpoint")
-        if state["config"] != config_toml(self.config):
-            raise ConfigError(
-                f"{self.out / 'checkpoint'}: was made with another config; resume with {self.out}/config.toml."
+        """Go on where the newest whole checkpoint stands, with any number of processes.
+
+        Raises DataError without one or for one made on other data, ConfigError for one of another config.
+        """
+        folder = self.out / "checkpoint"
+        state = load_checkpoint(folder, self.progress.say)
+        check_config(state["config"], self.config, folder)
+        if state["data"] != self.data.counts:
+            raise DataError(
+                f"{folder}: was made on other data ({state['data']['name']}); give the same --data."
             )
-        self.step, self.tokens, self.elapsed = state["step"], state["tokens"], state["elapsed"]
+        self.step, self.tokens, self.warm_tokens = state["step"], state["tokens"], state["warm_tokens"]
+        self.elapsed, self.talked = state["elapsed"], state["talked"]
+        if self.group.sums([self.step]) != [self.step * self.group.world_size]:
+            raise DataError(
+                f"{folder}: the processes read different checkpoints; give them one shared folder."
+            )
         self.network.load_state_dict(state["network"])
         self.mixer.load_state_dict(state["mixer"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.mixer_optimiser.load_state_dict(state["mixer_optimiser"])
-        for index, draws in state["draws"].items():
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state["teacher"])
+        self._draws = list(state["draws"])
+        for batches, draws in zip(self._batches, self._draws, strict=True):
             for _ in range(draws):
-                drawn = next(self._batches[int(index)])
-                if self.teacher is not None:
-                    self.teacher.learn(self._parts[int(index)], drawn)
-            self._draws[int(index)] = draws
+                next(batches)
 
-    def fill(self, result: Result) -> None:
+    def _fill(self, result: Result) -> None:
         """Put what training measured into `result`."""
         result.steps, result.train_tokens_seen = self.step, self.tokens
         result.world_size = self.group.world_size
         result.tokens_per_second = self._speed()
         result.seconds.train = self.elapsed
-        if self.teacher is not None:
-            result.seconds.memory_count, result.seconds.memory_score = (
-                self.teacher.count_seconds,
-                self.teacher.score_seconds,
+        if self.group.world_size > 1:
+            result.seconds.communication = self.talked
+            share = self.talked / self.elapsed if self.elapsed else 0.0
+            self.progress.say(
+                f"{self.group.world_size} processes: {100 * share:.1f} % of training time went on sending and waiting"
             )
+        if self.teacher is not None:
+            result.seconds.memory_count = self.teacher.count_seconds
+            result.seconds.memory_score = self.teacher.score_seconds
+            result.seconds.memory_merge = self.teacher.merge_seconds
 
     def _speed(self) -> float:
-        return (self.tokens - self.tokens_at_clock) / self.elapsed if self.elapsed > 0 else 0.0
+        return (self.tokens - self.warm_tokens) / self.elapsed if self.elapsed > 0 else 0.0
 
     def _bpb(self, nats_a_token: float) -> float:
         tokens_a_byte = len(self.data.train_tokens) / max(1, self.data.train_bytes)
         return nats_a_token / math.log(2) * tokens_a_byte
 
+    def _losses(self, network: float, blended: float, scored: float) -> dict[str, float]:
+        """The batch's figures from sums over all processes."""
+        loss = network / scored
+        facts = {"loss": loss, "bpb": self._bpb(loss)}
+        return facts | ({"blended_bpb": self._bpb(blended / scored)} if blended else {})
+
     def _record(self, facts: dict[str, float]) -> dict[str, float]:
         record = {
             "step": self.step, "tokens": self.tokens, "seconds": round(self.elapsed, 3), "loss": facts["loss"],
-            "bpb": self._bpb(facts["loss"]), "rate": facts["rate"], "grad_norm": facts["norm"],
+            "bpb": facts["bpb"], "rate": facts["rate"], "grad_norm": facts["grad_norm"],
             "tokens_per_second": self._speed(),
         }  # fmt: skip
-        if facts["blended"]:
-            record["blended_bpb"] = self._bpb(facts["blended"])
+        if "blended_bpb" in facts:
+            record["blended_bpb"] = facts["blended_bpb"]
+        if self.group.world_size > 1:
+            record["communication"] = self.talked / self.elapsed if self.elapsed else 0.0
         return record
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([seed, stream]))
+class _Clock:
+    """The first process's training time, on from `elapsed`; it begins to run with step `start`."""
 
+    def __init__(self, elapsed: float, talked: float, start: int, group: ProcessGroup) -> None:
+        self._elapsed, self._talked, self._start, self._group = elapsed, talked, start, group
+        self._since: float | None = None
+        self._talked_before = 0.0
 
-def network_nats(hidden_BTD: Tensor, embedding_VD: Tensor, targets_BT: Tensor, softcap: float) -> Tensor:
-    """Sum over the scored targets of the network's nats, float32."""
-    logits = soft_cap(F.linear(hidden_BTD, embedding_VD).float(), softcap)
-    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum", ignore_index=IGNORED)
+    @property
+    def runs(self) -> bool:
+        """Whether the steps that warm up are over."""
+        return self._since is not None
+
+    def step(self, step: int) -> None:
+        """A step is done."""
+        if step == self._start:
+            self._since, self._talked_before = time.perf_counter(), self._group.traffic.seconds
+
+    def reading(self) -> tuple[float, float]:
+        """Seconds of training, and of it with other processes; in all processes but the first 0, so that sums are
+        its own."""
+        if not self._group.is_first:
+            return 0.0, 0.0
+        if self._since is None:
+            return self._elapsed, self._talked
+        passed = time.perf_counter() - self._since
+        return self._elapsed + passed, self._talked + self._group.traffic.seconds - self._talked_before

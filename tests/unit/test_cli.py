@@ -246,7 +246,7 @@ def test_eval_prints_its_parts_and_updates_its_run(
 ) -> None:
     parts = {"total": 3, "budget": 9, "adapters": 3}
 
-    def evaluate(artifact: Path, data: Path, *, stride: int | None, official: bool, progress: Any) -> Any:
+    def evaluate(artifact: Path, data: Path, *, stride: int | None, **settings: Any) -> Any:
         blended = 1.0 if stride == 64 else 2.0
         seconds = Seconds(eval=2.5)
         return types.SimpleNamespace(
@@ -288,7 +288,8 @@ def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytes
 
     def train(config: Any, data: Path, out: Path, *, resume: bool, progress: Any) -> Any:
         seen.append(config)
-        return types.SimpleNamespace(result=Result.load(out / "result.json"), artifact=out / "artifact")
+        result = Result.load(out / "result.json")
+        return types.SimpleNamespace(result=result, artifact=out / "artifact", is_first=True)
 
     stub(monkeypatch, "trainer", train=train)
     run_folder(tmp_path)

@@ -16,7 +16,7 @@ from regrow.errors import DataError
 from regrow.mixer import MemoryRows, Mixer
 from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel
-from regrow.optim import Muon, Optimiser, learning_rate, orthogonalise
+from regrow.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
 from regrow.teacher import Teacher
 from regrow.tokenizer import Tokenizer
 
@@ -34,13 +34,10 @@ def data() -> Dataset:
     return Dataset.from_arrays(tokenizer, np.concatenate(pieces), offsets, np.arange(20) // 2, b"a few words")
 
 
-def test_every_window_comes_once_an_epoch_and_is_dealt_out_to_processes() -> None:
+def test_every_window_comes_once_an_epoch() -> None:
     part = Part(np.arange(2, 2 + 10 * SEQ, dtype=np.uint16), SEQ, 1)
-    draws = [
-        shuffled_batches(part, 4, np.random.Generator(np.random.PCG64(5)), rank=r, world_size=2)
-        for r in (0, 1)
-    ]
-    epoch = np.concatenate([np.concatenate([next(d) for d in draws]) for _ in range(5)])
+    draws = shuffled_batches(part, 4, np.random.Generator(np.random.PCG64(5)))
+    epoch = np.concatenate([next(draws) for _ in range(5)])
     assert sorted(epoch.tolist()) == sorted([*range(10), *range(10)])
 
 
@@ -116,6 +113,16 @@ def test_muon_updates_are_nearly_orthogonal(shape: tuple[int, ...]) -> None:
         Muon([torch.nn.Parameter(torch.zeros(3))], 0.1, 0.9, 0.0, torch.float32)
 
 
+def test_matrices_are_dealt_out_evenly_and_each_once() -> None:
+    shapes = [(256, 256)] * 8 + [(768, 96), (96, 256)] * 4 + [(128, 256)] * 8
+    for world_size in (1, 2, 3, 64):
+        shares = shares_of(shapes, world_size)
+        assert sorted(i for share in shares for batch in share for i in batch) == list(range(len(shapes)))
+        assert all(len({shapes[i] for i in batch}) == 1 for share in shares for batch in share)
+        work = [sum(a * b * min(a, b) for batch in s for a, b in (shapes[i] for i in batch)) for s in shares]
+        assert max(work) - min(work) <= 256**3, "no process has more to do than another by over one matrix"
+
+
 def test_learning_rate_rises_holds_and_falls_to_zero() -> None:
     assert learning_rate(0.0, 0, 10, 0.5) == pytest.approx(0.1)
     assert learning_rate(0.3, 50, 10, 0.5) == 1.0
@@ -142,14 +149,21 @@ def test_no_frozen_base_is_in_the_state_and_every_parameter_learns(seeded: str) 
 def test_checkpoints_come_back_whole_the_last_two_are_kept_and_damage_is_named(tmp_path: Path) -> None:
     state = {"step": 3, "nested": [{"x": torch.arange(6.0).view(2, 3)}, None, "words"], "7": {5: 1.5}}
     for step in (1, 2, 3):
-        save_checkpoint(tmp_path, step, state)
+        save_checkpoint(tmp_path, step, state | {"step": step})
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     loaded = load_checkpoint(tmp_path)
     assert torch.equal(loaded["nested"][0]["x"], state["nested"][0]["x"])  # type: ignore[index]
     assert loaded["nested"][1:] == [None, "words"] and loaded["7"] == {5: 1.5}
     newest = max(tmp_path.glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:20])
-    with pytest.raises(DataError, match=r"step-00000003"):
+    said: list[str] = []
+    assert load_checkpoint(tmp_path, said.append)["step"] == 2
+    assert "step-00000003" in said[0] and "step-00000002" in said[0]
+    before = min(tmp_path.glob("*.safetensors"))
+    spoiled = bytearray(before.read_bytes())
+    spoiled[-5] ^= 1  # within a tensor: the file can still be read, its checksum tells
+    before.write_bytes(spoiled)
+    with pytest.raises(DataError, match=r"step-00000003.*step-00000002.*checksum"):
         load_checkpoint(tmp_path)
     with pytest.raises(DataError, match="holds no checkpoint"):
         load_checkpoint(tmp_path / "none")

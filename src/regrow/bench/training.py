@@ -15,10 +15,10 @@ from regrow.batches import Plan, network_inputs, shuffled_batches
 from regrow.compute import compute_dtype, has_compiler
 from regrow.config import TrainConfig
 from regrow.data import Dataset
+from regrow.loss import network_nats
 from regrow.model import Transformer, block_forward
 from regrow.optim import Optimiser, learning_rate
 from regrow.progress import Progress
-from regrow.trainer import network_nats
 
 _WARM_PASSES = 2  # forward and backward passes before the clock starts: compilation, first allocations
 _ORDER_SEED = 20  # of the order of batches, the same for every network of a bench

@@ -49,16 +49,21 @@ def command(
 
     With --ttt also by the predictor that learns from the text it has scored, as [eval] of the artifact's config says.
     Given a run's artifact and data, also updates the run's result.json.
+
+    Several processes: `torchrun --nproc-per-node N -m regrow eval ...`
     """
     refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
+        from regrow.dist import process_group
         from regrow.evaluation import evaluate
 
-        measured = evaluate(
-            artifact, data, stride=stride, reset_at=separator(reset_at), official=official_bytes, adapt=ttt,
-            overrides=settings or (),
-            progress=output.progress,
-        )  # fmt: skip
+        with process_group() as group:
+            measured = evaluate(
+                artifact, data, stride=stride, reset_at=separator(reset_at), official=official_bytes, adapt=ttt,
+                overrides=settings or (), progress=output.progress if group.is_first else None, group=group,
+            )  # fmt: skip
+        if not group.is_first:
+            return
         parts = {"bpb": measured.bpb, "bytes": measured.bytes}
         # Sliding windows and documents answer another question than the proof's streams do; result.json holds those.
         elsewhere = bool(stride) or reset_at is not None

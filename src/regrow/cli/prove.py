@@ -30,9 +30,15 @@ def command(
     """
     refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
+        from regrow.dist import process_group
         from regrow.proof import prove
 
-        proof = prove(artifact, data, output.progress, adapt=ttt, overrides=settings or ())
+        with process_group() as group:
+            if not group.is_first:  # one range coder writes one stream: there is nothing to deal out
+                group.barrier()
+                return
+            proof = prove(artifact, data, output.progress, adapt=ttt, overrides=settings or ())
+            group.barrier()
         updated = update_result(artifact, data, {"proof_adaptive" if ttt else "proof": proof})
         # The part by its name, as in result.json, and its keys beside it for those who asked for this part alone.
         output.result({"proof": proof, **msgspec.structs.asdict(proof)})

@@ -45,6 +45,8 @@ def command(
         from regrow.trainer import train
 
         run = train(settings, data, out, resume=resume, progress=output.progress)
+        if not run.is_first:
+            return
         result = run.result
         output.result(result)
         total = (result.bytes or {}).get("total", 0)

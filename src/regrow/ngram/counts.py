@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import struct
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -206,6 +207,21 @@ class NgramCounts:
         result._bounds = [a + b for a, b in zip(self._bounds, other._bounds, strict=True)]
         for n in range(1, self.max_order + 1):
             result._trees[n].replace(merge_runs(self.windows(n), other.windows(n)))
+        result._enforce_cap()
+        return result
+
+    def of_windows(
+        self, runs: Iterable[Run], total: int, bounds: Sequence[int], *, cap_bytes: int
+    ) -> NgramCounts:
+        """Counts of this kind whose tables are `runs`, one for each order from 1: what other processes
+        counted.
+        """
+        if total > _COUNT_LIMIT:
+            raise NgramError(f"together the counts pass {_COUNT_LIMIT} tokens; keep them apart")
+        result = self._like(cap_bytes)
+        result._total, result._bounds = total, list(bounds)
+        for run in runs:
+            result._trees[run.order].replace(run)
         result._enforce_cap()
         return result
 

@@ -1,0 +1,259 @@
+"""Runs of the command line that start in milliseconds: a server imports everything once and forks a process a run.
+
+The server computes nothing itself, so it has no threads that a fork would lose. Several processes of one run find each
+other by the variables that torchrun sets. A run may carry a `Moment` at which one of its processes ends itself with
+SIGKILL, the signal that nothing can catch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When process `rank` ends: in `place`, after `delay` seconds there or `share` of what is to be written.
+
+    Places: "anywhere" (from the start on), "checkpoint", "packing" (half-written files of both), "between" (in
+    packing, at any time), "merging" (ranges are merged, the whole is not yet shared), "late" (a certain step).
+    """
+
+    place: str
+    delay: float = 0.0
+    share: float = 0.5
+    occurrence: int = 1
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How each process of a run ended: exit codes (negative: by that signal), seconds, what they said."""
+
+    codes: list[int]
+    seconds: list[float]
+    said: list[str]
+
+    @property
+    def fine(self) -> bool:
+        return all(code == 0 for code in self.codes)
+
+
+class ForkServer:
+    """The client's side. A context manager."""
+
+    def __enter__(self) -> ForkServer:
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.forks"], cwd=ROOT, env=env, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def run(
+        self,
+        *arguments: object,
+        processes: int = 1,
+        moment: Moment | None = None,
+        stop: str | None = None,
+        restarts: int = 0,
+        file_limit: int = 0,
+        float32: bool = False,
+        call: str = "",
+    ) -> Ended:
+        """`regrow ARGUMENTS` in `processes` processes, or `call`, a function of `tests.e2e.group_calls`.
+
+        `stop`: a file; once it has a line, all processes get SIGTERM. `restarts`: how often torchrun would have started
+        them before. `file_limit`: bytes beyond which no file can grow, as on a full disk. `float32`: compute in it.
+        """
+        assert self._process.stdin and self._process.stdout
+        request = {
+            "arguments": [a if call else str(a) for a in arguments], "processes": processes, "stop": stop,
+            "moment": asdict(moment) if moment else None, "restarts": restarts, "file_limit": file_limit,
+            "float32": float32, "call": call,
+        }  # fmt: skip
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return Ended(**json.loads(self._process.stdout.readline()))
+
+
+def serve() -> None:
+    """Answer requests on standard input until it is closed."""
+    # What a run imports on its way, all at once.
+    import torch.utils.tensorboard  # noqa: F401
+
+    import regrow.cli.app
+    import regrow.evaluation
+    import regrow.trainer  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        n = request["processes"]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        pipes = [os.pipe() for _ in range(n)]
+        children = {_fork(request, rank, n, port, pipes): rank for rank in range(n)}
+        for _, writer in pipes:
+            os.close(writer)
+        said = [""] * n
+        readers = [threading.Thread(target=_read, args=(pipes[r][0], said, r)) for r in range(n)]
+        for reader in readers:
+            reader.start()
+        started = time.monotonic()
+        if request["stop"]:
+            while not (Path(request["stop"]).exists() and Path(request["stop"]).stat().st_size):
+                time.sleep(0.002)
+            for pid in children:
+                os.kill(pid, signal.SIGTERM)
+        codes, seconds = [0] * n, [0.0] * n
+        for _ in range(n):
+            pid, status = os.wait()
+            codes[children[pid]] = os.waitstatus_to_exitcode(status)
+            seconds[children[pid]] = time.monotonic() - started
+        for reader in readers:
+            reader.join()
+        print(json.dumps({"codes": codes, "seconds": seconds, "said": said}), flush=True)
+
+
+def _read(descriptor: int, said: list[str], rank: int) -> None:
+    with os.fdopen(descriptor, "rb") as pipe:
+        said[rank] = pipe.read().decode("utf-8", "replace")
+
+
+def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tuple[int, int]]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(pipes[rank][1], 1)
+        os.dup2(pipes[rank][1], 2)
+        for reader, writer in pipes:
+            os.close(reader)
+            os.close(writer)
+        if n > 1:
+            os.environ |= {
+                "RANK": str(rank), "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(n),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            }  # fmt: skip
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(request["restarts"])
+        moment = Moment(**request["moment"]) if request["moment"] else None
+        if moment and moment.rank == rank:
+            arm(moment)
+        if request["file_limit"]:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], request["file_limit"]))
+        if request["float32"]:
+            import torch
+
+            import regrow.artifact
+            import regrow.packing
+            import regrow.trainer
+
+            for module in (regrow.artifact, regrow.packing, regrow.trainer):
+                module.compute_dtype = lambda device: torch.float32
+        if request["call"]:
+            import tests.e2e.group_calls
+
+            getattr(tests.e2e.group_calls, request["call"])(*request["arguments"])
+            code = 0
+        else:
+            from regrow.cli import main
+
+            code = main(request["arguments"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def arm(moment: Moment) -> None:
+    """Make this process end at `moment`."""
+    import regrow.artifact_file
+    import regrow.checkpoint
+    import regrow.sharing
+    import regrow.trainer
+
+    def end() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def end_later() -> None:
+        timer = threading.Timer(moment.delay, end)
+        timer.daemon = True
+        timer.start()
+
+    def entering(place: Any, name: str, then: Callable[[], None]) -> None:
+        inner, calls = getattr(place, name), [0]
+
+        def watched(*arguments: Any, **named: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == moment.occurrence:
+                then()
+            return inner(*arguments, **named)
+
+        setattr(place, name, watched)
+
+    def half_written(place: Any) -> None:
+        from regrow.files import atomic_write
+
+        inner, calls = place.atomic_write_bytes, [0]
+
+        def torn(path: Path, data: bytes) -> None:
+            calls[0] += 1
+            if calls[0] != moment.occurrence:
+                return inner(path, data)  # type: ignore[no-any-return]
+            if moment.share >= 1:  # written, but nothing after it is done
+                inner(path, data)
+                end()
+            with atomic_write(path) as file:
+                file.write(data[: int(len(data) * moment.share)])
+                file.flush()
+                end()
+            return None
+
+        place.atomic_write_bytes = torn
+
+    if moment.place == "anywhere":
+        end_later()
+    elif moment.place == "checkpoint":
+        half_written(regrow.checkpoint)
+    elif moment.place == "packing":
+        half_written(regrow.artifact_file)
+    elif moment.place == "between":
+        entering(regrow.trainer, "pack", end_later)
+    elif moment.place == "late":
+        entering(regrow.trainer.Trainer, "_one_step", end)
+    elif moment.place == "merging":
+        entering(regrow.sharing, "whole_of", end)
+    else:
+        raise ValueError(moment.place)
+
+
+if __name__ == "__main__":
+    serve()
