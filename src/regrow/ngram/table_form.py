@@ -9,7 +9,6 @@ Layout (integers little-endian; a varint is base 128, low group first):
     byte        M: a count above 2^M keeps M bits after its leading one (31: all counts are exact)
     byte        1 if contexts have rests (something was pruned), else 0
     varint      vocabulary size V, 2..65536
-    varint      a bit for each order 2..N (2 lowest): the counts one order below are exactly what this order implies
     N times     of each order: a byte K >= 1 and K float32, the discounts of counts 1..K; the last holds above K
     N times     varint: n-grams of each order 1..N
     ...         the coded stream, to the end
@@ -18,10 +17,11 @@ The stream (see `regrow.ngram.table_model`) holds the V unigram counts and then,
 
 1. how many n-grams each context has, and which. They are a subset of those of its parent, the context without its
    oldest token, so each is one decision, predicted from the count below and from what the siblings took already; where
-   counts say in how many children a token stands (Kneser-Ney's do, unless pruned), many decisions are forced;
+   counts say in how many children a token stands (Kneser-Ney's do, unless pruned: step 3), many decisions are forced;
 2. which n-grams are contexts of the order above (a context is an n-gram of the order below; nearly all are, unless
    pruned), so contexts are never stored by name;
-3. the counts, predicted from the order below and the context's own count;
+3. of each context with children, whether its counts say in how many of them each token stands; and the counts,
+   predicted from the order below and the context's own count, or from its children where they count those;
 4. the rests, what was counted after a context of n-grams not stored: their mass goes to the order below.
 
 The weight that a context leaves to the order below is computed from these, so every distribution sums to 1.
@@ -52,6 +52,7 @@ MAGIC = b"RgN1"
 EXACT = 31  # as mantissa: counts are stored whole
 _ENTRIES_A_BYTE = 1 << 12
 _INDEX_LIMIT = 2**31 - 1
+Bits = NDArray[np.float64]
 
 
 @dataclasses.dataclass
@@ -81,11 +82,17 @@ class _Coder:
         self.probs = tm.fresh_probs()
 
 
-def encode_table(grams: Grams, discounts: Sequence[Sequence[float]], mantissa: int = EXACT) -> bytes:
+def encode_table(
+    grams: Grams,
+    discounts: Sequence[Sequence[float]],
+    mantissa: int = EXACT,
+    cost: Sequence[Bits] = (),
+) -> bytes:
     """The table form of n-grams whose every context is an n-gram (`pruning.closed`); the same on every machine.
 
     `mantissa` 1..31: counts are rounded to that many bits after the leading one (at 4, by at most 3 %); 31 keeps them
-    whole. `discounts` as in `gram_model.model_of`; they are stored as float32.
+    whole. `discounts` as in `gram_model.model_of`; they are stored as float32. `cost[n - 1]`: float64 of the contexts of order n
+    (below the longest), to which the bits that their children took are added; for pricing.
     Raises NgramError for grams that are not closed, or discounts that a distribution cannot have.
     """
     if not 1 <= mantissa <= EXACT:
@@ -98,19 +105,19 @@ def encode_table(grams: Grams, discounts: Sequence[Sequence[float]], mantissa: i
         raise NgramError("table form: a context is no n-gram of the order below; close the n-grams first")
     if mantissa < EXACT:
         grams = rounded(grams, mantissa)
-    exact = _exact_orders(grams)
     rests = any(shelf.rest_C.any() for shelf in grams.shelves[1:])
     room = 1 << 16
     while True:
         room = room * 4 if room > 1 << 16 else max(1 << 17, 2 * grams.entries)
+        for bits in cost:
+            bits[:] = 0
         coder = _Coder.over(np.zeros(room, np.uint8), mantissa, decode=False)
-        _code(coder, grams, [s.entries for s in grams.shelves], exact, rests)
+        _code(coder, grams, [s.entries for s in grams.shelves], rests, cost)
         used = int(coder.state[3])
         if used + 4 <= room:
             break
     stream = coder.stream[:used].tobytes() + int(coder.state[1]).to_bytes(4, "big")
     head = bytes((grams.max_order, mantissa, rests)) + _varint(grams.vocab_size)
-    head += _varint(sum(1 << (n - 2) for n in exact))
     head += b"".join(bytes((len(d),)) + struct.pack(f"<{len(d)}f", *d) for d in discounts)
     head += b"".join(_varint(shelf.entries) for shelf in grams.shelves)
     body = _content_crc(grams).to_bytes(4, "little") + head + stream
@@ -136,7 +143,6 @@ def decode_grams(data: bytes) -> tuple[Grams, list[tuple[float, ...]]]:
     if not 1 <= order <= ORDER_LIMIT or not 1 <= mantissa <= EXACT or rests > 1:
         _impossible()
     vocab, at = _read_varint(body, 7)
-    mask, at = _read_varint(body, at)
     discounts = []
     for _ in range(order):
         size = body[at] if at < len(body) else 0
@@ -149,14 +155,14 @@ def decode_grams(data: bytes) -> tuple[Grams, list[tuple[float, ...]]]:
         number, at = _read_varint(body, at)
         entries.append(number)
     if (
-        not 2 <= vocab <= VOCAB_LIMIT or entries[0] > vocab or mask >> (order - 1) or not _possible(discounts, order)
+        not 2 <= vocab <= VOCAB_LIMIT or entries[0] > vocab or not _possible(discounts, order)
         or sum(entries) > min(_INDEX_LIMIT, _ENTRIES_A_BYTE * len(data))
         or any(n > vocab * m for n, m in zip(entries[1:], [vocab, *entries[1:]], strict=False))
     ):  # fmt: skip
         _impossible()
     coder = _Coder.over(np.frombuffer(bytearray(body[at:]), np.uint8), mantissa, decode=True)
     grams = Grams(vocab, [root_shelf(np.zeros(vocab, np.uint32))])
-    _code(coder, grams, entries, {n for n in range(2, order + 1) if mask >> (n - 2) & 1}, bool(rests))
+    _code(coder, grams, entries, bool(rests), ())
     if int(coder.state[3]) != len(coder.stream) or _content_crc(grams) != int.from_bytes(body[:4], "little"):
         raise NgramError("table form: what was decoded does not match its checksum; pack it again")
     return grams, discounts
@@ -185,7 +191,7 @@ def _round(value: U32, mantissa: int) -> U32:
     return np.minimum(up, (2**32 - 1) >> shift_E << shift_E).astype(np.uint32)
 
 
-def _code(coder: _Coder, grams: Grams, entries: list[int], exact: set[int], rests: bool) -> None:
+def _code(coder: _Coder, grams: Grams, entries: list[int], rests: bool, cost: Sequence[Bits]) -> None:
     """Codes the stream; when decoding, `grams` has its root alone and gets its shelves."""
     unigram = np.zeros(grams.vocab_size, np.uint32)
     if not coder.decode:
@@ -200,17 +206,19 @@ def _code(coder: _Coder, grams: Grams, entries: list[int], exact: set[int], rest
     head = np.full(grams.vocab_size, -1, np.int32)
     head[below.token_E] = np.arange(below.entries)
     top = len(entries)
+    exact = _exact(coder, below, grams.shelves[1] if top > 1 and not coder.decode else None)
     for order in range(2, top + 1):
         coder.forget()
         if coder.decode:
             shelf = _empty(order, oldest, head, entries[order - 1])
         else:
             shelf = grams.shelves[order - 1]
+        bits = cost[order - 2] if cost else np.empty(0)
         heads = np.zeros(shelf.contexts, np.uint32)
         heads[shelf.head_C >= 0] = below.value_E[shelf.head_C[shelf.head_C >= 0]]
         made = tm.members_kernel()(
-            coder.decode, order in exact, 0 if order == 2 else 1, below.start_C1, below.token_E, below.value_E,
-            below.child_start_C1, heads, shelf.start_C1, shelf.token_E, np.zeros(grams.vocab_size, np.int32),
+            coder.decode, 0 if order == 2 else 1, below.start_C1, below.token_E, below.value_E, exact,
+            below.child_start_C1, heads, shelf.start_C1, shelf.token_E, np.zeros(grams.vocab_size, np.int32), bits,
             *coder.tail,
         )  # fmt: skip
         if made != entries[order - 1]:
@@ -227,10 +235,11 @@ def _code(coder: _Coder, grams: Grams, entries: list[int], exact: set[int], rest
             )
             if coder.decode:
                 shelf.child_start_C1, oldest, head = _contexts(shelf, extended, flag)
+        exact = _exact(coder, shelf, grams.shelves[order] if order < top and not coder.decode else None)
         if tm.values_kernel()(
-            coder.decode, order + 1 in exact, coder.mantissa, below.start_C1, below.value_E, below.rest_C,
-            below.child_start_C1, shelf.start_C1, shelf.lower_E, shelf.child_start_C1, heads, flag, shelf.value_E,
-            *coder.tail,
+            coder.decode, coder.mantissa, below.start_C1, below.value_E, below.rest_C,
+            below.child_start_C1, shelf.start_C1, shelf.lower_E, shelf.child_start_C1, exact, heads, flag,
+            shelf.value_E, bits, *coder.tail,
         ):  # fmt: skip
             _impossible()
         if rests and tm.rests_kernel()(
@@ -263,15 +272,15 @@ def _contexts(shelf: Shelf, extended: I32, flag: NDArray[np.uint8]) -> tuple[I32
     return starts, shelf.oldest_C[context], head
 
 
-def _exact_orders(grams: Grams) -> set[int]:
-    """The orders whose n-grams are exactly counted by the values of the order below."""
-    found = set()
-    for below, shelf in zip(grams.shelves, grams.shelves[1:], strict=False):
-        implied = np.bincount(shelf.lower_E, minlength=below.entries)
-        children = np.repeat(np.diff(below.child_start_C1), np.diff(below.start_C1))
-        if np.array_equal(implied[children > 0], below.value_E[children > 0]):
-            found.add(shelf.order)
-    return found
+def _exact(coder: _Coder, shelf: Shelf, above: Shelf | None) -> NDArray[np.uint8]:
+    """Codes of each context with children whether its values say in how many of them each token stands."""
+    exact = np.zeros(shelf.contexts, np.uint8)
+    if above is not None:
+        implied = np.bincount(above.lower_E, minlength=shelf.entries)
+        exact[:] = 1
+        exact[np.repeat(np.arange(shelf.contexts), np.diff(shelf.start_C1))[implied != shelf.value_E]] = 0
+    tm.exacts_kernel()(coder.decode, shelf.start_C1, shelf.child_start_C1, exact, *coder.tail)
+    return exact
 
 
 def _content_crc(grams: Grams) -> int:

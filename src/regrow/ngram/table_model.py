@@ -28,7 +28,8 @@ DEGREE = MEMBER + 3 * 4 * 64
 FLAG = DEGREE + 144 * NUMBER
 VALUE = FLAG + 16 * 8 * 4
 REST = VALUE + 3 * 32 * 8 * NUMBER
-SLOTS = REST + 16 * 4 * NUMBER
+EXACT = REST + 16 * 4 * NUMBER
+SLOTS = EXACT + 16 * 4
 _LIMIT = 1000  # a probability's rate of change stops falling there
 ORDER_FULL = -1  # what a kernel returns when the stream asks for more than the header announced
 
@@ -53,6 +54,12 @@ def _octaves(x: Any, tables: Any) -> Any:
         x >>= 1
         shift += 4
     return tables[0, x] + shift
+
+
+@numba.njit
+def _spent(state: Any) -> Any:
+    """Bits coded so far, with what the range has not put out yet."""
+    return 8.0 * state[3] - np.log2(np.float64(state[1] - state[0] + 1))
 
 
 @numba.njit
@@ -119,13 +126,14 @@ def _number(decode: Any, x: Any, base: Any, probs: Any, state: Any, stream: Any,
 
 
 def _members(
-    decode: bool, exact: bool, least: int, p_start: Any, p_token: Any, p_value: Any, child_start: Any,
-    head_value: Any, start: Any, token: Any, mark: Any, probs: Any, state: Any, stream: Any, tables: Any,
+    decode: bool, least: int, p_start: Any, p_token: Any, p_value: Any, p_exact: Any, child_start: Any,
+    head_value: Any, start: Any, token: Any, mark: Any, cost: Any, probs: Any, state: Any, stream: Any, tables: Any,
 ) -> int:  # fmt: skip
     """Codes which n-grams each context of one order has, as a subset of those of its parent, one order below.
 
-    `least`: the fewest n-grams of a context. `exact`: a parent's value says in how many of its children the token
-    stands. Returns the n-grams, or ORDER_FULL.
+    `least`: the fewest n-grams of a context. `p_exact` uint8: whether a parent's values say in how many of its
+    children each token stands. `cost` float64: when encoding, what each parent took in bits is added (empty: not
+    asked). Returns the n-grams, or ORDER_FULL.
     """
     widest = 1
     for p in range(len(p_start) - 1):
@@ -140,6 +148,7 @@ def _members(
         begin, n = np.int64(p_start[p]), np.int64(p_start[p + 1]) - p_start[p]
         if first == last:
             continue
+        exact = p_exact[p] == 1
         if (exact and last - first == 1) or (n == 1 and least == 1):
             for j in range(first, last):
                 if out + n > len(token):
@@ -162,6 +171,7 @@ def _members(
             left[i] = p_value[begin + at]
             rank_token[i] = p_token[begin + at]
         active = n
+        before = _spent(state)
         for j in range(first, last):
             children = last - j
             if exact:
@@ -227,6 +237,8 @@ def _members(
                     token[out:made].sort()
             out = made
             start[j + 1] = out
+        if len(cost) > 0:
+            cost[p] += _spent(state) - before
     return out
 
 
@@ -249,14 +261,26 @@ def _flags(
             flag[e] = bit
 
 
-def _values(
-    decode: bool, exact: bool, mantissa: int, p_start: Any, p_value: Any, p_rest: Any, p_children: Any, start: Any,
-    lower: Any, children: Any, head_value: Any, flag: Any, value: Any, probs: Any, state: Any, stream: Any,
-    tables: Any,
-) -> int:  # fmt: skip
-    """Codes the values of an order's n-grams. `exact`: they say in how many children of the context the token stands.
+def _exacts(
+    decode: bool, start: Any, children: Any, exact: Any, probs: Any, state: Any, stream: Any, tables: Any
+) -> None:
+    """Codes which contexts have values that say in how many of their children each token stands."""
+    for c in range(len(start) - 1):
+        longer = np.int64(children[c + 1]) - children[c]
+        if longer > 0:
+            size = min(np.int64(start[c + 1]) - start[c], 3)
+            slot = EXACT + min(_octaves(longer, tables) >> 1, 15) * 4 + size
+            exact[c] = _bit(decode, np.int64(exact[c]), slot, probs, state, stream, tables)
 
-    Values are 1 .. 2^mantissa and above that `mantissa` bits after the leading one. Returns 0, or ORDER_FULL.
+
+def _values(
+    decode: bool, mantissa: int, p_start: Any, p_value: Any, p_rest: Any, p_children: Any, start: Any,
+    lower: Any, children: Any, exact: Any, head_value: Any, flag: Any, value: Any, cost: Any, probs: Any, state: Any,
+    stream: Any, tables: Any,
+) -> int:  # fmt: skip
+    """Codes the values of an order's n-grams. Where `exact`, they say in how many children of a context the token stands.
+
+    `cost`: as of `_members`, by the parents of these contexts. Values are 1 .. 2^mantissa and above that `mantissa` bits after the leading one. Returns 0, or ORDER_FULL.
     """
     for p in range(len(p_start) - 1):
         whole = np.int64(p_rest[p])
@@ -264,10 +288,11 @@ def _values(
             whole += np.int64(p_value[e])
         whole = _octaves(max(whole, 1), tables)
         siblings = np.int64(p_children[p + 1]) - p_children[p]
+        before = _spent(state)
         for c in range(p_children[p], p_children[p + 1]):
             longer = np.int64(children[c + 1]) - children[c]
             degree = np.int64(start[c + 1]) - start[c]
-            counted = exact and longer > 0
+            counted = longer > 0 and exact[c] == 1
             if counted and (longer == 1 or degree == 1):
                 for e in range(start[c], start[c + 1]):
                     value[e] = longer
@@ -294,6 +319,8 @@ def _values(
                 if shift > 31 or (x - (shift << mantissa)) << shift > 0xFFFFFFFF:
                     return -1
                 value[e] = (x - (shift << mantissa)) << shift
+        if len(cost) > 0:
+            cost[p] += _spent(state) - before
     return 0
 
 
@@ -328,6 +355,7 @@ def _numbers(decode: bool, number: Any, base: int, probs: Any, state: Any, strea
 
 
 _I32, _U16, _U32 = "int32[::1]", "uint16[::1]", "uint32[::1]"
+_U8, _F64 = "uint8[::1]", "float64[::1]"
 _CODER = f"{_U32}, int64[::1], uint8[::1], int64[:, ::1]"
 
 
@@ -335,23 +363,29 @@ _CODER = f"{_U32}, int64[::1], uint8[::1], int64[:, ::1]"
 def members_kernel() -> Callable[..., int]:
     return compile_kernel(
         _members,
-        f"int64(boolean, boolean, int64, {_I32}, {_U16}, {_U32}, {_I32}, {_U32}, {_I32}, {_U16}, {_I32}, {_CODER})",
+        f"int64(boolean, int64, {_I32}, {_U16}, {_U32}, {_U8}, {_I32}, {_U32}, {_I32}, {_U16}, {_I32}, {_F64}, "
+        f"{_CODER})",
     )
 
 
 @functools.cache
 def flags_kernel() -> Callable[..., None]:
     return compile_kernel(
-        _flags, f"void(boolean, {_I32}, {_I32}, {_U32}, {_U32}, {_I32}, uint8[::1], {_CODER})"
+        _flags, f"void(boolean, {_I32}, {_I32}, {_U32}, {_U32}, {_I32}, {_U8}, {_CODER})"
     )
+
+
+@functools.cache
+def exacts_kernel() -> Callable[..., None]:
+    return compile_kernel(_exacts, f"void(boolean, {_I32}, {_I32}, {_U8}, {_CODER})")
 
 
 @functools.cache
 def values_kernel() -> Callable[..., int]:
     return compile_kernel(
         _values,
-        f"int64(boolean, boolean, int64, {_I32}, {_U32}, {_U32}, {_I32}, {_I32}, {_I32}, {_I32}, {_U32}, "
-        f"uint8[::1], {_U32}, {_CODER})",
+        f"int64(boolean, int64, {_I32}, {_U32}, {_U32}, {_I32}, {_I32}, {_I32}, {_I32}, {_U8}, {_U32}, {_U8}, "
+        f"{_U32}, {_F64}, {_CODER})",
     )
 
 
