@@ -243,7 +243,7 @@ def _code(coder: _Coder, grams: Grams, entries: list[int], rests: bool, cost: Se
         ):  # fmt: skip
             _impossible()
         if rests and tm.rests_kernel()(
-            coder.decode, coder.mantissa, shelf.start_C1, shelf.value_E, shelf.rest_C, *coder.tail
+            coder.decode, coder.mantissa, shelf.start_C1, shelf.value_E, heads, shelf.rest_C, *coder.tail
         ):
             _impossible()
         if coder.decode:

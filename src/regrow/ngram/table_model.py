@@ -28,7 +28,7 @@ DEGREE = MEMBER + 3 * 4 * 64
 FLAG = DEGREE + 144 * NUMBER
 VALUE = FLAG + 16 * 8 * 4
 REST = VALUE + 3 * 32 * 8 * NUMBER
-EXACT = REST + 16 * 4 * NUMBER
+EXACT = REST + 16 * 8 * NUMBER
 SLOTS = EXACT + 16 * 4
 _LIMIT = 1000  # a probability's rate of change stops falling there
 ORDER_FULL = -1  # what a kernel returns when the stream asks for more than the header announced
@@ -325,15 +325,17 @@ def _values(
 
 
 def _rests(
-    decode: bool, mantissa: int, start: Any, value: Any, rest: Any, probs: Any, state: Any, stream: Any, tables: Any
-) -> int:
+    decode: bool, mantissa: int, start: Any, value: Any, head_value: Any, rest: Any, probs: Any, state: Any, stream: Any,
+    tables: Any,
+) -> int:  # fmt: skip
     """Codes what was counted after each context of tokens that are not stored, quantised like values."""
     for c in range(len(start) - 1):
-        degree = np.int64(start[c + 1]) - start[c]
         whole = np.int64(0)
         for e in range(start[c], start[c + 1]):
             whole += np.int64(value[e])
-        row = min(_octaves(max(whole, 1), tables) >> 2, 15) * 4 + min(degree, 3)
+        seen = _octaves(np.int64(head_value[c]) + 1, tables)
+        missing = (seen - _octaves(whole + 1, tables)) >> 1
+        row = min(max(missing + 5, 0), 15) * 8 + min(seen >> 2, 7)
         x = np.int64(0)
         if not decode:
             x = np.int64(rest[c])
@@ -391,7 +393,7 @@ def values_kernel() -> Callable[..., int]:
 
 @functools.cache
 def rests_kernel() -> Callable[..., int]:
-    return compile_kernel(_rests, f"int64(boolean, int64, {_I32}, {_U32}, {_U32}, {_CODER})")
+    return compile_kernel(_rests, f"int64(boolean, int64, {_I32}, {_U32}, {_U32}, {_U32}, {_CODER})")
 
 
 @functools.cache
