@@ -126,8 +126,6 @@ class Trainer:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
         if memory.kind == "hashed":
             raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
-        if memory.kind == "exact" and memory.stored == "table":
-            raise ConfigError('memory.stored = "table": comes with a later release; use "text" or "auto".')
         if t.batch_tokens % (t.seq_len * world):
             raise ConfigError(
                 f"train.batch_tokens = {t.batch_tokens}: must be a multiple of train.seq_len times the number of "

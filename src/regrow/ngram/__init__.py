@@ -3,6 +3,7 @@
 from regrow.ngram.counts import NgramCounts, NgramTable
 from regrow.ngram.model import NgramModel, contexts_of
 from regrow.ngram.rows import NgramRows
+from regrow.ngram.scoring import text_bits
 from regrow.ngram.text_form import decode_tokens, encode_tokens
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "contexts_of",
     "decode_tokens",
     "encode_tokens",
+    "text_bits",
 ]

@@ -113,8 +113,15 @@ def grams_of(counts: NgramCounts) -> Grams:
             degree, children, oldest = dense_degree, dense_children, np.arange(vocab).astype(np.uint16)
         shelves.append(
             Shelf(
-                order, _starts(degree), oldest, token, value, np.zeros(len(oldest), np.uint32), _starts(children),
-                np.empty(0, np.int32), np.empty(0, np.int32),
+                order,
+                _starts(degree),
+                oldest,
+                token,
+                value,
+                np.zeros(len(oldest), np.uint32),
+                _starts(children),
+                np.empty(0, np.int32),
+                np.empty(0, np.int32),
             )  # fmt: skip
         )
     grams = Grams(vocab, shelves)
@@ -150,7 +157,13 @@ def lower_links(vocab: int, below: Shelf, start_C1: I32, token_E: NDArray[np.uin
     """`lower_E` of a shelf above `below`."""
     lower = np.empty(len(token_E), np.int32)
     _lower_kernel()(
-        below.start_C1, below.token_E, below.child_start_C1, start_C1, token_E, np.zeros(vocab, np.int32), lower
+        below.start_C1,
+        below.token_E,
+        below.child_start_C1,
+        start_C1,
+        token_E,
+        np.zeros(vocab, np.int32),
+        lower,
     )
     return lower
 
@@ -159,7 +172,9 @@ def _starts(sizes: NDArray[Any]) -> I32:
     return np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
 
 
-def _lower(p_start: Any, p_token: Any, child_start: Any, start: Any, token: Any, place: Any, lower: Any) -> None:
+def _lower(
+    p_start: Any, p_token: Any, child_start: Any, start: Any, token: Any, place: Any, lower: Any
+) -> None:
     for p in range(len(p_start) - 1):
         first, last = child_start[p], child_start[p + 1]
         if first == last:
@@ -171,7 +186,14 @@ def _lower(p_start: Any, p_token: Any, child_start: Any, start: Any, token: Any,
 
 
 def _heads(
-    start: Any, oldest: Any, lower: Any, extended: Any, at: Any, child_start: Any, child_oldest: Any, head: Any
+    start: Any,
+    oldest: Any,
+    lower: Any,
+    extended: Any,
+    at: Any,
+    child_start: Any,
+    child_oldest: Any,
+    head: Any,
 ) -> None:
     # An n-gram of context c is the context that extends `extended[lower]` by c's oldest token. Those of one parent
     # come by ascending oldest token, as its children do.

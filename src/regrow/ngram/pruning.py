@@ -93,7 +93,9 @@ def pruned(grams: Grams, wanted: Sequence[Mask]) -> Grams:
     value = [shelf.value_E for shelf in grams.shelves]
     for shelf in grams.shelves[:0:-1]:
         n = shelf.order - 1
-        value[n - 1] = _moved(grams.shelves[n - 1], shelf.lower_E, np.where(kept[n], 1, value[n]).astype(np.uint32))
+        value[n - 1] = _moved(
+            grams.shelves[n - 1], shelf.lower_E, np.where(kept[n], 1, value[n]).astype(np.uint32)
+        )
     shelves: list[Shelf] = []
     for shelf in grams.shelves:
         n = shelf.order - 1

@@ -22,7 +22,9 @@ import numpy as np
 
 from regrow.ngram.jit import compile_kernel
 
-NUMBER = 320  # slots of one number: 32 for its length in bits, 8 for each length's leading bits, 32 for the rest
+NUMBER = (
+    320  # slots of one number: 32 for its length in bits, 8 for each length's leading bits, 32 for the rest
+)
 MEMBER = 0
 DEGREE = MEMBER + 3 * 4 * 64
 FLAG = DEGREE + 144 * NUMBER
@@ -193,7 +195,9 @@ def _members(
                 degree = active
             else:
                 mean = _octaves(max(total, 1), tables) - _octaves(children, tables)
-                row = min(_octaves(np.int64(head_value[j]) + 1, tables) >> 1, 11) * 12 + min(max(mean >> 1, 0), 11)
+                row = min(_octaves(np.int64(head_value[j]) + 1, tables) >> 1, 11) * 12 + min(
+                    max(mean >> 1, 0), 11
+                )
                 degree = least + _number(
                     decode, degree - least, DEGREE + row * NUMBER, probs, state, stream, tables
                 )
@@ -255,9 +259,7 @@ def _flags(
             if p_extended[lower[e]] >= 0:
                 far = min(_octaves(np.int64(p_value[lower[e]]), tables) >> 2, 15)
                 bit = np.int64(flag[e])
-                bit = _bit(
-                    decode, bit, FLAG + (far * 8 + near) * 4 + size, probs, state, stream, tables
-                )
+                bit = _bit(decode, bit, FLAG + (far * 8 + near) * 4 + size, probs, state, stream, tables)
             flag[e] = bit
 
 
@@ -302,7 +304,9 @@ def _values(
                 share = _octaves(np.int64(p_value[lower[e]]), tables)
                 if counted:
                     share += _octaves(longer, tables) - _octaves(siblings, tables)
-                    row = (2 * 32 + min(max((share >> 1) + 12, 0), 31)) * 8 + min(_octaves(longer, tables) >> 2, 7)
+                    row = (2 * 32 + min(max((share >> 1) + 12, 0), 31)) * 8 + min(
+                        _octaves(longer, tables) >> 2, 7
+                    )
                 else:
                     share += _octaves(seen + 1, tables) - whole
                     row = np.int64(flag[e]) * 32 + min(max((share >> 1) + 12, 0), 31)
@@ -372,9 +376,7 @@ def members_kernel() -> Callable[..., int]:
 
 @functools.cache
 def flags_kernel() -> Callable[..., None]:
-    return compile_kernel(
-        _flags, f"void(boolean, {_I32}, {_I32}, {_U32}, {_U32}, {_I32}, {_U8}, {_CODER})"
-    )
+    return compile_kernel(_flags, f"void(boolean, {_I32}, {_I32}, {_U32}, {_U32}, {_I32}, {_U8}, {_CODER})")
 
 
 @functools.cache
