@@ -128,7 +128,9 @@ def fit_text(tokens: Tokens, data: Dataset, room: int) -> tuple[bytes, Tokens] |
     """The text form of as many of the first tokens as fit into `room` bytes, and those; None if hardly any do."""
     whole = len(tokens)
     for _ in range(_TRIES):
-        stored = encode_tokens(tokens, data.vocab_size, data.tokenizer.token_bytes)
+        stored = encode_tokens(
+            tokens.astype(np.uint16, copy=False), data.vocab_size, data.tokenizer.token_bytes
+        )
         if len(stored) <= room:
             return stored, tokens
         tokens = tokens[: int(len(tokens) * room / len(stored) * _SHRINK)]

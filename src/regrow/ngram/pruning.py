@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from regrow.ngram.grams import I32, Grams, Shelf, extensions, lower_links
 from regrow.ngram.jit import compile_kernel
-from regrow.ngram.kneser_ney import discounts_of
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -97,6 +96,7 @@ def pruned(grams: Grams, wanted: Sequence[Mask]) -> Grams:
             grams.shelves[n - 1], shelf.lower_E, np.where(kept[n], 1, value[n]).astype(np.uint32)
         )
     shelves: list[Shelf] = []
+    below_stays: Mask = np.ones(1, bool)
     for shelf in grams.shelves:
         n = shelf.order - 1
         here = kept[n]
@@ -124,15 +124,6 @@ def pruned(grams: Grams, wanted: Sequence[Mask]) -> Grams:
     last = shelves[-1]
     last.child_start_C1 = np.full(last.contexts + 1, 0, np.int32)
     return Grams(grams.vocab_size, shelves)
-
-
-def discounts_after(grams: Grams, whole: Sequence[Table]) -> list[Table]:
-    """Discounts of the counts as they are after `pruned` of `grams`' values, where they are possible, else `whole`'s."""
-    found: list[Table] = []
-    for shelf, table in zip(grams.shelves, whole, strict=True):
-        times = [int(np.count_nonzero(shelf.value_E == i)) for i in (1, 2, 3, 4)]
-        found.append(discounts_of(*times) or table)
-    return found
 
 
 def _moved(below: Shelf, lower_E: I32, raw_E: NDArray[np.uint32]) -> NDArray[np.uint32]:

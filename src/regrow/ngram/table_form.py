@@ -188,7 +188,8 @@ def _round(value: U32, mantissa: int) -> U32:
     shift_E = np.maximum(length - mantissa, 0)
     half = np.where(shift_E > 0, 1 << np.maximum(shift_E - 1, 0), 0)
     up = (wide + half) >> shift_E << shift_E
-    return np.minimum(up, (2**32 - 1) >> shift_E << shift_E).astype(np.uint32)
+    result: U32 = np.minimum(up, (2**32 - 1) >> shift_E << shift_E).astype(np.uint32)
+    return result
 
 
 def _code(coder: _Coder, grams: Grams, entries: list[int], rests: bool, cost: Sequence[Bits]) -> None:

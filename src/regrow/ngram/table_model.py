@@ -329,8 +329,8 @@ def _values(
 
 
 def _rests(
-    decode: bool, mantissa: int, start: Any, value: Any, head_value: Any, rest: Any, probs: Any, state: Any, stream: Any,
-    tables: Any,
+    decode: bool, mantissa: int, start: Any, value: Any, head_value: Any, rest: Any, probs: Any, state: Any,
+    stream: Any, tables: Any,
 ) -> int:  # fmt: skip
     """Codes what was counted after each context of tokens that are not stored, quantised like values."""
     for c in range(len(start) - 1):
