@@ -26,11 +26,11 @@ from regrow.budget import Ledger
 from regrow.compute import compute_dtype, keep_freed_pages
 from regrow.config import Config, config_from_dict
 from regrow.entropy import decode_ints, encode_ints
-from regrow.errors import ArtifactError
+from regrow.errors import ArtifactError, NgramError
 from regrow.lora import SeededLinear
 from regrow.mixer import Mixer
 from regrow.model import Transformer
-from regrow.ngram import Discounts, NgramCounts, NgramModel
+from regrow.ngram import Discounts, NgramCounts, NgramModel, table_form
 from regrow.ngram.text_form import decode_tokens
 from regrow.predictor import Predictor
 from regrow.quantize import quantize_rows
@@ -203,7 +203,18 @@ def base_hashes(network: Transformer) -> dict[str, str]:
 def load_memory(
     payload: bytes, manifest: dict[str, Any], config: Config, vocab_size: int, bos_id: int
 ) -> NgramModel:
-    """Regrow the memory from its stored form: decode the text, count it, estimate with the manifest's discounts."""
+    """Regrow the memory from either stored form, which its first bytes name: decode the table, or decode the text, count
+    it and estimate with the
+    manifest's discounts. Raises NgramError for damage, and for a table of another vocabulary or longest order.
+    """
+    if payload[:4] == table_form.MAGIC:
+        model = table_form.decode_table(payload)
+        if (model.vocab_size, model.max_order) != (vocab_size, config.memory.max_order):
+            raise NgramError(
+                f"memory: it has {model.vocab_size} tokens and order {model.max_order}, the artifact {vocab_size} and "
+                f"{config.memory.max_order}; pack the run again"
+            )
+        return model
     counts = NgramCounts(vocab_size, config.memory.max_order, bos_id=bos_id)
     counts.add(decode_tokens(payload))
     return NgramModel.from_counts(counts, discounts=[tuple(d) for d in manifest.get("discounts", ())] or None)

@@ -131,8 +131,6 @@ class Trainer:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
         if memory.kind == "hashed":
             raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
-        if memory.kind == "exact" and memory.stored == "table":
-            raise ConfigError('memory.stored = "table": comes with a later release; use "text" or "auto".')
         sequences = t.batch_tokens // t.seq_len
         if sequences % world:
             fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]

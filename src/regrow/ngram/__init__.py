@@ -5,6 +5,7 @@ from regrow.ngram.counts import NgramCounts, NgramTable
 from regrow.ngram.kneser_ney import Discounts
 from regrow.ngram.model import NgramModel
 from regrow.ngram.rows import NgramRows
+from regrow.ngram.scoring import text_bits
 from regrow.ngram.text_form import decode_tokens, encode_tokens
 from regrow.ngram.tuning import tune_discounts
 
@@ -17,5 +18,6 @@ __all__ = [
     "contexts_of",
     "decode_tokens",
     "encode_tokens",
+    "text_bits",
     "tune_discounts",
 ]

@@ -1,0 +1,87 @@
+"""The two stored forms of the n-gram memory at the same bytes: what they take, load and predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from regrow.data import Dataset
+from regrow.ngram import NgramCounts, NgramModel, decode_tokens, text_bits
+from regrow.ngram.fitting import fit_table
+from regrow.ngram.grams import grams_of
+from regrow.ngram.table_form import decode_table
+from regrow.packing import fit_text
+from regrow.progress import Progress
+
+
+@dataclass(frozen=True)
+class FormRow:
+    """One form at one allowance. `bytes` it took; `load_seconds` from its bytes to a model; `bpb`: bits per byte of the
+    held-out text, the model alone; `entries`: n-grams of order 2 and up in the model; `whole`: nothing was cut."""
+
+    form: str
+    allowance: int
+    bytes: int
+    load_seconds: float
+    bpb: float
+    entries: int
+    whole: bool
+
+
+def measure_forms(
+    data: Dataset, allowances: Sequence[int], progress: Progress, max_order: int = 6
+) -> list[FormRow]:
+    """Both forms at each allowance of bytes, scored on the held-out text of `data`.
+
+    The text is cut to fit, counted and estimated; the table holds counts of the whole text, pruned to fit.
+    """
+    tokens, bos = np.asarray(data.train_tokens), data.tokenizer.bos_id
+    counts = NgramCounts(data.vocab_size, max_order, bos_id=bos)
+    counts.add(tokens)
+    discounts = NgramModel.from_counts(counts).discounts
+    grams = grams_of(counts)
+    del counts
+    rows = []
+    with progress.task("stored forms", total=2 * len(allowances), unit="form") as task:
+        for allowance in allowances:
+            stored = fit_table(grams, discounts, allowance, say=progress.say)
+            started = time.perf_counter()
+            model = decode_table(stored)
+            seconds = time.perf_counter() - started
+            rows.append(
+                _row(
+                    "table",
+                    allowance,
+                    stored,
+                    seconds,
+                    model,
+                    len(model.trie.succ_token_E) == grams.entries,
+                    data,
+                )
+            )
+            task.advance(1, bpb=rows[-1].bpb)
+            del model
+            fitted = fit_text(tokens, data, allowance)
+            if fitted is not None:
+                started = time.perf_counter()
+                again = NgramCounts(data.vocab_size, max_order, bos_id=bos)
+                again.add(decode_tokens(fitted[0]))
+                model = NgramModel.from_counts(again)
+                seconds = time.perf_counter() - started
+                del again
+                rows.append(
+                    _row("text", allowance, fitted[0], seconds, model, len(fitted[1]) == len(tokens), data)
+                )
+                del model
+            task.advance(1, bpb=rows[-1].bpb)
+    return rows
+
+
+def _row(
+    form: str, allowance: int, stored: bytes, seconds: float, model: NgramModel, whole: bool, data: Dataset
+) -> FormRow:
+    bpb = text_bits(model, np.asarray(data.val_tokens), data.tokenizer.bos_id) / len(data.val_bytes)
+    return FormRow(form, allowance, len(stored), seconds, bpb, len(model.trie.succ_token_E), whole)
