@@ -88,7 +88,7 @@ def network(base: str = "hadamard", n_layer: int = 2, seed: int = 7) -> Transfor
     return Transformer(config, QUICK.vocab_size, QUICK.depth_train.seq_len, seed)
 
 
-@pytest.mark.parametrize("name", ["ngram", "published"])
+@pytest.mark.parametrize("name", ["ngram"])
 def test_a_bench_of_a_later_release_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", name]) == 2
     line = capsys.readouterr().err
