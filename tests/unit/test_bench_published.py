@@ -28,10 +28,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def some_text(seed: int, words: int) -> str:
-    generator = np.random.Generator(np.random.PCG64(seed))
-    vocabulary = ["".join(generator.choice(list("aeinorst"), 2 + i % 5)) for i in range(200)]
-    ranks = np.minimum(generator.geometric(0.03, words) - 1, 199)
-    return "\n".join(" ".join(vocabulary[i] for i in ranks[at : at + 12]) for at in range(0, words, 12))
+    """Words of one language whatever the seed, each with habits of what follows it."""
+    language, draw = (np.random.Generator(np.random.PCG64(n)) for n in (7, seed))
+    vocabulary = ["".join(language.choice(list("aeinorst"), 2 + i % 5)) for i in range(200)]
+    follows, at, chosen = language.integers(0, 200, (200, 4)), 0, []
+    for _ in range(words):
+        at = int(draw.integers(200)) if draw.random() < 0.2 else int(follows[at, draw.integers(4)])
+        chosen.append(vocabulary[at])
+    return "\n".join(" ".join(chosen[i : i + 12]) for i in range(0, words, 12))
 
 
 @pytest.fixture(scope="module")
