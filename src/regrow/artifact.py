@@ -30,6 +30,8 @@ from regrow.lora import SeededLinear
 from regrow.mixer import Mixer
 from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel
+from regrow.ngram.hashed import HashedCounts
+from regrow.ngram.kinds import Memory, model_of
 from regrow.ngram.text_form import decode_tokens
 from regrow.predictor import Predictor
 from regrow.quantize import quantize_rows
@@ -45,7 +47,7 @@ class Artifact:
     manifest: dict[str, Any]
     tokenizer: Tokenizer
     network: Transformer
-    memory: NgramModel | None
+    memory: Memory | None
     mixer: Mixer
     ledger: Ledger
     sha256: str
@@ -196,8 +198,12 @@ def base_hashes(network: Transformer) -> dict[str, str]:
     return {name: base_sha256(m.base) for name, m in network.named_modules() if isinstance(m, SeededLinear)}
 
 
-def load_memory(payload: bytes, config: Config, vocab_size: int, bos_id: int) -> NgramModel:
-    """Regrow the memory from its stored form: decode the text, count it, estimate."""
+def load_memory(payload: bytes, config: Config, vocab_size: int, bos_id: int) -> Memory:
+    """Regrow the memory from its stored form: decode the text, count it, estimate; or unpack the hashed tables."""
+    if config.memory.kind == "hashed":
+        hashed = HashedCounts.from_bytes(payload)
+        hashed.check(vocab_size, config.memory.max_order, config.memory.buckets)
+        return model_of(hashed)
     counts = NgramCounts(vocab_size, config.memory.max_order, bos_id=bos_id)
     counts.add(decode_tokens(payload))
     return NgramModel.from_counts(counts)

@@ -19,6 +19,7 @@ from regrow.errors import BudgetError, ConfigError
 from regrow.mixer import Mixer
 from regrow.model import Transformer
 from regrow.ngram import NgramCounts
+from regrow.ngram.kinds import hashed_counts
 from regrow.ngram.text_form import encode_tokens
 from regrow.predictor import IGNORED, split_streams, stream_count
 from regrow.progress import Progress
@@ -86,6 +87,15 @@ def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: 
     """
     if teacher is None:
         return b"", ""
+    hashed = hashed_counts(teacher.counts)
+    if hashed is not None:
+        stored = hashed.to_bytes()
+        if len(stored) > room:
+            raise BudgetError(
+                f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, and its "
+                f"hashed tables take {len(stored):,}; raise it or lower memory.buckets."
+            )
+        return stored, hashed.sha256()
     tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else teacher.seen_text()
     whole = len(tokens)
     for _ in range(_TRIES):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from regrow.batches import Part, Plan
 from regrow.config import MemoryConfig
 from regrow.mixer import MemoryRows
-from regrow.ngram import NgramCounts, NgramModel
+from regrow.ngram import NgramCounts
+from regrow.ngram.kinds import Memory, model_of, new_counts
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
 
@@ -30,7 +31,7 @@ class Teacher:
         self._config, self._plan, self._bos_id = config, plan, bos_id
         self._vocab_size = vocab_size
         self.count_seconds = self.score_seconds = 0.0
-        self._model: NgramModel | None = None
+        self._model: Memory | None = None
         self._model_of: Part | None = None
         self._model_total = 0
         parts = [plan.opening, *plan.folds]
@@ -49,9 +50,9 @@ class Teacher:
             if self._model_of is not part:
                 own = self._new_counts()
                 own.add(part.text)
-                self._model, self._model_of = NgramModel.from_counts(self.counts.subtract(own)), part
+                self._model, self._model_of = model_of(self.counts.subtract(own)), part
         elif self._model is None or self.counts.total > _GROWTH * self._model_total:
-            self._model, self._model_total = NgramModel.from_counts(self.counts), self.counts.total
+            self._model, self._model_total = model_of(self.counts), self.counts.total
         assert self._model is not None
         rows = MemoryRows.of(self._model.rows(part.contexts(index_B, self._config.max_order - 1)), device)
         self.score_seconds += time.perf_counter() - started
@@ -87,4 +88,4 @@ class Teacher:
         return np.concatenate(pieces) if pieces else np.empty(0, np.uint16)
 
     def _new_counts(self) -> NgramCounts:
-        return NgramCounts(self._vocab_size, self._config.max_order, bos_id=self._bos_id)
+        return new_counts(self._config, self._vocab_size, bos_id=self._bos_id)

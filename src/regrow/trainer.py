@@ -124,8 +124,10 @@ class Trainer:
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
-        if memory.kind == "hashed":
-            raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
+        if memory.kind == "hashed" and world > 1:
+            raise ConfigError(
+                'memory.kind = "hashed": is counted in one process; start without torchrun or use "exact".'
+            )
         if memory.kind == "exact" and memory.stored == "table":
             raise ConfigError('memory.stored = "table": comes with a later release; use "text" or "auto".')
         if t.batch_tokens % (t.seq_len * world):

@@ -203,6 +203,15 @@ class HashedCounts:
         counts.tables_N[:] = np.frombuffer(raw, "<u2")
         return counts
 
+    def check(self, vocab_size: int, max_order: int, buckets: Sequence[int]) -> None:
+        """Raise NgramError if these are not tables of such a vocabulary, order and buckets (empty: published)."""
+        wanted = list(buckets) or list(default_buckets(max_order))
+        if self.vocab_size != vocab_size or self.size_O.tolist() != wanted:
+            raise NgramError(
+                f"hashed memory: it is of vocabulary {self.vocab_size} and buckets {self.size_O.tolist()}, not of "
+                f"{vocab_size} and {wanted}; pack the run again"
+            )
+
     def _same(self, other: HashedCounts) -> HashedCounts:
         if (self.vocab_size, self.size_O.tolist()) != (other.vocab_size, other.size_O.tolist()):
             raise NgramError(
