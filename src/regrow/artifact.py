@@ -31,6 +31,8 @@ from regrow.lora import SeededLinear
 from regrow.mixer import Mixer
 from regrow.model import Transformer
 from regrow.ngram import Discounts, NgramCounts, NgramModel, table_form
+from regrow.ngram.hashed import HashedCounts
+from regrow.ngram.kinds import Memory, model_of
 from regrow.ngram.text_form import decode_tokens
 from regrow.predictor import Predictor
 from regrow.quantize import quantize_rows
@@ -46,7 +48,7 @@ class Artifact:
     manifest: dict[str, Any]
     tokenizer: Tokenizer
     network: Transformer
-    memory: NgramModel | None
+    memory: Memory | None
     mixer: Mixer
     ledger: Ledger
     sha256: str
@@ -202,11 +204,16 @@ def base_hashes(network: Transformer) -> dict[str, str]:
 
 def load_memory(
     payload: bytes, manifest: dict[str, Any], config: Config, vocab_size: int, bos_id: int
-) -> NgramModel:
-    """Regrow the memory from either stored form, which its first bytes name: decode the table, or decode the text, count
-    it and estimate with the
-    manifest's discounts. Raises NgramError for damage, and for a table of another vocabulary or longest order.
+) -> Memory:
+    """Regrow the memory from its stored form, which its first bytes name: decode the table, or decode the text, count
+    it and estimate with the manifest's discounts; or unpack the hashed tables.
+
+    Raises NgramError for damage, and for a table of another vocabulary or longest order.
     """
+    if config.memory.kind == "hashed":
+        hashed = HashedCounts.from_bytes(payload)
+        hashed.check(vocab_size, config.memory.max_order, config.memory.buckets)
+        return model_of(hashed)
     if payload[:4] == table_form.MAGIC:
         model = table_form.decode_table(payload)
         if (model.vocab_size, model.max_order) != (vocab_size, config.memory.max_order):

@@ -89,6 +89,15 @@ def _memory(config: Config) -> str:
         return 'mixer.kind is "none", which leaves the memory unused, choose "gate" or memory.kind = "none"'
     if memory.cap_bytes > budget:
         return f"memory.cap_bytes is {memory.cap_bytes}, choose at most pack.budget_bytes ({budget})"
+    if memory.kind == "hashed" and memory.max_order < 2:
+        return f'memory.max_order is {memory.max_order}, choose 2 or more for memory.kind = "hashed"'
+    if memory.buckets and memory.kind != "hashed":
+        return 'memory.buckets is for the hashed memory alone, choose memory.kind = "hashed" or leave it out'
+    if memory.buckets and len(memory.buckets) != memory.max_order - 1:
+        return (
+            f"memory.buckets has {len(memory.buckets)} numbers, choose {memory.max_order - 1}, one for each order "
+            f"from 2 to memory.max_order ({memory.max_order}), or [] for the published ones"
+        )
     if memory.folds == 1:
         return (
             "memory.folds is 1, which leaves everything out, choose 2 or more, or 0 for each group by itself"

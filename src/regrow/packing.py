@@ -23,6 +23,7 @@ from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel, text_bits
 from regrow.ngram.fitting import fit_table
 from regrow.ngram.grams import grams_of
+from regrow.ngram.kinds import hashed_counts
 from regrow.ngram.table_form import decode_table
 from regrow.ngram.text_form import encode_tokens
 from regrow.predictor import IGNORED, split_streams, stream_count
@@ -99,6 +100,15 @@ def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: 
     """
     if teacher is None:
         return b"", ""
+    hashed = hashed_counts(teacher.counts)
+    if hashed is not None:
+        stored = hashed.to_bytes()
+        if len(stored) > room:
+            raise BudgetError(
+                f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, and its "
+                f"hashed tables take {len(stored):,}; raise it or lower memory.buckets."
+            )
+        return stored, hashed.sha256()
     form = config.memory.stored
     tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else teacher.seen_text()
     text = fit_text(tokens, data, room) if form != "table" else None

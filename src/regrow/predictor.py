@@ -20,7 +20,7 @@ from torch import Tensor
 from regrow.errors import RegrowError
 from regrow.mixer import MemoryRows, Mixer
 from regrow.model import Transformer
-from regrow.ngram import NgramModel
+from regrow.ngram.kinds import Memory
 
 IGNORED = -1
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a time: they fit a CPU's cache
@@ -77,7 +77,7 @@ class Predictor:
     def __init__(
         self,
         network: Transformer,
-        memory: NgramModel | None,
+        memory: Memory | None,
         mixer: Mixer,
         *,
         streams: int,

@@ -24,6 +24,7 @@ from regrow.config import MemoryConfig
 from regrow.dist import ProcessGroup
 from regrow.mixer import MemoryRows
 from regrow.ngram import Discounts, NgramCounts, NgramModel, tune_discounts
+from regrow.ngram.kinds import Memory, model_of, new_counts
 from regrow.sharing import count_piece, merge_whole, piece_of
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
@@ -48,7 +49,7 @@ class Teacher:
         self._group = group or ProcessGroup(0, 1, torch.device("cpu"))
         self._parts, self._seed = [plan.opening, *plan.folds], plan.seed
         self.count_seconds = self.score_seconds = self.merge_seconds = 0.0
-        self._model: NgramModel | None = None
+        self._model: Memory | None = None
         self._model_of: Part | None = None
         self._fitted: list[Discounts] | None = None
         self._ahead = config.fill == "ahead"
@@ -178,7 +179,8 @@ class Teacher:
         Always the first fold, and fitted when first asked for, so that a run that was resumed has the same.
         """
         folds = self._parts[1:]
-        if not self._ahead or self._config.discounts != "fitted" or not folds:
+        exact = self._config.kind == "exact"
+        if not exact or not self._ahead or self._config.discounts != "fitted" or not folds:
             return None
         if self._fitted is None:
             self._fitted = tune_discounts(
@@ -189,10 +191,12 @@ class Teacher:
     def _without(self, part: Part) -> NgramCounts:
         return self.counts.subtract(self._count_text([part.text]))
 
-    def _estimated(self, counts: NgramCounts) -> NgramModel:
+    def _estimated(self, counts: NgramCounts) -> Memory:
+        if self._config.kind == "hashed":
+            return model_of(counts)
         return NgramModel.from_counts(counts, discounts=self.discounts, threads=torch.get_num_threads())
 
     def _new_counts(self) -> NgramCounts:
-        return NgramCounts(
-            self._vocab_size, self._config.max_order, bos_id=self._bos_id, threads=torch.get_num_threads()
+        return new_counts(
+            self._config, self._vocab_size, bos_id=self._bos_id, threads=torch.get_num_threads()
         )

@@ -129,8 +129,10 @@ class Trainer:
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
-        if memory.kind == "hashed":
-            raise ConfigError('memory.kind = "hashed": comes with a later release; use "exact" or "none".')
+        if memory.kind == "hashed" and world > 1:
+            raise ConfigError(
+                'memory.kind = "hashed": is counted in one process; start without torchrun or use "exact".'
+            )
         sequences = t.batch_tokens // t.seq_len
         if sequences % world:
             fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]

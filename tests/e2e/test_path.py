@@ -158,7 +158,7 @@ def test_mistakes_are_one_sentence_with_the_key_and_the_fix(data: Path, tmp_path
     assert "max_steps" in refused(*train, "--set", "train.max_step=3")
     assert "train.max_steps" in refused(*train, "--set", 'train.max_steps="many"')
     assert "adapters" in refused(*train, "--set", "pack.budget_bytes=9000")
-    assert "later release" in refused(*train, "--set", "memory.kind=hashed")
+    assert "memory.buckets" in refused(*train, "--set", "memory.kind=hashed", "--set", "memory.buckets=[64]")
     assert not (out / "artifact.safetensors").exists()
     assert "nowhere" in refused("data", tmp_path / "nowhere", "--out", out)
     (tmp_path / "empty.txt").write_bytes(b"")

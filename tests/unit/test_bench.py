@@ -88,13 +88,6 @@ def network(base: str = "hadamard", n_layer: int = 2, seed: int = 7) -> Transfor
     return Transformer(config, QUICK.vocab_size, QUICK.depth_train.seq_len, seed)
 
 
-@pytest.mark.parametrize("name", ["published"])
-def test_a_bench_of_a_later_release_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", name]) == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1 and name in line and "later release" in line
-
-
 def test_an_unknown_bench_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean bases"):
         run("base", None, None, Silent())
