@@ -123,9 +123,7 @@ def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        (["eval", "a", "--data", "b", "--ttt"], "--ttt"),
         (["eval", "a", "--data", "b", "--official-bytes"], "--official-bytes"),
-        (["prove", "a", "--data", "b", "--ttt"], "--ttt"),
         (["submit", "a", "--out", "b"], "submit"),
         (["data", "fineweb", "--out", "b"], "fineweb"),
         (["data", "x/shard.bin", "--out", "b"], ".bin"),

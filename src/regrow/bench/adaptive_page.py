@@ -53,8 +53,8 @@ def page(results: list[tuple[AdaptiveResult, str]]) -> str:
         "`eval.adapt_tokens` tokens are kept.",
         "- **The online mixer.** One normalised product of what the artifact says and what recent text says; "
         "exponents, a bias a token and the weights of recent counts move by AdaGrad inside a box after every "
-        "lock-step. The cost is convex in them stage by stage, so regret against the best fixed choice grows like the square root of "
-        "the text's length (Duchi, Hazan and Singer 2011).",
+        "lock-step. The cost is convex in them stage by stage, so regret against the best fixed choice grows like the "
+        "square root of the text's length (Duchi, Hazan and Singer 2011).",
         "- **The adapters.** A chunk that has been scored, unless it is the last, is trained on once "
         "(`eval.ttt*`), as parameter-golf's legal test-time training has it.",
         "",
