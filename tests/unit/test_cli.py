@@ -120,21 +120,6 @@ def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
     assert main(arguments) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        (["eval", "a", "--data", "b", "--ttt"], "--ttt"),
-        (["prove", "a", "--data", "b", "--ttt"], "--ttt"),
-    ],
-)
-def test_what_comes_later_says_so_in_one_sentence(
-    arguments: list[str], names: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    line = error_line(capsys)
-    assert names in line and "later release" in line
-
-
 def test_what_is_no_shard_or_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty shard in a folder of shards, a run that is not there: the file and the fix."""
     (tmp_path / "fineweb_val_000000.bin").write_bytes(b"")

@@ -13,7 +13,9 @@ from regrow.ngram.model import NgramModel
 Memory: TypeAlias = NgramModel | HashedModel
 
 
-def new_counts(config: MemoryConfig, vocab_size: int, *, bos_id: int, threads: int | None = None) -> NgramCounts:
+def new_counts(
+    config: MemoryConfig, vocab_size: int, *, bos_id: int, threads: int | None = None
+) -> NgramCounts:
     """Empty counts of the config's kind.
 
     Those of a hashed memory are typed as the exact ones: what fills, subtracts and hashes counts asks the same of both.

@@ -189,9 +189,7 @@ def _members(
                 degree = np.int64(start[j + 1]) - start[j]
                 for e in range(start[j], start[j + 1]):
                     mark[token[e]] = j + 1
-            if exact and children == 1:
-                degree = active
-            elif active <= least:
+            if (exact and children == 1) or active <= least:
                 degree = active
             else:
                 mean = _octaves(max(total, 1), tables) - _octaves(children, tables)
