@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.ngram.grams import I32, Grams, Shelf, extensions, lower_links
+from regrow.ngram.grams import I32, Grams, Shelf, lower_links
 from regrow.ngram.jit import compile_kernel
 
 Mask = NDArray[np.bool_]
