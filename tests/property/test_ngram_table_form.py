@@ -18,7 +18,7 @@ from regrow.ngram.table_form import decode_table, encode_table
 def text(seed: int, size: int, vocab: int) -> np.ndarray:
     """Several documents of skewed tokens with repeats; BOS is 1."""
     rng = np.random.default_rng(seed)
-    tokens = np.minimum(rng.geometric(3 / vocab, size), vocab - 1).astype(np.int64)
+    tokens = np.minimum(rng.geometric(min(3 / vocab, 0.9), size), vocab - 1).astype(np.int64)
     tokens[tokens == 1] = 0
     tokens[size // 2 : size // 2 + size // 5] = tokens[: size // 5]
     tokens[0] = tokens[size // 3] = 1

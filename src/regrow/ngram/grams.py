@@ -6,6 +6,7 @@ from __future__ import annotations
 # mypy: disable-error-code="assignment"
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -122,10 +123,10 @@ def grams_of(counts: NgramCounts) -> Grams:
                 _starts(children),
                 np.empty(0, np.int32),
                 np.empty(0, np.int32),
-            )  # fmt: skip
+            )
         )
     grams = Grams(vocab, shelves)
-    for below, shelf in zip(shelves, shelves[1:], strict=False):
+    for below, shelf in itertools.pairwise(shelves):
         link(grams, below, shelf)
     return grams
 

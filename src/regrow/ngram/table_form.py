@@ -210,10 +210,7 @@ def _code(coder: _Coder, grams: Grams, entries: list[int], rests: bool, cost: Se
     exact = _exact(coder, below, grams.shelves[1] if top > 1 and not coder.decode else None)
     for order in range(2, top + 1):
         coder.forget()
-        if coder.decode:
-            shelf = _empty(order, oldest, head, entries[order - 1])
-        else:
-            shelf = grams.shelves[order - 1]
+        shelf = _empty(order, oldest, head, entries[order - 1]) if coder.decode else grams.shelves[order - 1]
         bits = cost[order - 2] if cost else np.empty(0)
         heads = np.zeros(shelf.contexts, np.uint32)
         heads[shelf.head_C >= 0] = below.value_E[shelf.head_C[shelf.head_C >= 0]]

@@ -115,10 +115,7 @@ def _number(decode: Any, x: Any, base: Any, probs: Any, state: Any, stream: Any,
             _bit(False, np.int64(0), base + length, probs, state, stream, tables)
     prefix = np.int64(1)
     for b in range(length - 2, -1, -1):
-        if prefix < 8:
-            slot = base + 32 + (length - 1) * 8 + prefix
-        else:
-            slot = base + 32 + 256 + b
+        slot = base + 32 + (length - 1) * 8 + prefix if prefix < 8 else base + 32 + 256 + b
         bit = np.int64(0)
         if not decode:
             bit = (y >> b) & 1
