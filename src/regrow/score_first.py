@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from regrow.config import EvalConfig
 from regrow.mixer import MemoryRows, Mixer
 from regrow.model import Transformer
-from regrow.ngram import NgramModel
+from regrow.ngram.kinds import Memory
 from regrow.predictor import IGNORED, ScoredChunk
 
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that a backward pass holds
@@ -36,7 +36,7 @@ class ScoreFirst:
     def __init__(
         self,
         network: Transformer,
-        memory: NgramModel | None,
+        memory: Memory | None,
         mixer: Mixer,
         config: EvalConfig,
         *,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from regrow.errors import ConfigError, RegrowError
+from regrow.errors import ConfigError
 
 if TYPE_CHECKING:
     from regrow.config import Config
@@ -63,8 +63,3 @@ def resolve_config(preset: str | None, file: Path | None, overrides: list[str] |
         raise ConfigError("--preset and --config both say which config to use; give one of them.")
     config = load_config(file) if file is not None else load_preset(preset or "demo")
     return apply_overrides(config, overrides) if overrides else config
-
-
-def refuse_for_now(what: str) -> NoReturn:
-    """Say that `what`, which the command line already names, is not there yet."""
-    raise RegrowError(f"{what} comes with a later release of regrow.")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.ngram.model import NgramModel, contexts_of
+from regrow.ngram.contexts import contexts_of
+from regrow.ngram.model import NgramModel
 
 _ROWS = 8192
 

@@ -5,7 +5,8 @@ its probability an adaptive one: 22 bits, moved towards each outcome by 1 / (n +
 a slot that the features of the decision name. Larger numbers are a row of such decisions. The coder is the carryless
 32-bit range coder of the text form. Nothing is a float.
 
-`probs` uint32 [slots]: probability << 10 | n. `state` int64 [4]: the range's low and high end, the decoder's window, the
+`probs` uint32 [slots]: probability << 10 | n. `state` int64 [4]: the range's low and high end, the decoder's
+window, the
 place in the stream. `tables` int64 [2, 4096]: quarter octaves (4 log2 of the index), and the rates.
 """
 
@@ -275,9 +276,11 @@ def _values(
     lower: Any, children: Any, exact: Any, head_value: Any, flag: Any, value: Any, cost: Any, probs: Any, state: Any,
     stream: Any, tables: Any,
 ) -> int:  # fmt: skip
-    """Codes the values of an order's n-grams. Where `exact`, they say in how many children of a context the token stands.
+    """Codes the values of an order's n-grams. Where `exact`, they say in how many children of a context the token
+    stands.
 
-    `cost`: as of `_members`, by the parents of these contexts. Values are 1 .. 2^mantissa and above that `mantissa` bits after the leading one. Returns 0, or ORDER_FULL.
+    `cost`: as of `_members`, by the parents of these contexts. Values are 1 .. 2^mantissa and above that
+    `mantissa` bits after the leading one. Returns 0, or ORDER_FULL.
     """
     for p in range(len(p_start) - 1):
         whole = np.int64(p_rest[p])
