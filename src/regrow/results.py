@@ -61,12 +61,12 @@ class Seconds(Struct):
     train: float | None = None
     memory_count: float | None = None
     memory_score: float | None = None
-    memory_merge: float | None = None  # part of memory_count: counts of several processes made one
-    communication: float | None = None  # part of train: sending to other processes and waiting for them
     pack: float | None = None
     load: float | None = None
     eval: float | None = None
     ttt: float | None = None  # scoring by the predictor that adapts
+    memory_merge: float | None = None  # part of memory_count: counts of several processes made one
+    communication: float | None = None  # part of train: sending to other processes and waiting for them
 
 
 class Result(Struct, kw_only=True):

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.bench import ngram
+from regrow.bench import forms, ngram
 from regrow.bench.ngram import bench, ours, peers
 from regrow.bench.ngram.child import run_child
 from regrow.bench.texts import bench_data
 from regrow.errors import EnvironmentProblem
-from regrow.ngram import NgramCounts, NgramModel
 from regrow.progress import Silent
 
 CONTRACT = {
@@ -61,12 +60,20 @@ def test_a_peer_that_fails_is_one_sentence(tmp_path: Path) -> None:
         run_child([sys.executable, "-c", "raise SystemExit('no such luck')"], tmp_path / "out")
 
 
-def test_bits_are_those_of_the_distributions() -> None:
-    tokens = np.random.default_rng(0).integers(2, 20, 9000).astype(np.uint16)
-    counts = NgramCounts(20, 3)
-    counts.add(np.concatenate(([1], tokens)).astype(np.uint16))
-    bits, _ = ours.bits_of(NgramModel.from_counts(counts), tokens, 1)
-    assert 0.5 * 9000 < bits < np.log2(18) * 9000
+def texts(folder: Path) -> tuple[Path, Path]:
+    text = "".join(f"the {i * i % 97} of {i % 7} and {i % 31}.\n" for i in range(4000))
+    (folder / "train.txt").write_text("\f\n".join(text[i : i + 9000] for i in range(0, len(text), 9000)))
+    (folder / "val.txt").write_text(text[500:5000])
+    return folder / "train.txt", folder / "val.txt"
+
+
+def test_forms_are_told_by_name_and_allowance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "ALLOWANCES", (3000,))
+    with bench_data(*texts(tmp_path), 300, Silent()) as data:
+        told = forms.summary(forms.measure(data, Silent()))
+    assert set(told) == {"table 0", "text 0", "table whole", "text whole"}
+    assert told["table 0"]["bytes"] <= 3000 and told["text 0"]["bytes"] <= 3000
+    assert told["table whole"]["bpb"] < told["table 0"]["bpb"] < 8
 
 
 def test_the_stream_grows_to_its_length_and_stays_under_the_cap() -> None:
@@ -79,10 +86,7 @@ def test_the_stream_grows_to_its_length_and_stays_under_the_cap() -> None:
 def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(bench, "_REPEATS", 1)
-    text = "".join(f"the {i * i % 97} of {i % 7} and {i % 31}.\n" for i in range(4000))
-    (tmp_path / "train.txt").write_text("\f\n".join(text[i : i + 9000] for i in range(0, len(text), 9000)))
-    (tmp_path / "val.txt").write_text(text[500:5000])
-    with bench_data(tmp_path / "train.txt", tmp_path / "val.txt", 300, Silent()) as data:
+    with bench_data(*texts(tmp_path), 300, Silent()) as data:
         found = ngram.measure(data, Silent(), stream_tokens=100_000)
     told = ngram.summary(found)
     assert set(told) >= CONTRACT

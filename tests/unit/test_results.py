@@ -28,7 +28,17 @@ TOP += ["seconds", "steps", "train_tokens_seen", "tokens_per_second"]
 BPB = ["neural", "neural_unquantized", "memory", "blended", "ttt", "official_bytes"]
 PROOF = ["bpb", "stream_bytes", "raw_bytes", "sha256_match", "max_abs_row_sum_error"]
 PROOF += ["encode_seconds", "decode_seconds", "track"]
-SECONDS = ["total", "train", "memory_count", "memory_score", "pack", "load", "eval"]
+SECONDS = [
+    "total",
+    "train",
+    "memory_count",
+    "memory_score",
+    "pack",
+    "load",
+    "eval",
+    "memory_merge",
+    "communication",
+]
 DATA = ["name", "train_bytes", "train_tokens", "val_bytes", "val_tokens", "val_sha256"]
 
 

@@ -2,6 +2,7 @@
 
 regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to seed
 regrow bench ngram            the n-gram memory beside KenLM and tokengrams
+regrow bench forms            its two stored forms at 1, 2, 4, 8 and 14 MB: bytes, load seconds, bits per byte
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
@@ -14,15 +15,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from regrow.errors import ConfigError
 from regrow.progress import Progress
 
 NAMES = (
-    "bases", "bases:quick", "ngram", "published", "published:quick", "adaptive",
+    "bases", "bases:quick", "ngram", "forms", "published", "published:quick", "adaptive",
     "tokenize", "tokenize:200", "tokenize:quick",
 )  # fmt: skip
+
+# What a bench on a data set is made of: its vocabulary, how it measures, what it tells scripts, and its size.
+_Parts: TypeAlias = tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]
 
 
 def run(
@@ -52,7 +56,7 @@ def run(
     return _on_data(_BENCHES[kind], size, name, train, val, progress)
 
 
-def _bases(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+def _bases(size: str) -> _Parts:
     from regrow.bench import bases
     from regrow.bench.bases_size import FULL, QUICK
 
@@ -60,25 +64,30 @@ def _bases(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, 
     return chosen.vocab_size, bases.measure, bases.summary, (chosen,)
 
 
-def _ngram(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+def _ngram(size: str) -> _Parts:
     from regrow.bench import ngram
 
     return ngram.VOCAB_SIZE, ngram.measure, ngram.summary, ()
 
 
-def _published(size: str) -> tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]:
+def _forms(size: str) -> _Parts:
+    from regrow.bench import forms
+
+    return forms.VOCAB_SIZE, forms.measure, forms.summary, ()
+
+
+def _published(size: str) -> _Parts:
     from regrow.bench import published
 
     chosen = published.QUICK if size else published.FULL
     return chosen.vocab_size, published.measure, published.summary, (chosen,)
 
 
-# A bench on a data set: its vocabulary, how it measures, what it tells scripts, and its size.
-_BENCHES = {"bases": _bases, "ngram": _ngram, "published": _published}
+_BENCHES = {"bases": _bases, "ngram": _ngram, "forms": _forms, "published": _published}
 
 
 def _on_data(
-    bench: Callable[[str], tuple[int, Callable[..., Any], Callable[..., dict[str, Any]], tuple[Any, ...]]],
+    bench: Callable[[str], _Parts],
     size: str,
     name: str,
     train: Path | None,

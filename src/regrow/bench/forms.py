@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
+from regrow.bench.dated import this_machine, today, version
+from regrow.bench.ngram.bench import fit_discounts
 from regrow.data import Dataset
-from regrow.ngram import NgramCounts, NgramModel, decode_tokens, text_bits
+from regrow.ngram import Discounts, NgramCounts, NgramModel, decode_tokens, text_bits
 from regrow.ngram.fitting import fit_table
 from regrow.ngram.grams import grams_of
 from regrow.ngram.table_form import decode_table
 from regrow.packing import fit_text
 from regrow.progress import Progress
+
+VOCAB_SIZE = 1024
+ORDER = 6
+ALLOWANCES = (1_000_000, 2_000_000, 4_000_000, 8_000_000, 14_000_000)
+WHOLE = 1_000_000_000  # nothing is pruned
 
 
 @dataclass(frozen=True)
@@ -31,17 +41,45 @@ class FormRow:
     whole: bool
 
 
+def measure(data: Dataset, progress: Progress) -> dict[str, Any]:
+    """Both forms at `ALLOWANCES` and the table unpruned, with discounts fitted to documents left out."""
+    counts = NgramCounts(data.vocab_size, ORDER, bos_id=data.tokenizer.bos_id)
+    counts.add(np.asarray(data.train_tokens))
+    discounts = fit_discounts(data, counts)
+    del counts
+    rows = measure_forms(data, (*ALLOWANCES, WHOLE), progress, ORDER, discounts)
+    return {
+        "date": today(), "version": version(),
+        "machine": this_machine(torch.device("cpu"), torch.float32, compiled=True),
+        "text": {**data.counts, "vocab_size": data.vocab_size}, "rows": [dataclasses.asdict(row) for row in rows],
+    }  # fmt: skip
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    """A table a form and allowance."""
+    told = {}
+    for row in found["rows"]:
+        name = f"{row['form']} {'whole' if row['allowance'] == WHOLE else row['allowance'] // 1_000_000}"
+        told[name] = {key: row[key] for key in ("bytes", "load_seconds", "bpb", "entries")}
+    return told
+
+
 def measure_forms(
-    data: Dataset, allowances: Sequence[int], progress: Progress, max_order: int = 6
+    data: Dataset,
+    allowances: Sequence[int],
+    progress: Progress,
+    max_order: int = 6,
+    discounts: Sequence[Discounts] | None = None,
 ) -> list[FormRow]:
     """Both forms at each allowance of bytes, scored on the held-out text of `data`.
 
-    The text is cut to fit, counted and estimated; the table holds counts of the whole text, pruned to fit.
+    The text is cut to fit, counted and estimated; the table holds counts of the whole text, pruned to fit. `discounts`
+    None: estimated from the counts.
     """
     tokens, bos = np.asarray(data.train_tokens), data.tokenizer.bos_id
     counts = NgramCounts(data.vocab_size, max_order, bos_id=bos)
     counts.add(tokens)
-    discounts = NgramModel.from_counts(counts).discounts
+    discounts = NgramModel.from_counts(counts, discounts=discounts).discounts
     grams = grams_of(counts)
     del counts
     rows = []
@@ -69,7 +107,7 @@ def measure_forms(
                 started = time.perf_counter()
                 again = NgramCounts(data.vocab_size, max_order, bos_id=bos)
                 again.add(decode_tokens(fitted[0]))
-                model = NgramModel.from_counts(again)
+                model = NgramModel.from_counts(again, discounts=discounts)
                 seconds = time.perf_counter() - started
                 del again
                 rows.append(

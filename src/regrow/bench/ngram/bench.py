@@ -12,10 +12,10 @@ import torch
 from regrow.batches import Plan
 from regrow.bench.dated import this_machine, today, version
 from regrow.bench.ngram.child import Cost
-from regrow.bench.ngram.ours import bits_of, build_in_child, growth
+from regrow.bench.ngram.ours import build_in_child, growth, rows_per_second
 from regrow.bench.ngram.peers import kenlm_missing, run_kenlm, run_tokengrams, write_tokens
 from regrow.data import Dataset
-from regrow.ngram import Discounts, NgramCounts, NgramModel, encode_tokens, tune_discounts
+from regrow.ngram import Discounts, NgramCounts, NgramModel, encode_tokens, text_bits, tune_discounts
 from regrow.progress import Progress
 
 VOCAB_SIZE = 1024
@@ -102,18 +102,20 @@ def _quality(data: Dataset, progress: Progress) -> dict[str, Any]:
         with progress.task(f"score with order {order}"):
             counts = NgramCounts(data.vocab_size, order, bos_id=bos)
             counts.add(train)
-            fitted = fit(data, counts)
-            bits, speed = bits_of(NgramModel.from_counts(counts, discounts=fitted), val, bos)
-        figures = {"bpb": bits / size, "rows_per_second": speed, "discounts": fitted}
+            fitted = fit_discounts(data, counts)
+            model = NgramModel.from_counts(counts, discounts=fitted)
+            bits = text_bits(model, val, bos)
+        figures = {"bpb": bits / size, "discounts": fitted}
         if order == ORDER:
-            estimated, _ = bits_of(NgramModel.from_counts(counts), val, bos)
-            found |= {**figures, "bpb_estimated": estimated / size}
+            estimated = text_bits(NgramModel.from_counts(counts), val, bos)
+            speed = rows_per_second(model, val, bos)
+            found |= {**figures, "bpb_estimated": estimated / size, "rows_per_second": speed}
         else:
             found["long"] = {"order": order, **figures}
     return found
 
 
-def fit(data: Dataset, counts: NgramCounts) -> list[Discounts]:
+def fit_discounts(data: Dataset, counts: NgramCounts) -> list[Discounts]:
     """Discounts fitted to a tenth of the training documents, chosen by `SEED`, under the counts of the others."""
     part = Plan.of(data, seq_len=512, share=_LEFT_OUT, folds=1, seed=SEED).folds[0]
     own = NgramCounts(data.vocab_size, counts.max_order, bos_id=data.tokenizer.bos_id)
