@@ -185,7 +185,7 @@ def test_a_preset_and_a_file_together_are_refused(capsys: pytest.CaptureFixture[
 def test_json_is_one_object_whatever_a_workflow_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def prove(artifact: Path, data: Path, progress: Any) -> Proof:
+    def prove(artifact: Path, data: Path, progress: Any, **settings: Any) -> Proof:
         print("a library's remark")
         with progress.task("encode") as task:
             task.advance(1)
@@ -203,7 +203,7 @@ def test_json_is_one_object_whatever_a_workflow_prints(
 def test_a_proof_updates_its_run_and_only_on_its_own_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stub(monkeypatch, "proof", prove=lambda *_: good_proof())
+    stub(monkeypatch, "proof", prove=lambda *_, **settings: good_proof())
     artifact = run_folder(tmp_path)
     other = tmp_path / "other.txt"
     other.write_bytes(b"another text")
@@ -218,7 +218,7 @@ def test_a_failed_proof_is_exit_1_and_still_told_in_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = msgspec.structs.replace(good_proof(), sha256_match=False)
-    stub(monkeypatch, "proof", prove=lambda *_: failed)
+    stub(monkeypatch, "proof", prove=lambda *_, **settings: failed)
     artifact = run_folder(tmp_path)
     assert main(["prove", str(artifact), "--data", str(tmp_path / "data"), "--json", "--quiet"]) == 1
     captured = capsys.readouterr()
@@ -235,7 +235,7 @@ def test_eval_prints_its_parts_and_updates_its_run(
         blended = 1.0 if stride == 64 else 2.0
         seconds = Seconds(eval=2.5)
         return types.SimpleNamespace(
-            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, passage=[]
+            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, passage=[], tokens=9
         )
 
     stub(monkeypatch, "evaluation", evaluate=evaluate)
@@ -243,7 +243,7 @@ def test_eval_prints_its_parts_and_updates_its_run(
     arguments = ["eval", str(artifact), "--data", str(tmp_path / "data"), "--stride", "64"]
     assert main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert list(printed) == ["bpb", "bytes"]
+    assert list(printed)[:2] == ["bpb", "bytes"]
     assert (printed["bpb"]["blended"], printed["bytes"]) == (1.0, parts)
     assert Result.load(tmp_path / "result.json").bpb.blended is None  # windows are not the proof's streams
     assert main(arguments[:-2]) == 0
@@ -258,8 +258,10 @@ def test_compress_and_decompress_write_in_one_step(
     stub(
         monkeypatch,
         "codec",
-        compress=lambda artifact, data, progress: data[::-1],
-        decompress=lambda artifact, data, progress: data[::-1],
+        load=lambda artifact: artifact,
+        compress=lambda artifact, data, progress, *, adaptation: data[::-1],
+        decompress=lambda artifact, data, progress, *, expected: data[::-1],
+        Expected=Any,
     )
     (tmp_path / "raw").write_bytes(b"\x00ab")
     assert main(["compress", "a", str(tmp_path / "raw"), "-o", str(tmp_path / "s"), "--json"]) == 0

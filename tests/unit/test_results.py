@@ -23,6 +23,7 @@ TOP = [
     "bytes",
     "bpb",
     "proof",
+    "proof_adaptive",
 ]
 TOP += ["seconds", "steps", "train_tokens_seen", "tokens_per_second"]
 BPB = ["neural", "neural_unquantized", "memory", "blended", "ttt", "official_bytes"]
@@ -36,6 +37,7 @@ SECONDS = [
     "pack",
     "load",
     "eval",
+    "ttt",
     "memory_merge",
     "communication",
 ]
