@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.e2e.conftest import run_json, run_regrow, tiny_settings
+
 from regrow.artifact import Artifact
 from regrow.ngram.hashed_model import HashedModel
-from tests.e2e.conftest import run_json, run_regrow, tiny_settings
 
 HASHED = ("--set", "memory.kind=hashed", "--set", "memory.buckets=[4096,8192,8192]")
 

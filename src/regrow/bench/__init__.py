@@ -15,7 +15,7 @@ from regrow.errors import ConfigError
 from regrow.progress import Progress
 
 NAMES = ("bases", "bases:quick", "published", "published:quick")
-LATER = ("ngram",)
+LATER = ("ngram", "prefill")
 
 
 def run(name: str, train: Path | None, val: Path | None, progress: Progress) -> dict[str, Any]:
