@@ -64,7 +64,7 @@ class MemoryConfig(Section, frozen=True):
     kind: Literal["exact", "hashed", "none"] = "exact"
     max_order: Annotated[int, Meta(ge=1, le=16)] = 6  # longest n-gram, its last token included
     # hashed alone: buckets of orders 2, 3, ... up to max_order; [] = as published
-    buckets: tuple[Annotated[int, Meta(ge=2, le=1 << 26)], ...] = ()
+    buckets: list[Annotated[int, Meta(ge=2, le=1 << 26)]] = []
     cap_bytes: Count = 0  # bytes the memory may take in the artifact; 0 = what the budget leaves
     # counts, or the text they are counted from; auto = whichever predicts better in its bytes
     stored: Literal["table", "text", "auto"] = "auto"

@@ -101,6 +101,8 @@ def whole_of(part: NgramCounts, group: ProcessGroup, *, cap_bytes: int = 0) -> N
 
 def merge_whole(counts: NgramCounts, group: ProcessGroup) -> NgramCounts:
     """The merged counts of all processes, in every process."""
+    if group.world_size == 1:
+        return counts
     return whole_of(merge_range(counts, group), group, cap_bytes=counts.cap_bytes)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.bench import forms, ngram
+from regrow.bench import forms, ngram, prefill
 from regrow.bench.ngram import bench, ours, peers
 from regrow.bench.ngram.child import run_child
 from regrow.bench.texts import bench_data
@@ -92,3 +92,11 @@ def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: 
     assert set(told) >= CONTRACT
     assert told["build_ratio"] is None and found["kenlm"] is None
     assert 0 < told["bpb"] < 8 and told["bytes"] > 0 and told["rows_per_second"] > 0
+
+
+def test_every_arm_of_prefill_trains_packs_and_is_scored(tmp_path: Path) -> None:
+    with bench_data(*texts(tmp_path), prefill.QUICK.vocab_size, Silent()) as data:
+        told = prefill.summary(prefill.measure(data, prefill.QUICK, Silent()))
+    assert set(told) == {"while", "ahead", "ahead, in parallel"}
+    assert all(0 < arm["bpb"] < 8 and arm["tokens_seen"] > 0 for arm in told.values())
+    assert told["while"]["count_seconds_ahead"] == 0 < told["ahead"]["count_seconds_ahead"]

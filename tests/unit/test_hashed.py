@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from regrow.errors import NgramError
+from regrow.ngram import contexts_of
 from regrow.ngram.hashed import PUBLISHED_BUCKETS, HashedCounts, default_buckets
 from regrow.ngram.hashed_model import HashedModel
-from regrow.ngram.model import contexts_of
 
 V = 40
 BUCKETS = (64, 301, 128, 50, 32, 16)  # small enough to collide, and not all powers of two

@@ -3,6 +3,7 @@
 regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to seed
 regrow bench ngram            the n-gram memory beside KenLM and tokengrams
 regrow bench forms            its two stored forms at 1, 2, 4, 8 and 14 MB: bytes, load seconds, bits per byte
+regrow bench prefill          counted while training, ahead of it, and ahead in parallel, at equal wall clock
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
@@ -21,7 +22,7 @@ from regrow.errors import ConfigError
 from regrow.progress import Progress
 
 NAMES = (
-    "bases", "bases:quick", "ngram", "forms", "published", "published:quick", "adaptive",
+    "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "published", "published:quick", "adaptive",
     "tokenize", "tokenize:200", "tokenize:quick",
 )  # fmt: skip
 
@@ -76,6 +77,13 @@ def _forms(size: str) -> _Parts:
     return forms.VOCAB_SIZE, forms.measure, forms.summary, ()
 
 
+def _prefill(size: str) -> _Parts:
+    from regrow.bench import prefill
+
+    chosen = prefill.QUICK if size else prefill.FULL
+    return chosen.vocab_size, prefill.measure, prefill.summary, (chosen,)
+
+
 def _published(size: str) -> _Parts:
     from regrow.bench import published
 
@@ -83,7 +91,7 @@ def _published(size: str) -> _Parts:
     return chosen.vocab_size, published.measure, published.summary, (chosen,)
 
 
-_BENCHES = {"bases": _bases, "ngram": _ngram, "forms": _forms, "published": _published}
+_BENCHES = {"bases": _bases, "ngram": _ngram, "forms": _forms, "prefill": _prefill, "published": _published}
 
 
 def _on_data(

@@ -60,9 +60,11 @@ def _verdict(result: PublishedResult) -> list[str]:
     first, last = counted[0], counted[-1]
     low, high = first.scores[STAND_IN], last.scores[STAND_IN]
     lines = [
+        f"With the {STAND_IN} in the network's place, itself of the same text:",
+        "",
         f"- From {first.counts:,} counts to {last.counts:,}, the published score goes from "
         f"{low.published_bits:.4f} to **{high.published_bits:.4f}** (not a probability), and Z from "
-        f"{low.z_mean:.1f} to **{high.z_mean:.1f}**; a distribution has 1.",
+        f"{low.z_mean:.2f} to **{high.z_mean:.1f}**; a distribution has 1.",
         f"- Divided by Z, the last is **{high.honest_bpb:.4f}** bits per byte; no knowledge at all is "
         f"{_uniform(result):.4f}.",
     ]
