@@ -36,9 +36,9 @@ _MATRIX_BYTES = 0.9  # entropy-coded int8, bytes an entry: what weights trained 
 _SHRINK = 0.97  # a text too long for its room is cut to fit in proportion, and a little more
 _TRIES = 4
 _JUDGED = 200_000  # tokens of left-out text that the two forms are judged on
-# Seconds to load a memory on two cores, for each token of a text and each n-gram of a table.
-_TEXT_LOAD = 1.0e-6
-_TABLE_LOAD = 1.0e-6
+# Seconds to load a memory on two cores (dev/LOG.md, 2026-11-24): each token of a text, each n-gram of a table.
+_TEXT_LOAD = 1.7e-6
+_TABLE_LOAD = 0.6e-6
 Tokens = NDArray[np.integer[Any]]
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tests.e2e.conftest import run_json, run_regrow, tiny_settings
 
 KEYS = set(
@@ -175,3 +176,21 @@ def test_sample_inspect_report_and_config_work_on_a_run(run: Path, tmp_path: Pat
     page = (tmp_path / "page.html").read_text()
     assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
     assert run_regrow("config", "show", "demo").returncode == 0
+
+
+@pytest.mark.parametrize("stored", ["table", "auto"])
+def test_a_memory_stored_as_a_table_or_as_the_packer_sees_fit_is_proven(
+    stored: str, data: Path, tmp_path: Path
+) -> None:
+    """With little room a text does not fit whole, so that the packer must choose."""
+    out = tmp_path / "run"
+    settings = ["--set", f"memory.stored={stored}", "--set", "memory.cap_bytes=9000"]
+    done = run_regrow("train", "--data", data, "--out", out, *tiny_settings(), *settings)
+    assert done.returncode == 0, done.stderr
+    artifact = out / "artifact.safetensors"
+    assert 0 < run_json("inspect", artifact)["ledger"]["memory"] <= 9000
+    proof = run_json("prove", artifact, "--data", data)["proof"]
+    evaluated = run_json("eval", artifact, "--data", data)["bpb"]
+    assert proof["sha256_match"] and proof["max_abs_row_sum_error"] < 1e-6
+    assert abs(proof["bpb"] / evaluated["blended"] - 1) < 0.02  # a short text's header weighs
+    assert evaluated["blended"] < min(evaluated["neural"], evaluated["memory"]) + 0.05

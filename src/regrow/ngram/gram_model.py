@@ -25,8 +25,7 @@ def model_of(grams: Grams, discounts: Sequence[Table], notes: Sequence[str] = ()
     """The model over these n-grams: what is not stored of a context's count goes to the order below.
 
     `discounts[n - 1][i]`: what an n-gram of order n counted i + 1 times gives to the order below; the last holds
-    for all
-    counts above. Raises NgramError for more entries than a trie can number.
+    for all counts above. Raises NgramError for more entries than a trie can number.
     """
     vocab, upper = grams.vocab_size, grams.shelves[1:]
     contexts = sum(shelf.contexts for shelf in upper)

@@ -1,8 +1,7 @@
 """Pruning n-grams to what they are worth: the bits that an entry saves, given the orders below it.
 
 Relative-entropy pruning (Stolcke 1998) for an interpolated model: an n-gram that is dropped leaves its mass to the
-order
-below, and is worth what that costs over its context, in bits of text like the text that was counted. Kneser-Ney's
+order below, and is worth what that costs over its context, in bits of text like the text that was counted. Kneser-Ney's
 lower orders count contexts, which is wrong for what the longer ones no longer say, so the counts of what was dropped
 move down whole (Siivola, Hirsimäki and Virpioja 2007, "On growing and pruning Kneser-Ney smoothed n-gram models"): with
 all of an order dropped, the order below has raw counts.

@@ -92,8 +92,7 @@ def encode_table(
 
     `mantissa` 1..31: counts are rounded to that many bits after the leading one (at 4, by at most 3 %); 31 keeps them
     whole. `discounts` as in `gram_model.model_of`; they are stored as float32. `cost[n - 1]`: float64 of the
-    contexts of order n
-    (below the longest), to which the bits that their children took are added; for pricing.
+    contexts of order n (below the longest), to which the bits that their children took are added; for pricing.
     Raises NgramError for grams that are not closed, or discounts that a distribution cannot have.
     """
     if not 1 <= mantissa <= EXACT:

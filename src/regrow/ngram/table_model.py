@@ -5,9 +5,9 @@ its probability an adaptive one: 22 bits, moved towards each outcome by 1 / (n +
 a slot that the features of the decision name. Larger numbers are a row of such decisions. The coder is the carryless
 32-bit range coder of the text form. Nothing is a float.
 
-`probs` uint32 [slots]: probability << 10 | n. `state` int64 [4]: the range's low and high end, the decoder's
-window, the
-place in the stream. `tables` int64 [2, 4096]: quarter octaves (4 log2 of the index), and the rates.
+`probs` uint32 [slots]: probability << 10 | n. `state` int64 [4]: the range's low and high end, the
+decoder's window, the place in the stream. `tables` int64 [2, 4096]: quarter octaves (4 log2 of the index), and the
+rates.
 """
 
 # Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
