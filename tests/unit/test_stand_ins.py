@@ -222,6 +222,10 @@ def test_plain_functions_in_numbas_place() -> None:
     assert numba.njit("int64(int64)", nogil=True, cache=True)(double)(4) == 8
     assert numba.njit(inline="always")(double)(4) == 8
     assert numba.njit(double)(4) == 8
+    extending = importlib.import_module("regrow.submission.fallbacks.numba.extending")
+    assert (
+        extending.register_jitable(double)(4) == extending.register_jitable(inline="always")(double)(4) == 8
+    )
 
 
 def test_a_bundle_is_the_same_text_each_time() -> None:

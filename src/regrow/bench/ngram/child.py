@@ -14,7 +14,10 @@ from regrow.errors import EnvironmentProblem
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall-clock `seconds` of a whole process and `peak_bytes`, its largest resident size."""
+    """Wall-clock `seconds` of a whole process and `peak_bytes`, its largest resident size.
+
+    The kernel counts what this process held when it started the child, so a smaller peak than that is not seen.
+    """
 
     seconds: float
     peak_bytes: int
