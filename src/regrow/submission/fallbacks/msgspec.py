@@ -237,6 +237,10 @@ json = SimpleNamespace(encode=_encode, decode=_decode, format=_format)
 
 
 def _pack(value: Any) -> bytes:
+    if value is None:
+        return b"\xc0"
+    if isinstance(value, float):
+        return b"\xcb" + _struct.pack(">d", value)
     if isinstance(value, int):
         for code, form, limit in ((0xCC, ">B", 1 << 8), (0xCD, ">H", 1 << 16), (0xCE, ">I", 1 << 32)):
             if 0 <= value < 128:
@@ -258,6 +262,10 @@ def _unpack(data: bytes, at: int) -> tuple[Any, int]:
         code = data[at]
         if code < 0x80:
             return code, at + 1
+        if code == 0xC0:
+            return None, at + 1
+        if code == 0xCB and len(data) >= at + 9:
+            return _struct.unpack(">d", data[at + 1 : at + 9])[0], at + 9
         if code & 0xF0 == 0x90:
             items, at = [], at + 1
             for _ in range(code & 0x0F):
