@@ -74,7 +74,7 @@ def _merged(bits: int, a: _Keyed, b: _Keyed) -> _Keyed:
     words = np.concatenate((a[0], b[0]), axis=1)
     count, known = np.concatenate((a[1], b[1])), np.concatenate((a[2], b[2]))
     mask = np.uint64((1 << bits) - 1)
-    # np.lexsort takes its first key last; a radix or timsort, so two sorted halves are merged in one pass.
+    # np.lexsort sorts by its last key first.
     perm = np.lexsort((words[-1] & mask, known, words[-1] & ~mask, *words[-2::-1]))
     return np.take(words, perm, axis=1), count[perm], known[perm]
 
