@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from regrow.coder import TOTAL, bytes_to_words, words_to_bytes
 from regrow.errors import ArtifactError
+from regrow.varints import decode_varint, encode_varint
 
 FORMAT = 1
 MAX_ENTRIES = 1 << 25  # of one array; a damaged size is refused before anything of it is allocated
@@ -68,9 +69,9 @@ def encode_ints(array: IntArray) -> bytes:
     body = b"".join(
         [
             bytes([FORMAT, _DTYPES.index(array.dtype.name)]),
-            *map(_varint, head),
+            *map(encode_varint, head),
             bytes(strengths),
-            _varint(words.size),
+            encode_varint(words.size),
             words_to_bytes(words),
         ]
     )
@@ -171,14 +172,12 @@ class _Reader:
         return value
 
     def varint(self, limit: int) -> int:
-        value = 0
-        for shift in range(0, 35, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 127) << shift
-            if byte < 128:
-                break
-        if value > limit or byte >= 128:
-            raise _damaged(self._name, "has a number in its header that is too large")
+        try:
+            value, self.position = decode_varint(self._data, self.position)
+        except ValueError:
+            value = limit + 1
+        if value > limit:
+            raise _damaged(self._name, "has a number in its header that is cut short or too large")
         return value
 
 
@@ -209,15 +208,6 @@ def _cost(symbols: npt.NDArray[np.int32], alphabet: int, strength: int) -> float
         bits += float((counts * (math.log2(TOTAL) - np.log2(model.weights() + 1))).sum())
         model.learn(symbols[start:stop])
     return bits
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _damaged(name: str, fault: str) -> ArtifactError:

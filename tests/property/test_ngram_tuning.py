@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from regrow.errors import NgramError
 from regrow.ngram import NgramCounts, NgramModel, contexts_of, tune_discounts, tuning
+from regrow.ngram.contexts import contexts_at
 
 BOS, VOCAB, ORDER = 1, 64, 4
 
@@ -97,3 +100,12 @@ def test_impossible_discounts_are_refused(discounts: list[tuple[float, ...]], wo
 def test_nothing_left_out_is_refused() -> None:
     with pytest.raises(NgramError, match="leave out at least one document"):
         tune_discounts(counted(documents(0, 1)), np.array([BOS], np.uint16), seed=1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 9))
+def test_contexts_of_single_positions_are_those_of_the_stream(tokens: list[int], width: int) -> None:
+    """A position that is no BOS sees the same left of it, whichever way it is asked."""
+    text = np.array(tokens, np.uint16)
+    at = np.flatnonzero(text != BOS)
+    np.testing.assert_array_equal(contexts_at(text, at, width, BOS), contexts_of(text, width, BOS)[at])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from regrow.data.encoding import cores
 from regrow.errors import TokenizerError
 from regrow.tokenizer import Tokenizer
+from regrow.varints import decode_varint
 
 BOUNDARY = -1  # in `to_ours`: a control token, which stands between texts
 UNKNOWN = -2  # in `to_ours`: a token that says nothing of the text
@@ -179,28 +180,16 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     none."""
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
+        key, at = decode_varint(data, at, 64)
         kind = key & 7
         value: Any
         if kind == 0:
-            value, at = _varint(data, at)
+            value, at = decode_varint(data, at, 64)
         elif kind in (1, 2, 5):
-            size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
+            size, at = decode_varint(data, at, 64) if kind == 2 else ({1: 8, 5: 4}[kind], at)
             if at + size > len(data):
                 raise ValueError("cut short")
             value, at = data[at : at + size], at + size
         else:
             raise ValueError("no protocol buffer")
         yield key >> 3, value
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-        if shift > 63:
-            raise ValueError("no number")

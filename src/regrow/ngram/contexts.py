@@ -38,3 +38,18 @@ def contexts_of(
         rows = rows[(rows >= 0) & (rows < stop - start)]
         result[rows, : width - age] = -1
     return result
+
+
+def contexts_at(
+    tokens: NDArray[np.integer[Any]], positions_S: NDArray[np.int64], width: int, bos_id: int = 1
+) -> NDArray[np.int32]:
+    """The same of single positions: int32 [S, width]."""
+    ages = np.arange(width, 0, -1)
+    at_SW = positions_S[:, None] - ages
+    result = np.where(at_SW >= 0, np.asarray(tokens)[np.maximum(at_SW, 0)].astype(np.int32), np.int32(-1))
+    # Hidden: what has a BOS anywhere to its right.
+    heads = (result == bos_id)[:, ::-1]
+    hidden = np.zeros(result.shape, bool)
+    hidden[:, :-1] = np.logical_or.accumulate(heads, axis=1)[:, :-1][:, ::-1]
+    result[hidden] = -1
+    return result

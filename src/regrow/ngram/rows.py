@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.ngram.jit import compile_kernel
-from regrow.ngram.trie import Trie
+from regrow.ngram.trie import Trie, find_child
 
 Floats = NDArray[np.float32]
 Contexts = NDArray[np.int32]
@@ -67,18 +67,10 @@ def _rows(
             wanted = contexts_RC[r, width - order]
             if wanted < 0:
                 break
-            low = np.int64(child_start[node])
-            end = np.int64(child_start[node + 1])
-            high = end
-            while low < high:
-                mid = (low + high) >> 1
-                if child_token[mid] < wanted:
-                    low = mid + 1
-                else:
-                    high = mid
-            if low >= end or child_token[low] != wanted:
+            child = find_child(child_start, child_token, node, wanted)
+            if child < 0:
                 break
-            node = low
+            node = child
             order += 1
             path[order] = node
         # What is left for the base after all longer orders took their share.

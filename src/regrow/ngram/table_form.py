@@ -47,6 +47,7 @@ from regrow.ngram.counts import ORDER_LIMIT, VOCAB_LIMIT
 from regrow.ngram.gram_model import model_of
 from regrow.ngram.grams import I32, U32, Grams, Shelf, extensions, lower_links, root_shelf
 from regrow.ngram.model import NgramModel
+from regrow.varints import decode_varint, encode_varint
 
 MAGIC = b"RgN1"
 EXACT = 31  # as mantissa: counts are stored whole
@@ -117,9 +118,9 @@ def encode_table(
         if used + 4 <= room:
             break
     stream = coder.stream[:used].tobytes() + int(coder.state[1]).to_bytes(4, "big")
-    head = bytes((grams.max_order, mantissa, rests)) + _varint(grams.vocab_size)
+    head = bytes((grams.max_order, mantissa, rests)) + encode_varint(grams.vocab_size)
     head += b"".join(bytes((len(d),)) + struct.pack(f"<{len(d)}f", *d) for d in discounts)
-    head += b"".join(_varint(shelf.entries) for shelf in grams.shelves)
+    head += b"".join(encode_varint(shelf.entries) for shelf in grams.shelves)
     body = _content_crc(grams).to_bytes(4, "little") + head + stream
     return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
 
@@ -142,7 +143,7 @@ def decode_grams(data: bytes) -> tuple[Grams, list[tuple[float, ...]]]:
     order, mantissa, rests = body[4:7]
     if not 1 <= order <= ORDER_LIMIT or not 1 <= mantissa <= EXACT or rests > 1:
         _impossible()
-    vocab, at = _read_varint(body, 7)
+    vocab, at = _number(body, 7)
     discounts = []
     for _ in range(order):
         size = body[at] if at < len(body) else 0
@@ -152,7 +153,7 @@ def decode_grams(data: bytes) -> tuple[Grams, list[tuple[float, ...]]]:
         at += 1 + 4 * size
     entries = []
     for _ in range(order):
-        number, at = _read_varint(body, at)
+        number, at = _number(body, at)
         entries.append(number)
     if (
         not 2 <= vocab <= VOCAB_LIMIT or entries[0] > vocab or not _possible(discounts, order)
@@ -297,27 +298,12 @@ def _possible(discounts: Sequence[Sequence[float]], order: int) -> bool:
     )
 
 
+def _number(body: bytes, at: int) -> tuple[int, int]:
+    try:
+        return decode_varint(body, at)
+    except ValueError:
+        _impossible()
+
+
 def _impossible() -> NoReturn:
     raise NgramError("table form: its header or its stream is impossible; pack it again")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The varint at `at` and the place after it; NgramError if it is cut short or over 35 bits."""
-    value = 0
-    for shift in range(0, 35, 7):
-        if at >= len(data):
-            break
-        value |= (data[at] & 127) << shift
-        at += 1
-        if data[at - 1] < 128:
-            return value, at
-    _impossible()

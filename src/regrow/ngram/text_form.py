@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from regrow.errors import NgramError
+from regrow.varints import decode_varint, encode_varint
 
 MAGIC = b"RgT1"
 MAX_LENGTH = 31
@@ -70,9 +71,9 @@ def encode_tokens(tokens: Tokens, vocab_size: int, token_bytes: list[bytes] | No
     body = b"".join(
         (
             _crc32(tokens).to_bytes(4, "little"),
-            _varint(vocab_size),
-            _varint(tokens.size),
-            _varint(len(coded_lengths)),
+            encode_varint(vocab_size),
+            encode_varint(tokens.size),
+            encode_varint(len(coded_lengths)),
             coded_lengths,
             _run_encoder(tokens, _tree(lengths)) if np.count_nonzero(counts) > 1 else b"",
         )
@@ -89,9 +90,12 @@ def decode_tokens(data: bytes) -> Tokens:
         raise NgramError(
             "text form: its checksum does not match; it is damaged or cut short, so pack it again"
         )
-    vocab_size, at = _read_varint(body, 4)
-    n_tokens, at = _read_varint(body, at)
-    n_lengths, at = _read_varint(body, at)
+    try:
+        vocab_size, at = decode_varint(body, 4)
+        n_tokens, at = decode_varint(body, at)
+        n_lengths, at = decode_varint(body, at)
+    except ValueError as error:
+        raise NgramError("text form: its header is cut short; fetch or pack it again") from error
     if not 2 <= vocab_size <= 65536 or n_tokens >= MAX_TOKENS or at + n_lengths > len(body):
         raise NgramError("text form: its header holds impossible sizes; pack it again")
     stream = np.frombuffer(bytearray(body), np.uint8)
@@ -194,26 +198,3 @@ _FLAT = np.full(32, 5, np.uint8)
 
 def _crc32(tokens: Tokens) -> int:
     return zlib.crc32(tokens.astype("<u2", copy=False).tobytes())
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The varint at `at` and the place after it; NgramError if it is cut short or over 35 bits."""
-    value = 0
-    for shift in range(0, 35, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise NgramError("text form: its header is cut short; fetch or pack it again")

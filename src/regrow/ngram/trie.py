@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.errors import NgramError
@@ -111,6 +112,20 @@ class Trie:
     @property
     def nbytes(self) -> int:
         return sum(v.nbytes for v in vars(self).values() if isinstance(v, np.ndarray))
+
+
+@register_jitable
+def find_child(child_start: Any, child_token: Any, node: Any, token: Any) -> Any:
+    """The context that extends `node` by one older token, or -1 if it was not seen."""
+    low, end = np.int64(child_start[node]), np.int64(child_start[node + 1])
+    high = end
+    while low < high:
+        mid = (low + high) >> 1
+        if child_token[mid] < token:
+            low = mid + 1
+        else:
+            high = mid
+    return low if low < end and child_token[low] == token else np.int64(-1)
 
 
 def _put(

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.errors import NgramError
-from regrow.ngram.contexts import contexts_of
+from regrow.ngram.contexts import contexts_at
 from regrow.ngram.counts import NgramCounts, Tokens
 from regrow.ngram.jit import compile_kernel
 from regrow.ngram.kneser_ney import Discounts, estimate
-from regrow.ngram.trie import Trie
+from regrow.ngram.trie import Trie, find_child
 
 KINDS = 5
 _STEPS = 120
@@ -35,8 +35,8 @@ _DECIMALS = 4  # a stored discount is short, and more would be noise
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sample:
-    """What the fit needs of each position: float64, in units of the context's total.
+class Sample:
+    """What counts say of each of some positions: float64, in units of the context's total.
 
     `own_SO`: the token's count; `kind_SO`: which discount it pays (0: none, its count is 0); `kinds_SOK`: how many of
     the context's successors pay each; `share_SOK`: that, of the context's total; `seen_SO`: whether the context
@@ -49,6 +49,32 @@ class _Sample:
     share_SOK: NDArray[np.float64]
     seen_SO: NDArray[np.bool_]
     base_S: NDArray[np.float64]
+
+    def through(self, discounts_OK: NDArray[np.float64]) -> Passage:
+        """Each position's token through the interpolation, from the unigrams up."""
+        size, orders = self.own_SO.shape
+        probs_SO1, gammas_SO, masses_SO = (
+            np.empty((size, orders + 1)),
+            np.empty((size, orders)),
+            np.empty((size, orders)),
+        )
+        probs_SO1[:, 0] = self.base_S
+        for o in range(orders):
+            d, seen_S = discounts_OK[o], self.seen_SO[:, o]
+            gammas_SO[:, o] = np.where(seen_S, self.share_SOK[:, o] @ d, 1.0)
+            masses_SO[:, o] = self.own_SO[:, o] - np.append(0.0, d)[self.kind_SO[:, o]] * self.unit_SO[:, o]
+            probs_SO1[:, o + 1] = masses_SO[:, o] + gammas_SO[:, o] * probs_SO1[:, o]
+        return Passage(probs_SO1, gammas_SO, masses_SO)
+
+
+@dataclasses.dataclass(frozen=True)
+class Passage:
+    """Of a sample's tokens: `probs_SO1`, the probability up to each order, that of the unigrams first; `gammas_SO`,
+    what each order leaves to those below, 1 where its context was not seen; `masses_SO`, the token's own share."""
+
+    probs_SO1: NDArray[np.float64]
+    gammas_SO: NDArray[np.float64]
+    masses_SO: NDArray[np.float64]
 
 
 def tune_discounts(
@@ -72,36 +98,41 @@ def tune_discounts(
     if len(predicted) > positions:
         chosen = np.random.Generator(np.random.PCG64(seed)).choice(len(predicted), positions, replace=False)
         predicted = predicted[np.sort(chosen)]
-    # With every discount 1 the trie still tells all counts: mass (c - 1) / total, and what is left, n / total.
-    trie, unigram_V, known, _ = estimate(
-        counts, threads or os.cpu_count() or 1, [(), *[(1.0,)] * (counts.max_order - 1)]
-    )
-    sample = _sample(trie, unigram_V, text, predicted, counts.bos_id)
+    sample, known = sample_of(counts, text, predicted, threads=threads)
     fitted = _fit(sample)
     return [known[0], *(tuple(row) for row in fitted.round(_DECIMALS).tolist())]
 
 
+def sample_of(
+    counts: NgramCounts, text: Tokens, at_S: NDArray[np.int64], *, threads: int | None = None
+) -> tuple[Sample, list[Discounts]]:
+    """What `counts` say of the tokens at some positions of `text`, and Chen and Goodman's discounts of the counts."""
+    # With every discount 1 the trie still tells all counts: mass (c - 1) / total, and what is left, n / total.
+    trie, unigram_V, known, _ = estimate(
+        counts, threads or os.cpu_count() or 1, [(), *[(1.0,)] * (counts.max_order - 1)]
+    )
+    return _sample(trie, unigram_V, np.asarray(text), at_S, counts.bos_id), list(known)
+
+
 def _sample(
     trie: Trie, unigram_V: NDArray[np.float64], text: Tokens, at_S: NDArray[np.int64], bos_id: int
-) -> _Sample:
+) -> Sample:
     orders, size = trie.max_order - 1, len(at_S)
     own, unit = np.zeros((size, orders)), np.zeros((size, orders))
     kinds = np.zeros((size, orders, KINDS))
     kernel = _sample_kernel()
     for begin in range(0, size, _CHUNK):
         rows = slice(begin, begin + _CHUNK)
-        contexts = np.concatenate(
-            [contexts_of(text, orders, bos_id, start=i, stop=i + 1) for i in at_S[rows].tolist()]
-        )
         kernel(
-            contexts, text[at_S[rows]].astype(np.int64), trie.child_start_P1, trie.child_token_M,
-            trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E, trie.gamma_M, own[rows], unit[rows], kinds[rows],
+            contexts_at(text, at_S[rows], orders, bos_id), text[at_S[rows]].astype(np.int64), trie.child_start_P1,
+            trie.child_token_M, trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E, trie.gamma_M,
+            own[rows], unit[rows], kinds[rows],
         )  # fmt: skip
     kind = np.minimum(np.rint(own), KINDS).astype(np.int64)
-    return _Sample(own * unit, unit, kind, kinds * unit[:, :, None], unit > 0, unigram_V[text[at_S]])
+    return Sample(own * unit, unit, kind, kinds * unit[:, :, None], unit > 0, unigram_V[text[at_S]])
 
 
-def _fit(sample: _Sample) -> NDArray[np.float64]:
+def _fit(sample: Sample) -> NDArray[np.float64]:
     """Discounts [O, K]: Adam (Kingma and Ba 2015) on the log odds of the share of each count that is taken."""
     most = np.arange(1, KINDS + 1)
     logit_OK = np.tile(np.log(np.array(_START) / (1 - np.array(_START))), (sample.own_SO.shape[1], 1))
@@ -116,24 +147,17 @@ def _fit(sample: _Sample) -> NDArray[np.float64]:
     return fitted
 
 
-def _gradient(sample: _Sample, discounts_OK: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gradient(sample: Sample, discounts_OK: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of the mean cost in nats, by discount [O, K]."""
     size, orders = sample.own_SO.shape
-    below, gammas = [sample.base_S], []
-    for o in range(orders):
-        d = discounts_OK[o]
-        gamma = sample.share_SOK[:, o] @ d
-        taken = np.append(0.0, d)[sample.kind_SO[:, o]] * sample.unit_SO[:, o]
-        here = sample.own_SO[:, o] - taken + gamma * below[-1]
-        below.append(np.where(sample.seen_SO[:, o], here, below[-1]))
-        gammas.append(np.where(sample.seen_SO[:, o], gamma, 1.0))
-    weight = -1 / (below[-1] * size)
+    passed = sample.through(discounts_OK)
+    weight = -1 / (passed.probs_SO1[:, -1] * size)
     slope = np.empty_like(discounts_OK)
     for o in range(orders - 1, -1, -1):
-        by_share = (weight * below[o]) @ sample.share_SOK[:, o]
+        by_share = (weight * passed.probs_SO1[:, o]) @ sample.share_SOK[:, o]
         paid = np.bincount(sample.kind_SO[:, o], weight * sample.unit_SO[:, o], KINDS + 1)[1:]
         slope[o] = by_share - paid
-        weight = weight * gammas[o]
+        weight = weight * passed.gammas_SO[:, o]
     return slope
 
 
@@ -153,17 +177,9 @@ def _counts_at(
                 if succ_start[node] == succ_start[node + 1]:
                     break
             else:
-                low, end = np.int64(child_start[node]), np.int64(child_start[node + 1])
-                high = end
-                while low < high:
-                    mid = (low + high) >> 1
-                    if child_token[mid] < wanted:
-                        low = mid + 1
-                    else:
-                        high = mid
-                if low >= end or child_token[low] != wanted:
+                node = find_child(child_start, child_token, node, wanted)
+                if node < 0:
                     break
-                node = low
             first, last = succ_start[node], succ_start[node + 1]
             total = (last - first) / np.float64(gamma[node])
             unit[r, o] = 1 / total

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from regrow.tokenizer.text import RENAMED, rename
+from regrow.varints import encode_varint
 
 
 def load_processor(pieces: Sequence[bytes], steps: Collection[bytes]) -> Any:
@@ -42,20 +43,17 @@ def _model_proto(pieces: Sequence[bytes], steps: Collection[bytes]) -> bytes:
 
 
 def _piece(text: str, score: float, kind: int) -> bytes:
-    return _bytes(1, text.encode("utf-8")) + _varint(2 << 3 | 5) + struct.pack("<f", score) + _number(3, kind)
+    return (
+        _bytes(1, text.encode("utf-8"))
+        + encode_varint(2 << 3 | 5)
+        + struct.pack("<f", score)
+        + _number(3, kind)
+    )
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return encode_varint(field << 3 | 2) + encode_varint(len(value)) + value
 
 
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+    return encode_varint(field << 3) + encode_varint(value)
