@@ -62,13 +62,18 @@ class Mixer(nn.Module):
 
     def forward(self, logits_RV: Tensor, log_probs_RV: Tensor, facts_RC: Tensor) -> Tensor:
         """Unnormalised log probabilities [R, V] of the mixture; softmax over V makes them one distribution."""
+        exponents_R2 = self.exponents_at(logits_RV, log_probs_RV, facts_RC)
+        a_R1, b_R1 = exponents_R2[:, :1], exponents_R2[:, 1:]
+        return a_R1 * logits_RV + b_R1 * log_probs_RV
+
+    def exponents_at(self, logits_RV: Tensor, log_probs_RV: Tensor, facts_RC: Tensor) -> Tensor:
+        """The exponents of network and memory in each row [R, 2]."""
         exponents_R2 = self.exponents.expand(logits_RV.size(0), 2)
         if self.kind == "gate":
             certainty_RC = agreement(logits_RV.detach(), log_probs_RV)
             hidden_RH = torch.tanh(torch.cat((facts_RC, certainty_RC), 1) @ self.gate_in.T + self.gate_bias)
             exponents_R2 = exponents_R2 + hidden_RH @ self.gate_out.T
-        a_R1, b_R1 = exponents_R2[:, :1], exponents_R2[:, 1:]
-        return a_R1 * logits_RV + b_R1 * log_probs_RV
+        return exponents_R2
 
 
 def agreement(logits_RV: Tensor, memory_RV: Tensor) -> Tensor:

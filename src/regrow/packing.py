@@ -30,6 +30,7 @@ from regrow.predictor import IGNORED, split_streams, stream_count
 from regrow.progress import Progress
 from regrow.results import Bpb, DataFigures, Result, Seconds
 from regrow.teacher import Teacher
+from regrow.worth import beside_network
 
 _MANIFEST_BYTES = 6000
 _MATRIX_BYTES = 0.9  # entropy-coded int8, bytes an entry: what weights trained here came to, rounded up
@@ -74,7 +75,8 @@ def pack(
     network's bits per byte before this, bytes, data)."""
     started = time.perf_counter()
     with progress.task("pack"):
-        stored, digest = stored_memory(config, data, teacher, room_for_memory(config, network, mixer, data))
+        room = room_for_memory(config, network, mixer, data)
+        stored, digest = stored_memory(config, data, teacher, room, network, mixer)
         ledger = save_artifact(
             out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu(),
             teacher.discounts if teacher else None,
@@ -90,12 +92,15 @@ def pack(
     )  # fmt: skip
 
 
-def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: int) -> tuple[bytes, str]:
+def stored_memory(
+    config: Config, data: Dataset, teacher: Teacher | None, room: int, network: Transformer, mixer: Mixer
+) -> tuple[bytes, str]:
     """The memory's stored form within `room` bytes, and the SHA-256 of its counts. Empty where there is no memory.
 
     `memory.stored = "auto"`: the whole text if it fits and loads in time, for nothing can hold more than that; else the
     form that predicts better text left out of its counts (the last twentieth), of those that load in
-    `pack.load_seconds`. A text that does not fit is cut at its end. The hash is of the counts before any pruning.
+    `pack.load_seconds`. A text that does not fit is cut at its end, a table is pruned by what its n-grams are worth
+    beside the network. The hash is of the counts before any pruning.
     Raises BudgetError if nothing worth storing fits.
     """
     if teacher is None:
@@ -124,7 +129,9 @@ def stored_memory(config: Config, data: Dataset, teacher: Teacher | None, room: 
         counts = _counts_of(config, data, tokens) if config.memory.fill != "ahead" else teacher.counts
         try:
             model = NgramModel.from_counts(counts, discounts=teacher.discounts)
-            return fit_table(grams_of(counts), model.discounts, room), counts.sha256()
+            grams = grams_of(counts)
+            worth = beside_network(network, mixer, teacher, grams, model.discounts, config.train.seed)
+            return fit_table(grams, model.discounts, room, adjust=worth), counts.sha256()
         except NgramError as error:
             raise _no_room(config, room) from error
     if text is None:

@@ -178,15 +178,23 @@ class Teacher:
 
         Always the first fold, and fitted when first asked for, so that a run that was resumed has the same.
         """
-        folds = self._parts[1:]
-        exact = self._config.kind == "exact"
-        if not exact or not self._ahead or self._config.discounts != "fitted" or not folds:
+        if self._config.discounts != "fitted":
             return None
-        if self._fitted is None:
-            self._fitted = tune_discounts(
-                self._without(folds[0]), folds[0].text, seed=self._seed, threads=torch.get_num_threads()
-            )
+        if self._fitted is None and (left_out := self.left_out()) is not None:
+            fold, counts = left_out
+            self._fitted = tune_discounts(counts, fold.text, seed=self._seed, threads=torch.get_num_threads())
         return self._fitted
+
+    def left_out(self) -> tuple[Part, NgramCounts] | None:
+        """The first fold, and the counts of all else; None where no text is counted ahead and left out."""
+        folds = self._parts[1:]
+        if self._config.kind != "exact" or not self._ahead or not folds:
+            return None
+        return folds[0], self._without(folds[0])
+
+    def leave_group(self) -> None:
+        """Make all further calls in this process alone; its counts are those of all as of the last `merge`."""
+        self._group = ProcessGroup(0, 1, self._group.device)
 
     def _without(self, part: Part) -> NgramCounts:
         return self.counts.subtract(self._count_text([part.text]))
