@@ -66,13 +66,17 @@ def encode(
     progress: Progress | None = None,
     *,
     adaptation: Adaptation | None = None,
+    streams: int | None = None,
 ) -> Encoded:
-    """Compress `raw` (any bytes); with `adaptation`, by a predictor that learns from what it has coded."""
+    """Compress `raw` (any bytes); with `adaptation`, by a predictor that learns from what it has coded.
+
+    `streams`: side by side at most, of a predictor that does not adapt (None: as the artifact's config says).
+    """
     tokens = artifact.tokenizer.encode(raw)
-    most = adaptation.streams if adaptation else artifact.config.eval.streams
-    streams = stream_count(len(tokens), most)
-    predictor = _predictor(artifact, len(tokens), streams, torch.get_num_threads(), adaptation)
-    symbols_ST = split_streams(tokens, streams)
+    most = adaptation.streams if adaptation else streams or artifact.config.eval.streams
+    count = stream_count(len(tokens), most)
+    predictor = _predictor(artifact, len(tokens), count, torch.get_num_threads(), adaptation)
+    symbols_ST = split_streams(tokens, count)
     coder = Encoder()
     with (progress or Silent()).task("encode", len(tokens), "tokens") as task:
         for symbols_S in np.ascontiguousarray(symbols_ST.T):
@@ -83,7 +87,7 @@ def encode(
             task.advance(active)
     payload = coder.finish()
     header = StreamHeader(
-        FORMAT_VERSION, bytes.fromhex(artifact.sha256)[:_CHECK_BYTES], _digest(raw), len(raw), len(tokens), streams,
+        FORMAT_VERSION, bytes.fromhex(artifact.sha256)[:_CHECK_BYTES], _digest(raw), len(raw), len(tokens), count,
         zlib.crc32(payload), _dtype_name(predictor), torch.get_num_threads(), str(torch.__version__),
         torch.backends.cpu.get_cpu_capability(), adaptation,
     )  # fmt: skip

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from regrow.batches import Part, Plan, shuffled_batches
 from regrow.checkpoint import Checkpoints, check_config, cut_log, has_checkpoint, load_checkpoint
+from regrow.clock import Clock
 from regrow.compute import compute_dtype, keep_freed_pages
 from regrow.config import Config, config_toml
 from regrow.data import Dataset
@@ -158,7 +158,7 @@ class Trainer:
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         if self.group.is_first:
             cut_log(self.out / "log.jsonl", self.step)
-        clock = _Clock(self.elapsed, self.talked, self.step + _WARM_STEPS, self.group)
+        clock = Clock(self.elapsed, self.talked, self.step + _WARM_STEPS, self.group)
         saved_at, shown = self.elapsed, 0.0
         with (
             stop_signals() as stopped,
@@ -217,6 +217,8 @@ class Trainer:
             unquantized = network_bpb(network, self.data, self.config.eval.streams, group=self.group)
         written = b""
         if self.group.is_first:
+            if self.teacher is not None:
+                self.teacher.leave_group()  # the others do not pack
             result = pack(
                 self.config,
                 self.data,
@@ -375,32 +377,3 @@ class Trainer:
         if self.group.world_size > 1:
             record["communication"] = self.talked / self.elapsed if self.elapsed else 0.0
         return record
-
-
-class _Clock:
-    """The first process's training time, on from `elapsed`; it begins to run with step `start`."""
-
-    def __init__(self, elapsed: float, talked: float, start: int, group: ProcessGroup) -> None:
-        self._elapsed, self._talked, self._start, self._group = elapsed, talked, start, group
-        self._since: float | None = None
-        self._talked_before = 0.0
-
-    @property
-    def runs(self) -> bool:
-        """Whether the steps that warm up are over."""
-        return self._since is not None
-
-    def step(self, step: int) -> None:
-        """A step is done."""
-        if step == self._start:
-            self._since, self._talked_before = time.perf_counter(), self._group.traffic.seconds
-
-    def reading(self) -> tuple[float, float]:
-        """Seconds of training, and of it with other processes; in all processes but the first 0, so that sums are
-        its own."""
-        if not self._group.is_first:
-            return 0.0, 0.0
-        if self._since is None:
-            return self._elapsed, self._talked
-        passed = time.perf_counter() - self._since
-        return self._elapsed + passed, self._talked + self._group.traffic.seconds - self._talked_before

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.e2e.forks import ForkServer
 
 TINY = [
     "data.vocab_size=400", "model.n_layer=2", "model.d_model=64", "model.n_head=2", "model.n_kv_head=1", "model.r=8",
@@ -76,3 +77,10 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_regrow("train", "--data", data, "--out", out, *tiny_settings())
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ForkServer]:
+    """Runs of the command line that start in milliseconds."""
+    with ForkServer() as server:
+        yield server

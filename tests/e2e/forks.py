@@ -7,6 +7,7 @@ SIGKILL, the signal that nothing can catch.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -81,22 +82,32 @@ class ForkServer:
         restarts: int = 0,
         file_limit: int = 0,
         float32: bool = False,
+        modest: bool = False,
+        folder: Path = ROOT,
         call: str = "",
     ) -> Ended:
         """`regrow ARGUMENTS` in `processes` processes, or `call`, a function of `tests.e2e.group_calls`.
 
         `stop`: a file; once it has a line, all processes get SIGTERM. `restarts`: how often torchrun would have started
         them before. `file_limit`: bytes beyond which no file can grow, as on a full disk. `float32`: compute in it.
+        `modest`: without root's power over files that their modes forbid. `folder`: to work in.
         """
         assert self._process.stdin and self._process.stdout
         request = {
             "arguments": [a if call else str(a) for a in arguments], "processes": processes, "stop": stop,
             "moment": asdict(moment) if moment else None, "restarts": restarts, "file_limit": file_limit,
-            "float32": float32, "call": call,
+            "float32": float32, "modest": modest, "call": call,
+            "folder": str(folder),
         }  # fmt: skip
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return Ended(**json.loads(self._process.stdout.readline()))
+
+    def json(self, *arguments: object) -> Any:
+        """The JSON object that a command prints, which must succeed."""
+        ended = self.run(*arguments, "--json", "--quiet")
+        assert ended.fine, ended.said
+        return json.loads(ended.said[0].splitlines()[-1])
 
 
 def serve() -> None:
@@ -167,6 +178,9 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         if request["file_limit"]:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], request["file_limit"]))
+        os.chdir(request["folder"])
+        if request["modest"]:
+            be_modest()
         if request["float32"]:
             import torch
 
@@ -191,6 +205,20 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def be_modest() -> None:
+    """Give up the capabilities that let root read and write what modes forbid (capabilities 1 and 2, see capset(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if libc.capget(header, data) or libc.capset(header, _without(data, 0b110)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _without(data: Any, bits: int) -> Any:
+    for i in range(3):  # effective, permitted, inheritable
+        data[i] &= ~bits
+    return data
 
 
 def arm(moment: Moment) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 from pathlib import Path
 
-from tests.e2e.conftest import make_text, run_json, run_regrow
+from tests.e2e.conftest import make_text
+from tests.e2e.forks import ROOT, ForkServer
 
 SMALL = ("--set", "eval.adapt_streams=4", "--set", "eval.ttt_chunk_tokens=256")
 
 
-def test_an_adaptive_score_is_proven_beside_the_fixed_one(run: Path, data: Path) -> None:
+def test_an_adaptive_score_is_proven_beside_the_fixed_one(server: ForkServer, run: Path, data: Path) -> None:
     artifact = run / "artifact.safetensors"
-    scored = run_json("eval", artifact, "--data", data, "--ttt", *SMALL)
-    fixed = run_json("prove", artifact, "--data", data)
-    proof = run_json("prove", artifact, "--data", data, "--ttt", *SMALL)
+    scored = server.json("eval", artifact, "--data", data, "--ttt", *SMALL)
+    fixed = server.json("prove", artifact, "--data", data)
+    proof = server.json("prove", artifact, "--data", data, "--ttt", *SMALL)
     assert proof["sha256_match"] is True and proof["track"] == "adaptive"
     assert proof["max_abs_row_sum_error"] <= 1e-6
     header = 8 * 160 / proof["raw_bytes"]  # on so short a text the stream's header shows
@@ -27,14 +29,14 @@ def test_an_adaptive_score_is_proven_beside_the_fixed_one(run: Path, data: Path)
 
 
 def test_a_stream_says_how_it_was_made_and_another_way_is_refused(
-    run: Path, data: Path, tmp_path: Path
+    server: ForkServer, run: Path, data: Path, tmp_path: Path
 ) -> None:
     artifact, text = run / "artifact.safetensors", data / "val.txt"
     adaptive, fixed, back = tmp_path / "a", tmp_path / "f", tmp_path / "back"
-    assert run_regrow("compress", artifact, text, "-o", adaptive, "--ttt", *SMALL).returncode == 0
-    assert run_regrow("compress", artifact, text, "-o", fixed).returncode == 0
+    assert server.run("compress", artifact, text, "-o", adaptive, "--ttt", *SMALL).fine
+    assert server.run("compress", artifact, text, "-o", fixed).fine
     for stream, how in ((adaptive, ()), (adaptive, ("--ttt", *SMALL)), (fixed, ()), (fixed, ("--no-ttt",))):
-        assert run_regrow("decompress", artifact, stream, "-o", back, *how).returncode == 0
+        assert server.run("decompress", artifact, stream, "-o", back, *how).fine
         assert back.read_bytes() == text.read_bytes()
         back.unlink()
     for stream, how, word in (
@@ -46,30 +48,30 @@ def test_a_stream_says_how_it_was_made_and_another_way_is_refused(
             "other settings",
         ),
     ):
-        done = run_regrow("decompress", artifact, stream, "-o", back, *how)
-        assert done.returncode == 2 and word in done.stderr and "Traceback" not in done.stderr
+        done = server.run("decompress", artifact, stream, "-o", back, *how)
+        assert done.codes == [2] and word in done.said[0] and "Traceback" not in done.said[0]
         assert not back.exists()
     # The settings lie in the header: spoiling any byte of it is found before anything is decoded or written.
     content = adaptive.read_bytes()
     size = int.from_bytes(content[4:6], "little")
     for at in range(6 + size - 24, 6 + size, 5):
         (tmp_path / "bad").write_bytes(content[:at] + bytes([content[at] ^ 0x15]) + content[at + 1 :])
-        done = run_regrow("decompress", artifact, tmp_path / "bad", "-o", back)
-        assert done.returncode == 2 and "Traceback" not in done.stderr and not back.exists()
+        done = server.run("decompress", artifact, tmp_path / "bad", "-o", back)
+        assert done.codes == [2] and "Traceback" not in done.said[0] and not back.exists()
 
 
-def test_any_bytes_come_back_from_an_adaptive_stream(run: Path, tmp_path: Path) -> None:
+def test_any_bytes_come_back_from_an_adaptive_stream(server: ForkServer, run: Path, tmp_path: Path) -> None:
     artifact = run / "artifact.safetensors"
     nasty = bytes(range(256)) * 9 + make_text(3, 500).encode()
     for name, content in {"empty": b"", "one": b"\x00", "nasty": nasty}.items():
         (tmp_path / name).write_bytes(content)
-        done = run_regrow("compress", artifact, tmp_path / name, "-o", tmp_path / "s", "--ttt", *SMALL)
-        assert done.returncode == 0, done.stderr
-        assert run_regrow("decompress", artifact, tmp_path / "s", "-o", tmp_path / "back").returncode == 0
+        done = server.run("compress", artifact, tmp_path / name, "-o", tmp_path / "s", "--ttt", *SMALL)
+        assert done.fine, done.said[0]
+        assert server.run("decompress", artifact, tmp_path / "s", "-o", tmp_path / "back").fine
         assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == hashlib.sha256(content).digest()
 
 
-def test_documents_are_scored_without_each_other(run: Path, tmp_path: Path) -> None:
+def test_documents_are_scored_without_each_other(server: ForkServer, run: Path, tmp_path: Path) -> None:
     artifact = run / "artifact.safetensors"
     one, two = make_text(21, 500), make_text(22, 700)
     for name, content in (
@@ -81,7 +83,7 @@ def test_documents_are_scored_without_each_other(run: Path, tmp_path: Path) -> N
         (tmp_path / name).write_text(content)
 
     def bits(name: str, *how: object) -> float:
-        scored = run_json("eval", artifact, "--data", tmp_path / name, *how)
+        scored = server.json("eval", artifact, "--data", tmp_path / name, *how)
         return float(scored["bpb"]["blended"]) * (tmp_path / name).stat().st_size
 
     for how in (("--stride", 16), ("--stride", 0)):
@@ -89,14 +91,16 @@ def test_documents_are_scored_without_each_other(run: Path, tmp_path: Path) -> N
         assert abs(bits("both", "--reset-at", r"\f", *how) - apart) < 1e-3 * apart
 
 
-def test_settings_that_do_not_fit_are_named(run: Path, data: Path, tmp_path: Path) -> None:
+def test_settings_that_do_not_fit_are_named(
+    server: ForkServer, run: Path, data: Path, tmp_path: Path
+) -> None:
     artifact = run / "artifact.safetensors"
 
     def refused(*arguments: object) -> str:
-        done = run_regrow("eval", artifact, "--data", data, *arguments)
-        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
-        return done.stderr
+        done = server.run("eval", artifact, "--data", data, *arguments)
+        assert done.codes == [2] and "Traceback" not in done.said[0], done.said[0]
+        assert len(done.said[0].strip().splitlines()) == 1
+        return done.said[0]
 
     ttt = ("--ttt", "--set", "eval.adapt_streams=4", "--set")
     assert "eval.ttt_chunk_tokens is 0" in refused(*ttt, "eval.ttt_chunk_tokens=0")
@@ -108,5 +112,28 @@ def test_settings_that_do_not_fit_are_named(run: Path, data: Path, tmp_path: Pat
     assert "give one of them" in refused("--reset-at", "a", "--ttt")
     assert "--reset-at" in refused("--reset-at", "no such text")
     (tmp_path / "short").write_text("a b")
-    done = run_regrow("eval", artifact, "--data", tmp_path / "short", "--stride", 32)
-    assert done.returncode == 2 and "longer than the text" in done.stderr
+    done = server.run("eval", artifact, "--data", tmp_path / "short", "--stride", 32)
+    assert done.codes == [2] and "longer than the text" in done.said[0]
+
+
+def test_the_bench_measures_every_arm_and_its_page_shows_them(
+    server: ForkServer, run: Path, data: Path, tmp_path: Path
+) -> None:
+    """On an artifact that is there already; what is proven is what was evaluated, and the page says so."""
+    ended = server.run(
+        "bench", "adaptive", "--artifact", run / "artifact.safetensors", "--val", data / "val.txt", "--json", "--quiet",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert ended.fine, ended.said
+    told = json.loads(ended.said[0].splitlines()[-1])
+    assert {"fixed", "windows", "few streams", "memory"} <= set(told["bpb"])
+    assert told["bpb"]["memory"] < told["bpb"]["few streams"]
+    header = 8 * 160 / (data / "val.txt").stat().st_size
+    for arm, proven in told["proven"].items():
+        assert 0 < proven - told["bpb"][arm] * 0.998 < header + 0.004
+    result = Path(told["result"])
+    assert result.parent == tmp_path / "bench" / "results"
+    runpy.run_path(str(ROOT / "docs" / "make_adaptive.py"))["make"]([result], tmp_path)
+    page = (tmp_path / "adaptive.md").read_text(encoding="utf-8")
+    assert all(f"| {arm} | " in page and f"{bpb:.4f}" in page for arm, bpb in told["bpb"].items())
+    assert (tmp_path / "adaptive.svg").read_bytes().startswith(b"<?xml")

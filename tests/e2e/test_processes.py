@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from tests.e2e.conftest import tiny_settings
 from tests.e2e.forks import ROOT, Ended, ForkServer, Moment
 
 WORLDS = (1, 2, 4)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer() as server:
-        yield server
 
 
 def train(data: Path, out: Path, *settings: str) -> list[object]:
@@ -200,6 +193,34 @@ def test_a_full_disk_stops_neither_training_nor_spoils_a_file(
     assert ended.codes == [2] and "no checkpoint was kept" in ended.said[0], ended.said
     assert f"{artifact}: cannot be written" in ended.said[0] and "Traceback" not in ended.said[0]
     assert not artifact.exists() and not list(tmp_path.rglob("*.tmp")) and not list(tmp_path.rglob("step-*"))
+
+
+def test_a_folder_that_may_not_be_written_is_named_before_any_work(
+    server: ForkServer, data: Path, tmp_path: Path
+) -> None:
+    """Whether the run's folder is there and closed, or cannot be made."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o555)
+    for out in (closed, closed / "run"):
+        ended = server.run(*train(data, out), modest=True)
+        assert ended.codes == [2], ended.said
+        assert f"{out}" in ended.said[0] and "permission denied" in ended.said[0].lower()
+        assert "Traceback" not in ended.said[0] and not list(closed.iterdir())
+
+
+def test_a_proof_by_many_processes_proves_the_whole_text(
+    server: ForkServer, runs: dict[int, Path], data: Path
+) -> None:
+    """Each process has a piece and its share of the streams, so the bits stay what they were but for the headers."""
+    command = ["prove", runs[1] / "artifact.safetensors", "--data", data, "--json", "--quiet"]
+    one = facts(server.run(*command))[0]["proof"]
+    ended = server.run(*command, processes=2)
+    assert ended.fine, ended.said
+    assert [bool(said) for said in ended.said] == [True, False], "one process speaks"
+    many = json.loads(ended.said[0])["proof"]
+    assert many["sha256_match"] and many["raw_bytes"] == one["raw_bytes"]
+    assert 0 < many["stream_bytes"] <= 1.03 * one["stream_bytes"] + 400
 
 
 def test_processes_started_without_a_group_are_warned_of(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from regrow import checkpoint
 from regrow.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
 from regrow.checkpoint import load_checkpoint, save_checkpoint
 from regrow.config import MemoryConfig, MixerConfig, ModelConfig, TrainConfig
@@ -167,3 +170,21 @@ def test_checkpoints_come_back_whole_the_last_two_are_kept_and_damage_is_named(t
         load_checkpoint(tmp_path)
     with pytest.raises(DataError, match="holds no checkpoint"):
         load_checkpoint(tmp_path / "none")
+
+
+def test_checkpoints_take_at_most_a_twentieth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short the interval: a save that held up a step for s seconds is not followed by another within 20 s."""
+    inner, waited = checkpoint._copied, 0.05
+
+    def slow(state: dict[str, Any]) -> Any:
+        time.sleep(waited)
+        return inner(state)
+
+    monkeypatch.setattr(checkpoint, "_copied", slow)
+    kept = checkpoint.Checkpoints(tmp_path, 0.001, 0, True, lambda _: None)
+    assert kept.due(0.002)
+    kept.save(1, {"x": torch.zeros(3)})
+    kept.finish()
+    assert not kept.due(20 * waited) and kept.due(1e6)

@@ -27,6 +27,9 @@ def command(
     bits really spent are printed. With --ttt the predictor also learns from what it has coded, as [eval] of
     the artifact's config says, and the decoder repeats every step of it. Given a run's artifact and data,
     also updates the run's result.json.
+
+    Several processes: `torchrun --nproc-per-node N -m regrow prove ...`; each proves a piece of the text, but for
+    --ttt.
     """
     refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
@@ -34,11 +37,12 @@ def command(
         from regrow.proof import prove
 
         with process_group() as group:
-            if not group.is_first:  # one range coder writes one stream: there is nothing to deal out
-                group.barrier()
-                return
-            proof = prove(artifact, data, output.progress, adapt=ttt, overrides=settings or ())
-            group.barrier()
+            proof = prove(
+                artifact, data, output.progress if group.is_first else None, adapt=ttt, overrides=settings or (),
+                group=group,
+            )  # fmt: skip
+        if not group.is_first:
+            return
         updated = update_result(artifact, data, {"proof_adaptive" if ttt else "proof": proof})
         # The part by its name, as in result.json, and its keys beside it for those who asked for this part alone.
         output.result({"proof": proof, **msgspec.structs.asdict(proof)})
