@@ -25,7 +25,7 @@ WORDS = re.compile(
 SEGMENT_BYTES = 1 << 20
 _SEGMENT_CUT = re.compile(rb"(?<=[!-~])(?= )|(?<=\n)(?![\r\n])")  # as _CUT below, of ASCII characters only
 # SentencePiece works through stretches of about this many characters, cut where no piece can reach across.
-_STRETCH = 4096
+_STRETCH = 1024
 _CUT = re.compile(r"(?<=\S)(?= )|(?<=\n)(?![\r\n])")
 
 
