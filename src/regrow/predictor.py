@@ -116,12 +116,7 @@ class Predictor:
     @torch.inference_mode()
     def predict(self) -> Tensor:
         """Log probabilities of each stream's next token: float64 [S, V], rows sum to 1. Changes nothing one can see."""
-        if self._fresh_S is not None:
-            tokens = torch.from_numpy(self._fresh_S).to(self._device)
-            self._hidden_SD = self._network.step(tokens, self._weights, self._cache)
-            self._fresh_S = None
-        assert self._hidden_SD is not None
-        return torch.log_softmax(self._parts(self._hidden_SD, self._context_SC).mixed_RV.double(), dim=-1)
+        return torch.log_softmax(self.parts().mixed_RV.double(), dim=-1)
 
     def probabilities(self) -> NDArray[np.float64]:
         """The same as probabilities, on the host: what a coder takes."""
@@ -131,10 +126,16 @@ class Predictor:
     @torch.inference_mode()
     def parts(self) -> Parts:
         """What network, memory and mixture say of each stream's next token, R = S."""
+        return self._parts(self._state(), self._context_SC)
+
+    def _state(self) -> Tensor:
+        """The network's final states [S, D] after all tokens that are known."""
         if self._fresh_S is not None:
-            self.predict()
+            tokens = torch.from_numpy(self._fresh_S).to(self._device)
+            self._hidden_SD = self._network.step(tokens, self._weights, self._cache)
+            self._fresh_S = None
         assert self._hidden_SD is not None
-        return self._parts(self._hidden_SD, self._context_SC)
+        return self._hidden_SD
 
     def _parts(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> Parts:
         logits_RV = self._network.logits(hidden_RD)
@@ -156,8 +157,8 @@ class Predictor:
             tokens.size and not 0 <= tokens.min() <= tokens.max() < self.vocab_size
         ):
             raise ValueError(f"update needs {self.streams} tokens below {self.vocab_size}, one a stream")
-        if self._fresh_S is not None:
-            self.predict()
+        with torch.inference_mode():
+            self._state()
         self._fresh_S = tokens.copy()
         self._push_context(tokens[:, None])
 
