@@ -66,6 +66,9 @@ def render(runs: list[RunRecord]) -> str:
         bars=ledger_bars(runs),
         ledger=ledger_rows(runs),
         proofs=proof_rows(runs),
+        adaptive_proofs=proof_rows(runs, adaptive=True)
+        if any(run.result.proof_adaptive for run in runs)
+        else None,
         passages=[passage_view(run.passage) if run.passage else None for run in runs],
         shades=SHADES,
         run_tables=run_tables(runs),

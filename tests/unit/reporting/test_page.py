@@ -94,8 +94,8 @@ def test_the_page_says_what_was_measured(make_run: MakeRun) -> None:
     wanted += " -0.0748 +0.0005 201361a9601ef3be"
     assert [figure for figure in wanted.split() if figure not in page.words] == []
     assert "bits per byte, proven" in page.words
-    # Adapting and parameter-golf's count were not run, and are named all the same.
-    assert page.words.count("not run") == 2
+    # Adapting (score, proof, gain, distance, seconds) and parameter-golf's count were not run, and are named anyway.
+    assert page.words.count("not run") == 6
 
 
 def test_a_run_with_nothing_but_its_result_says_not_run_everywhere_and_how_to_get_the_rest(
@@ -118,8 +118,8 @@ def test_a_failed_proof_is_never_shown_as_a_figure(make_run: MakeRun) -> None:
     headline = page.words.split("What each part needs")[0]
     assert "1.2048" not in headline and "not proven" in headline
     assert "different" in page.words
-    assert page.words.count("not run") == 4, (
-        "the proven score and its distance are not run, beside the other two"
+    assert page.words.count("not run") == 8, (
+        "the proven score and its distance are not run, beside the other six"
     )
 
 
@@ -251,3 +251,15 @@ def test_a_folder_whose_name_is_no_utf8_has_a_page(make_run: MakeRun) -> None:
 def test_writing_a_page_needs_no_torch() -> None:
     code = "import sys, regrow.reporting.page; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_adaptive_proof_is_shown_beside_the_fixed_one(make_run: MakeRun) -> None:
+    run = make_run()
+    table = json.loads((run / "result.json").read_text())
+    table["proof_adaptive"] = table["proof"] | {"bpb": 1.1717, "stream_bytes": 185_878, "track": "adaptive"}
+    table["bpb"]["ttt"] = 1.1711
+    (run / "result.json").write_text(json.dumps(table))
+    page = read(write_report([run]))
+    assert "Learning from the text" in page.words
+    for figure in ("1.1717", "1.1711", "185,878", "adaptive", "-0.0332", "1.2048"):
+        assert figure in page.words
