@@ -4,6 +4,7 @@ regrow bench bases            Hadamard, QR and Gaussian bases; which matrices to
 regrow bench ngram            the n-gram memory beside KenLM and tokengrams
 regrow bench forms            its two stored forms at 1, 2, 4, 8 and 14 MB: bytes, load seconds, bits per byte
 regrow bench prefill          counted while training, ahead of it, and ahead in parallel, at equal wall clock
+regrow bench merge            counts of two processes made one: seconds and bytes, beside counting them
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
@@ -22,8 +23,8 @@ from regrow.errors import ConfigError
 from regrow.progress import Progress
 
 NAMES = (
-    "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "published", "published:quick", "adaptive",
-    "tokenize", "tokenize:200", "tokenize:quick",
+    "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "merge", "published", "published:quick",
+    "adaptive", "tokenize", "tokenize:200", "tokenize:quick",
 )  # fmt: skip
 
 # What a bench on a data set is made of: its vocabulary, how it measures, what it tells scripts, and its size.
@@ -84,6 +85,12 @@ def _prefill(size: str) -> _Parts:
     return chosen.vocab_size, prefill.measure, prefill.summary, (chosen,)
 
 
+def _merge(size: str) -> _Parts:
+    from regrow.bench import merge
+
+    return merge.VOCAB_SIZE, merge.measure, merge.summary, ()
+
+
 def _published(size: str) -> _Parts:
     from regrow.bench import published
 
@@ -91,7 +98,9 @@ def _published(size: str) -> _Parts:
     return chosen.vocab_size, published.measure, published.summary, (chosen,)
 
 
-_BENCHES = {"bases": _bases, "ngram": _ngram, "forms": _forms, "prefill": _prefill, "published": _published}
+_BENCHES = {
+    "bases": _bases, "ngram": _ngram, "forms": _forms, "prefill": _prefill, "merge": _merge, "published": _published,
+}  # fmt: skip
 
 
 def _on_data(
