@@ -38,9 +38,9 @@ def beside_network(
     network: Transformer,
     mixer: Mixer,
     teacher: Teacher,
+    seed: int,
     grams: Grams,
     discounts: Sequence[Discounts],
-    seed: int,
 ) -> Adjust:
     """For `fit_table(adjust=)`: worth given network and mixer, of n-grams with these discounts.
 

@@ -14,11 +14,11 @@ import torch
 from regrow.bench.dated import this_machine, today, version
 from regrow.bench.ngram.bench import fit_discounts
 from regrow.data import Dataset
+from regrow.memory_form import fit_text
 from regrow.ngram import Discounts, NgramCounts, NgramModel, decode_tokens, text_bits
 from regrow.ngram.fitting import fit_table
 from regrow.ngram.grams import grams_of
 from regrow.ngram.table_form import decode_table
-from regrow.packing import fit_text
 from regrow.progress import Progress
 
 VOCAB_SIZE = 1024

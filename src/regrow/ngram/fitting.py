@@ -26,16 +26,20 @@ def fit_table(
     allowance: int,
     *,
     mantissa: int = MANTISSA,
+    most: int | None = None,
     adjust: Adjust | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> bytes:
-    """The table form within `allowance` bytes: whole and exact if that fits, else pruned by worth.
+    """The table form within `allowance` bytes, of at most `most` n-grams: whole and exact if that fits, else pruned by
+    worth.
 
     `adjust(order, worth_E)` may replace what each n-gram of an order is worth in bits, in the order of
     `grams.shelves[order - 1]`, for instance by what it adds to a network's prediction. `say` is told of each try.
     Raises NgramError if not even the unigrams fit.
     """
-    if 8 * allowance >= _whole_bits(grams):
+    if most is None:
+        most = grams.entries
+    if 8 * allowance >= _whole_bits(grams) and grams.entries <= most:
         whole = encode_table(closed(grams), discounts, EXACT)
         say(f"whole: {len(whole):,} bytes, {grams.entries:,} n-grams")
         if len(whole) <= allowance:
@@ -45,20 +49,21 @@ def fit_table(
         worth = [worth[0], *(adjust(n, w) for n, w in enumerate(worth[1:], 2))]
     flat = np.sort(np.concatenate([np.empty(0, np.float32), *worth[1:]]))[::-1]
     best, low, high = b"", 0, len(flat)
-    size = min(int(8 * allowance / _FIRST_BITS), high)
+    size = min(int(8 * allowance / _FIRST_BITS), high, most)
     for _ in range(_TRIES):
         bar = flat[size - 1] if size else np.inf
         table = pruned(grams, [w >= bar for w in worth])
         stored = encode_table(table, discounts, mantissa)
         say(f"worth at least {bar:.3g} bits: {len(stored):,} bytes, {table.entries:,} n-grams")
-        if len(stored) <= allowance:
+        used = max(len(stored) / allowance, table.entries / max(most, 1))
+        if used <= 1:
             low = size
             best = stored if len(stored) > len(best) else best
-            if len(stored) >= _CLOSE * allowance or size == len(flat):
+            if used >= _CLOSE or size == len(flat):
                 break
         else:
             high = size
-        guess = int(size * 0.993 * allowance / len(stored))
+        guess = int(size * 0.993 / used)
         # A guess outside what is known to fit and not to fit is of no use.
         size = guess if low < guess < high else (low + high) // 2
         if size in (low, high):
