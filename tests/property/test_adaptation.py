@@ -17,7 +17,17 @@ from regrow.errors import RegrowError
 from regrow.mixer import Mixer
 from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel
-from regrow.ngram.recent import FADE_OWN, FADE_SHARED, RecentCounts
+from regrow.ngram.recent import (
+    FADE_OWN,
+    FADE_SHARED,
+    NODE_DISTINCT,
+    NODE_HEAD,
+    NODE_TOTAL,
+    PAIR_COUNT,
+    PAIR_NEXT,
+    PAIR_TOKEN,
+    RecentCounts,
+)
 from regrow.online_mixer import OnlineMixer, StepInputs
 from regrow.predictor import IGNORED, Predictor, ScoredChunk
 from regrow.score_first import ScoreFirst
@@ -162,6 +172,24 @@ def test_streams_that_have_ended_teach_nothing(parts: Parts) -> None:
     assert one._mixer.counts.used_2.tolist() == alone.counts.used_2.tolist()
 
 
+@pytest.mark.parametrize("capacity", [1 << 12, 60])
+def test_a_stretch_scored_at_once_has_the_bits_of_one_step_after_the_other(capacity: int) -> None:
+    """Also where counts are forgotten on the way: the encoder goes step by step, evaluation in stretches."""
+    rng = np.random.Generator(np.random.PCG64(4))
+    steps, stretched = (OnlineMixer(STREAMS, VOCAB, 3, capacity) for _ in range(2))
+    for at in range(3):
+        parts = [rng.normal(size=(STREAMS, CHUNK, VOCAB)).astype(np.float32) for _ in range(3)]
+        inputs = StepInputs(*parts, rng.integers(0, 5, (STREAMS, CHUNK)).astype(np.int32))
+        tokens_ST = text(at, CHUNK)
+        tokens_ST[1, CHUNK // 2 :] = IGNORED if at == 2 else 3
+        nats = []
+        for t in range(CHUNK):
+            steps.predict(inputs, t)
+            nats.append(steps.learn(inputs, t, tokens_ST[:, t]))
+        assert np.array_equal(np.stack(nats, axis=1), stretched.score(inputs, tokens_ST))
+    assert steps.counts.tokens == stretched.counts.tokens < 3 * CHUNK or capacity > 60
+
+
 def test_only_a_score_can_be_trained_on(parts: Parts) -> None:
     tokens_ST = text(8, CHUNK)
     nats = np.zeros(tokens_ST.shape)
@@ -233,15 +261,16 @@ class PlainCounts:
 
 
 def summary(counts: RecentCounts) -> list[tuple[float, list[tuple[int, float]]]]:
+    _, _, _, nodes, totals, pairs, faded = counts.tables
     found = []
     for node in range(int(counts.used_2[0])):
         after = []
-        entry = int(counts.head_N[node])
+        entry = int(nodes[node, NODE_HEAD])
         while entry >= 0:
-            after.append((int(counts.token_E[entry]), round(float(counts.count_E[entry]), 3)))
-            entry = int(counts.next_E[entry])
-        assert len(after) == counts.distinct_N[node]
-        found.append((round(float(counts.total_N[node]), 3), sorted(after)))
+            after.append((int(pairs[entry, PAIR_TOKEN]), round(float(faded[entry, PAIR_COUNT]), 3)))
+            entry = int(pairs[entry, PAIR_NEXT])
+        assert len(after) == nodes[node, NODE_DISTINCT]
+        found.append((round(float(totals[node, NODE_TOTAL]), 3), sorted(after)))
     return sorted(found)
 
 

@@ -91,7 +91,11 @@ def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: 
     told = ngram.summary(found)
     assert set(told) >= CONTRACT
     assert told["build_ratio"] is None and found["kenlm"] is None
-    assert 0 < told["bpb"] < 8 and told["bytes"] > 0 and told["rows_per_second"] > 0
+    assert (
+        0 < told["memory_bpb_adapting"] < told["bpb"] < 8
+        and told["bytes"] > 0
+        and told["rows_per_second"] > 0
+    )
 
 
 def test_every_arm_of_prefill_trains_packs_and_is_scored(tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from regrow.bench.adaptive import AdaptiveResult
+from regrow.bench.svg import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PICTURE = "adaptive.svg"
 _WORDS = {
@@ -22,16 +23,6 @@ _WORDS = {
     "all": "recent text, online mixer and training",
 }
 _COLOURS = {"few streams": "#7f7f7f", "memory": "#0072b2", "training": "#e69f00", "all": "#d55e00"}
-_SETTINGS: dict[str, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "regrow",
-}
 
 
 def page(results: list[tuple[AdaptiveResult, str]]) -> str:
@@ -110,22 +101,15 @@ def _text(result: AdaptiveResult, source: str) -> list[str]:
 
 
 def picture(results: list[AdaptiveResult]) -> bytes:
-    """An SVG file, a panel a text; the same results give the same bytes with one version of matplotlib."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """An SVG file, a panel a text."""
 
-    with matplotlib.rc_context(cast(Any, _SETTINGS)):
-        layout = ConstrainedLayoutEngine(wspace=0.06)
-        figure = Figure(figsize=(5.75 * len(results), 3.6), layout=layout, facecolor="white")
+    def draw(figure: Figure) -> Axes:
         panels = figure.subplots(1, len(results), squeeze=False)[0]
         for axes, result in zip(panels, results, strict=True):
             _saved(axes, result)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return cast("Axes", panels[0])
+
+    return svg((5.75 * len(results), 3.6), draw)
 
 
 def _saved(axes: Axes, result: AdaptiveResult) -> None:

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from regrow.bench.bases_result import BasesResult, Figures, mean_by_layer
+from regrow.bench.svg import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Distinguishable without colour vision (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#009e73", "#d55e00", "#cc79a7", "#7f7f7f", "#e69f00")
-_SETTINGS: dict[str, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "regrow",  # names inside the file follow from this instead of from chance
-}
 
 
 def picture(result: BasesResult) -> bytes:
-    """An SVG file of three panels; the same result gives the same bytes with one version of matplotlib."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """An SVG file of three panels."""
 
-    with matplotlib.rc_context(cast(Any, _SETTINGS)):
-        figure = Figure(figsize=(11.5, 4.0), layout=ConstrainedLayoutEngine(wspace=0.06), facecolor="white")
+    def draw(figure: Figure) -> Axes:
         by_depth, stream, equal = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
         _by_depth(by_depth, result)
         _stream(stream, result)
         _equal(equal, result)
-        handles, labels = stream.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return cast("Axes", stream)
+
+    return svg((11.5, 4.0), draw)
 
 
 def _by_depth(axes: Axes, result: BasesResult) -> None:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from regrow.bench.published_result import Filling, PublishedResult
+from regrow.bench.svg import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Distinguishable without colour vision (Okabe and Ito 2008).
 _PUBLISHED, _HONEST, _EXACT, _Z, _CONSTANT = "#d55e00", "#0072b2", "#009e73", "#333333", "#cc79a7"
-_SETTINGS: dict[str, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "regrow",  # names inside the file follow from this instead of from chance
-}
 STAND_IN = "exact memory"
 
 
 def picture(result: PublishedResult) -> bytes:
-    """An SVG file of two panels; the same result gives the same bytes with one version of matplotlib."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """An SVG file of two panels."""
 
-    with matplotlib.rc_context(cast(Any, _SETTINGS)):
-        figure = Figure(figsize=(10.5, 4.2), layout=ConstrainedLayoutEngine(wspace=0.08), facecolor="white")
+    def draw(figure: Figure) -> Axes:
         score, total = figure.subplots(1, 2)
         counted = [*result.of("text"), *result.of("passes")]
         _scores(score, counted, result.of("constant"))
@@ -40,11 +27,9 @@ def picture(result: PublishedResult) -> bytes:
         for axes in (score, total):
             axes.set_xscale("log")
             axes.set_xlabel("counts in the tables, before clipping")
-        handles, labels = score.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return cast("Axes", score)
+
+    return svg((10.5, 4.2), draw, columns=2)
 
 
 def _scores(axes: Axes, counted: list[Filling], constants: list[Filling]) -> None:

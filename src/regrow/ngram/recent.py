@@ -24,10 +24,15 @@ from regrow.ngram.jit import compile_kernel
 
 FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
 
-_ADD_SIGNATURE = (
-    "void(int64[::1], int64[:,::1], int64[::1], int32[::1], float32[::1], int32[::1], int32[::1], int32[::1], "
-    "float32[::1], int32[::1], int64[::1])"
+# Columns of what is kept of a context and of a pair: whatever one look at it needs shares a line of the cache. Counts
+# are float32 in the same rows, read through a view.
+NODE_DISTINCT, NODE_HEAD, NODE_TOTAL = 0, 1, 2
+PAIR_TOKEN, PAIR_NEXT, PAIR_COUNT = 0, 1, 2
+
+TABLES_SIGNATURE = (
+    "int64[:,::1], int64[::1], int32[::1], int32[:,::1], float32[:,::1], int32[:,::1], float32[:,::1]"
 )
+_ADD_SIGNATURE = f"void(int64[::1], {TABLES_SIGNATURE}, int64[::1])"
 
 
 @register_jitable
@@ -57,17 +62,16 @@ def find_slot(key_H: Any, key: Any) -> Any:
     return i
 
 
-def _add(
+@register_jitable
+def add_tokens(
     tokens_S: Any,
     context_SK: Any,
     key_H: Any,
     node_H: Any,
-    total_N: Any,
-    distinct_N: Any,
-    head_N: Any,
-    token_E: Any,
-    count_E: Any,
-    next_E: Any,
+    node_N4: Any,
+    total_N4: Any,
+    pair_E4: Any,
+    count_E4: Any,
     used_2: Any,
 ) -> None:
     """Count one token of every stream, in the order of the streams; a token below 0 is none."""
@@ -87,28 +91,28 @@ def _add(
                 if key_H[slot] != key:
                     key_H[slot] = key
                     node_H[slot] = used_2[0]
-                    total_N[used_2[0]] = 0
-                    distinct_N[used_2[0]] = 0
-                    head_N[used_2[0]] = -1
+                    total_N4[used_2[0], NODE_TOTAL] = 0
+                    node_N4[used_2[0], NODE_DISTINCT] = 0
+                    node_N4[used_2[0], NODE_HEAD] = -1
                     used_2[0] += 1
                 node = node_H[slot]
-                total_N[node] = total_N[node] * fade + np.float32(1)
-                entry = head_N[node]
+                total_N4[node, NODE_TOTAL] = total_N4[node, NODE_TOTAL] * fade + np.float32(1)
+                entry = node_N4[node, NODE_HEAD]
                 found = np.int64(-1)
                 while entry >= 0:
-                    count_E[entry] *= fade
-                    if token_E[entry] == token:
+                    count_E4[entry, PAIR_COUNT] *= fade
+                    if pair_E4[entry, PAIR_TOKEN] == token:
                         found = entry
-                    entry = next_E[entry]
+                    entry = pair_E4[entry, PAIR_NEXT]
                 if found < 0:
                     found = used_2[1]
-                    token_E[found] = token
-                    count_E[found] = 0
-                    next_E[found] = head_N[node]
-                    head_N[node] = found
-                    distinct_N[node] += 1
+                    pair_E4[found, PAIR_TOKEN] = token
+                    count_E4[found, PAIR_COUNT] = 0
+                    pair_E4[found, PAIR_NEXT] = node_N4[node, NODE_HEAD]
+                    node_N4[node, NODE_HEAD] = found
+                    node_N4[node, NODE_DISTINCT] += 1
                     used_2[1] += 1
-                count_E[found] += np.float32(1)
+                count_E4[found, PAIR_COUNT] += np.float32(1)
         for k in range(K - 1, 0, -1):
             context_SK[s, k] = context_SK[s, k - 1]
         if K > 0:
@@ -117,15 +121,16 @@ def _add(
 
 @functools.cache
 def _add_kernel() -> Callable[..., None]:
-    return compile_kernel(_add, _ADD_SIGNATURE)
+    return compile_kernel(add_tokens, _ADD_SIGNATURE)
 
 
 class RecentCounts:
     """The counts of S streams that move in lock-step. `add` is the only thing that changes them.
 
-    `context_SK` int64: the last K tokens of every stream, the newest first, -1 where there is none yet.
-    Of a context: `total_N` and `distinct_N`, the faded count and the number of its successors, and `head_N`, the
-    first of them; of a successor `token_E`, `count_E` and `next_E` (-1: the last). `used_2`: contexts and pairs in use.
+    `context_SK` int64: the last K tokens of every stream, the newest first, -1 where there is none yet. `key_H` and
+    `node_H`: contexts by their hash. `node_N4` int32: of a context the number of its successors, the first of them, and
+    its faded count (as float32); `pair_E4` int32: of a successor its token, the next successor (-1: none), and its
+    faded count (as float32). `used_2`: contexts and pairs in use.
     """
 
     def __init__(self, streams: int, orders: int, capacity: int) -> None:
@@ -138,10 +143,7 @@ class RecentCounts:
     def _empty(self, room: int) -> None:
         self.context_SK = np.full((self.streams, self.orders), -1, np.int64)
         self.used_2 = np.zeros(2, np.int64)
-        self.total_N = np.zeros(room, np.float32)
-        self.distinct_N, self.head_N = np.zeros(room, np.int32), np.zeros(room, np.int32)
-        self.token_E, self.next_E = np.zeros(room, np.int32), np.zeros(room, np.int32)
-        self.count_E = np.zeros(room, np.float32)
+        self.node_N4, self.pair_E4 = np.zeros((room, 4), np.int32), np.zeros((room, 4), np.int32)
         self.key_H, self.node_H = np.zeros(2 * room, np.int64), np.zeros(2 * room, np.int32)
 
     @property
@@ -150,37 +152,60 @@ class RecentCounts:
         return sum(a.nbytes for a in vars(self).values() if isinstance(a, np.ndarray))
 
     @property
+    def tables(self) -> tuple[NDArray[Any], ...]:
+        """What a kernel reads, as `TABLES_SIGNATURE` has it."""
+        counts = (self.node_N4.view(np.float32), self.pair_E4.view(np.float32))
+        return self.context_SK, self.key_H, self.node_H, self.node_N4, counts[0], self.pair_E4, counts[1]
+
+    @property
     def tokens(self) -> int:
         """Lock-steps the counts are made of."""
         return len(self._history)
 
     def add(self, tokens_S: NDArray[np.int64]) -> None:
         """Every stream's next token (int64 [S]; below 0: this stream has ended)."""
-        if len(self._history) >= self._steps:
-            kept = self._history[-(self._steps // 2) :]
-            room = len(self.total_N)
-            self._history = []
-            self._empty(room)
-            for old_S in kept:
-                self._count(old_S)
+        self.reserve(1)
         self._count(np.ascontiguousarray(tokens_S, np.int64).copy())
+        self._forget()
+
+    def reserve(self, steps: int) -> int:
+        """How many of the next `steps` lock-steps can be counted in one go, at least one; their room is made."""
+        steps = min(steps, self._steps - len(self._history))
+        self._make_room(steps)
+        return steps
+
+    def remember(self, tokens_ST: NDArray[np.int64]) -> None:
+        """The tokens of these lock-steps were counted into the tables by someone who reserved room for them."""
+        self._history += list(np.ascontiguousarray(tokens_ST.T))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Once as many lock-steps are counted as are kept, count the newer half of them anew."""
+        if len(self._history) < self._steps:
+            return
+        kept = self._history[-(self._steps // 2) :]
+        room = len(self.node_N4)
+        self._history = []
+        self._empty(room)
+        for old_S in kept:
+            self._make_room(1)
+            self._count(old_S)
+
+    def _make_room(self, steps: int) -> None:
+        while int(self.used_2.max()) + 2 * self.orders * self.streams * steps > len(self.node_N4):
+            self._grow()
 
     def _count(self, tokens_S: NDArray[np.int64]) -> None:
-        if int(self.used_2.max()) + 2 * self.orders * self.streams > len(self.total_N):
-            self._grow()
-        _add_kernel()(
-            tokens_S, self.context_SK, self.key_H, self.node_H, self.total_N, self.distinct_N, self.head_N,
-            self.token_E, self.count_E, self.next_E, self.used_2,
-        )  # fmt: skip
+        _add_kernel()(tokens_S, *self.tables, self.used_2)
         self._history.append(tokens_S)
 
     def _grow(self) -> None:
         """Twice the room; every slot is found again in the wider table."""
-        room = 2 * len(self.total_N) + 2 * self.orders * self.streams
+        room = 2 * len(self.node_N4) + 2 * self.orders * self.streams
         room = 1 << (room - 1).bit_length()
-        for name in ("total_N", "distinct_N", "head_N", "token_E", "next_E", "count_E"):
+        for name in ("node_N4", "pair_E4"):
             old = getattr(self, name)
-            wider = np.zeros(room, old.dtype)
+            wider = np.zeros((room, 4), old.dtype)
             wider[: len(old)] = old
             setattr(self, name, wider)
         keys, nodes = self.key_H, self.node_H

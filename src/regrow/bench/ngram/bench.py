@@ -11,6 +11,7 @@ import torch
 
 from regrow.batches import Plan
 from regrow.bench.dated import this_machine, today, version
+from regrow.bench.ngram.adapting import adapting_bits
 from regrow.bench.ngram.child import Cost
 from regrow.bench.ngram.ours import build_in_child, growth, rows_per_second
 from regrow.bench.ngram.peers import kenlm_missing, run_kenlm, run_tokengrams, write_tokens
@@ -86,6 +87,7 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
         "memory_bpb_at_14mb": long["bpb"] if ours["text_bytes"] <= 14_000_000 else None,
         "rows_per_second": ours["rows_per_second"],
         "bpb_estimated_discounts": ours["bpb_estimated"],
+        "memory_bpb_adapting": long["bpb_adapting"],
         "tokengrams_ratio": index and index["seconds"] / ours["seconds"],
         "added_token_ratio": found["growth"]["ratio"],
     }
@@ -111,7 +113,9 @@ def _quality(data: Dataset, progress: Progress) -> dict[str, Any]:
             speed = rows_per_second(model, val, bos)
             found |= {**figures, "bpb_estimated": estimated / size, "rows_per_second": speed}
         else:
-            found["long"] = {"order": order, **figures}
+            with progress.task(f"score with order {order}, learning from the text"):
+                adapting = adapting_bits(model, val, bos)
+            found["long"] = {"order": order, **figures, "bpb_adapting": adapting / size}
     return found
 
 
