@@ -79,8 +79,8 @@ class OnlineMixer:
         c = self.counts
         kernels()[0](
             t, *inputs, *c.tables, self._ab_O2, self._bias_V, self._weight_KBJ, self._x_SV, self._sums_S4,
-            self._bits_SV, self._touched_SV, self._place_SV, self._bucket_SJ, self._feature_SVJ, self._power_SV, self._gain_SV,
-            self._lanes_3L, self._depth_S3,
+            self._bits_SV, self._touched_SV, self._place_SV, self._bucket_SJ, self._feature_SVJ, self._power_SV,
+            self._gain_SV, self._lanes_3L, self._depth_S3,
         )  # fmt: skip
 
     def rows(self) -> NDArray[np.float64]:
