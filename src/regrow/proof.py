@@ -10,16 +10,17 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from regrow.adaptation import Adaptation, adaptation_of
+from regrow.adaptation import adaptation_of
 from regrow.artifact import Artifact
-from regrow.codec import encode
+from regrow.codec import Encoded, encode
 from regrow.data import read_text_argument
 from regrow.dist import ProcessGroup
-from regrow.errors import DataError, ProofError
+from regrow.errors import DataError, ProofError, RegrowError
 from regrow.files import sha256_hex
 from regrow.progress import Progress, Silent
 from regrow.results import Proof
@@ -41,32 +42,50 @@ def prove(
     `overrides` of it; the stream says so, and the decoder repeats every update.
 
     The processes of `group` each prove a piece of the text, with their share of the streams, and all have the same
-    result: bytes are summed, headers included, and seconds are those of the slowest. An adaptive proof is one text, for
-    what it learns of it; the first process makes it and the others wait.
+    result: bytes are summed, headers included, and seconds are those of the slowest. An adaptive proof learns from the
+    whole text in its order, so one process makes it: give no group.
 
-    Raises DataError for an empty text, ProofError if a decoder fails.
+    Raises DataError for an empty text, or where the processes read different texts or artifacts, ProofError if a
+    decoder fails.
     """
     progress = progress or Silent()
-    rank, world_size = (group.rank, group.world_size) if group else (0, 1)
     raw = read_text_argument(data)
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
-    pieces = [raw] if adapt else pieces_of(raw, world_size)
-    mine = None
-    if rank < len(pieces):
-        loaded = Artifact.load(artifact)
-        adaptation = None
-        if adapt:
-            adaptation = adaptation_of(loaded.config, overrides)
-            adaptation.check(len(loaded.tokenizer.encode(raw)), str(data))
-        streams = -(-loaded.config.eval.streams // len(pieces))
-        mine = _prove_piece(loaded, artifact, pieces[rank], progress, adaptation, streams)
     if group is None or group.world_size == 1:
-        assert mine is not None
-        return mine
-    told = group.share(np.frombuffer(msgspec.json.encode(mine), np.uint8).copy())
-    found = [msgspec.json.decode(bytes(part), type=Proof | None) for part in told]
-    return _summed([proof for proof in found if proof is not None])
+        return _prove_piece(artifact, data, raw, 1, progress, overrides if adapt else None)
+    if adapt:
+        raise ValueError("an adaptive proof is one process's work")
+    return _together(artifact, data, raw, progress, group)
+
+
+def _together(artifact: Path, data: Path, raw: bytes, progress: Progress, group: ProcessGroup) -> Proof:
+    """Every process's piece, and the proof that they make."""
+    if not artifact.is_file():
+        Artifact.load(artifact)  # says so, in every process
+    mine = sha256_hex(raw) + sha256_hex(artifact.read_bytes())
+    if len(set(_shared(mine, str, group))) > 1:
+        raise DataError(
+            f"{data}, {artifact}: the processes read different files; give all of them the same text and artifact."
+        )
+    pieces = pieces_of(raw, group.world_size)
+    told: Proof | str | None = None
+    if group.rank < len(pieces):
+        try:
+            told = _prove_piece(artifact, data, pieces[group.rank], len(pieces), progress, None)
+        except RegrowError as error:
+            told = f"process {group.rank}: {error}"  # all must hear of it, for all wait for each other
+    found = _shared(told, Proof | str | None, group)
+    failed = [problem for problem in found if isinstance(problem, str)]
+    if failed:
+        raise ProofError("; ".join(failed))
+    return _summed([proof for proof in found if isinstance(proof, Proof)])
+
+
+def _shared(mine: Any, kind: Any, group: ProcessGroup) -> list[Any]:
+    """Every process's value, in the order of ranks."""
+    packed = np.frombuffer(bytearray(msgspec.json.encode(mine)), np.uint8)
+    return [msgspec.json.decode(part.tobytes(), type=kind) for part in group.share(packed)]
 
 
 def pieces_of(raw: bytes, count: int) -> list[bytes]:
@@ -82,17 +101,12 @@ def pieces_of(raw: bytes, count: int) -> list[bytes]:
 
 
 def _prove_piece(
-    loaded: Artifact,
-    artifact: Path,
-    raw: bytes,
-    progress: Progress,
-    adaptation: Adaptation | None,
-    streams: int,
+    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
 ) -> Proof:
+    """The proof of one of so many pieces of the text of `data`; `overrides`: those of an adaptive one, else None."""
     started = time.perf_counter()
-    encoded = encode(loaded, raw, progress, adaptation=adaptation, streams=streams)
+    encoded = _encode(artifact, data, raw, pieces, progress, overrides)
     encode_seconds = time.perf_counter() - started
-    del loaded
     with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
         (Path(folder) / "stream").write_bytes(encoded.stream)
         started = time.perf_counter()
@@ -106,8 +120,20 @@ def _prove_piece(
         max_abs_row_sum_error=encoded.max_abs_row_sum_error,
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
-        track="adaptive" if adaptation else "fixed",
+        track="fixed" if overrides is None else "adaptive",
     )
+
+
+def _encode(
+    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
+) -> Encoded:
+    """The stream; the artifact is loaded here and let go, before a fresh process loads its own."""
+    loaded = Artifact.load(artifact)
+    if overrides is None:
+        return encode(loaded, raw, progress, streams=-(-loaded.config.eval.streams // pieces))
+    adaptation = adaptation_of(loaded.config, overrides)
+    adaptation.check(len(loaded.tokenizer.encode(raw)), str(data))
+    return encode(loaded, raw, progress, adaptation=adaptation)
 
 
 def _summed(proofs: Sequence[Proof]) -> Proof:
@@ -121,7 +147,7 @@ def _summed(proofs: Sequence[Proof]) -> Proof:
         max_abs_row_sum_error=max(p.max_abs_row_sum_error for p in proofs),
         encode_seconds=max(p.encode_seconds for p in proofs),
         decode_seconds=max(p.decode_seconds for p in proofs),
-        track=proofs[0].track,
+        processes=len(proofs),
     )
 
 

@@ -52,6 +52,7 @@ class Proof(Struct):
     encode_seconds: float
     decode_seconds: float
     track: Literal["fixed", "adaptive"] = "fixed"
+    processes: int = 1  # how many proved a piece each, with their share of the streams
 
 
 class Seconds(Struct):

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from regrow.batches import IGNORED, Part, network_inputs
 from regrow.compute import compute_dtype
-from regrow.mixer import Mixer
+from regrow.mixer import MemoryRows, Mixer
 from regrow.model import Transformer
-from regrow.ngram import Discounts
+from regrow.ngram import Discounts, NgramModel
 from regrow.ngram.fitting import Adjust
 from regrow.ngram.grams import Grams
 from regrow.ngram.tuning import KINDS, Sample, sample_of
 from regrow.teacher import Teacher
 
-_WINDOWS, _TOGETHER = 96, 8  # windows of the training sequence that are looked at, and at a time
+_POSITIONS, _TOGETHER = 49_152, 4096  # tokens of left-out text that are looked at, and at a time
 _FEWEST = 200  # a class of n-grams met less often than this tells nothing of its own
 _TINY = 1e-12
 
@@ -54,14 +54,16 @@ def beside_network(
             return None
         part, counts = left_out
         generator = np.random.Generator(np.random.PCG64(seed))
-        index_B = np.sort(generator.permutation(part.windows)[:_WINDOWS])
+        index_B = np.sort(generator.permutation(part.windows)[: max(1, _POSITIONS // part.seq_len)])
         at_S = (index_B[:, None] * part.seq_len + np.arange(part.seq_len)).reshape(-1)
         at_S = at_S[part.tokens[at_S] != part.bos_id]
         sample, _ = sample_of(counts, part.tokens, at_S, threads=torch.get_num_threads())
+        model = NgramModel.from_counts(counts, discounts=discounts, threads=torch.get_num_threads())
+        together = max(1, _TOGETHER // part.seq_len)
         mixed, exponents = zip(
             *(
-                _mixture(network, mixer, teacher, part, index_B[first : first + _TOGETHER])
-                for first in range(0, len(index_B), _TOGETHER)
+                mixture_of(network, mixer, model, part, index_B[first : first + together])
+                for first in range(0, len(index_B), together)
             ),
             strict=True,
         )
@@ -98,23 +100,27 @@ def shares(sample: Sample, discounts_OK: Floats, mixed_S: Floats, exponent_S: Fl
         for total, weight in ((alone_OK, -change_S), (beside_OK, -mixture_S), (met_OK, np.ones(len(kind_S)))):
             total[o] = np.bincount(kind_S, weight, KINDS + 1)[1:]
         left_S = left_S * passed.gammas_SO[:, o]
-    overall = beside_OK.sum() / max(alone_OK.sum(), _TINY)
+    overall = max(float(beside_OK.sum()), 0.0) / max(float(alone_OK.sum()), _TINY)
+    if overall == 0:
+        return np.ones_like(alone_OK)  # the mixture does not use the memory: nothing tells its n-grams apart
     share_OK = beside_OK / np.maximum(alone_OK, _TINY)
     result: Floats = np.where((met_OK < _FEWEST) | (alone_OK <= _TINY), overall, np.maximum(share_OK, 0.0))
     return result
 
 
 @torch.inference_mode()
-def _mixture(
-    network: Transformer, mixer: Mixer, teacher: Teacher, part: Part, index_B: NDArray[np.int64]
+def mixture_of(
+    network: Transformer, mixer: Mixer, memory: NgramModel, part: Part, index_B: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """The mixture's probability of each token of these windows, BOS left out, and the memory's exponent there."""
+    """The mixture's probability of each token of these windows in turn, BOS left out, and the memory's exponent
+    there."""
     device = network.embedding.device
     targets_BT = part.targets(index_B)
     inputs = torch.from_numpy(network_inputs(targets_BT, part.bos_id)).to(device)
     hidden_BTD = network.hidden(inputs, network.weights(compute_dtype(device)))
     logits_RV = network.logits(hidden_BTD).flatten(0, 1)
-    rows = teacher.rows(part, index_B, device)
+    contexts = part.contexts(index_B, memory.max_order - 1)
+    rows = MemoryRows.of(memory.rows(contexts, threads=torch.get_num_threads()), device)
     exponents_R2 = mixer.exponents_at(logits_RV, rows.log_probs_RV, rows.facts_RC)
     mixed_RV = exponents_R2[:, :1] * logits_RV + exponents_R2[:, 1:] * rows.log_probs_RV
     targets_R = torch.from_numpy(targets_BT.reshape(-1)).to(device)

@@ -187,8 +187,9 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
             import regrow.artifact
             import regrow.packing
             import regrow.trainer
+            import regrow.worth
 
-            for module in (regrow.artifact, regrow.packing, regrow.trainer):
+            for module in (regrow.artifact, regrow.packing, regrow.trainer, regrow.worth):
                 module.compute_dtype = lambda device: torch.float32
         if request["call"]:
             import tests.e2e.group_calls

@@ -220,7 +220,38 @@ def test_a_proof_by_many_processes_proves_the_whole_text(
     assert [bool(said) for said in ended.said] == [True, False], "one process speaks"
     many = json.loads(ended.said[0])["proof"]
     assert many["sha256_match"] and many["raw_bytes"] == one["raw_bytes"]
+    assert (many["processes"], one["processes"]) == (2, 1)
     assert 0 < many["stream_bytes"] <= 1.03 * one["stream_bytes"] + 400
+
+
+def test_a_table_is_pruned_by_the_first_process_alone(server: ForkServer, data: Path, tmp_path: Path) -> None:
+    """Its worth is measured while the other process waits: nothing in it may ask for that one."""
+    settings = ("memory.stored=table", "memory.cap_bytes=9000")
+    ended = server.run(*train(data, tmp_path / "run", *settings), processes=2)
+    assert ended.fine, ended.said
+    (said,) = facts(server.run("inspect", tmp_path / "run" / "artifact.safetensors", "--json"))
+    assert 0 < said["ledger"]["memory"] <= 9000
+
+
+def test_an_adaptive_proof_is_made_by_one_process_of_several(
+    server: ForkServer, runs: dict[int, Path], data: Path
+) -> None:
+    small = ("--set", "eval.adapt_streams=4", "--set", "eval.ttt=none")
+    ended = server.run(
+        "prove",
+        runs[1] / "artifact.safetensors",
+        "--data",
+        data,
+        "--ttt",
+        *small,
+        "--json",
+        "--quiet",
+        processes=2,
+    )
+    assert ended.fine, ended.said
+    proof = json.loads(ended.said[0])["proof"]
+    assert proof["sha256_match"] and proof["track"] == "adaptive" and proof["processes"] == 1
+    assert not ended.said[1]
 
 
 def test_processes_started_without_a_group_are_warned_of(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.bench import forms, ngram, prefill
+from regrow.bench import forms, memory_page, merge, ngram, prefill
 from regrow.bench.ngram import bench, ours, peers
 from regrow.bench.ngram.child import run_child
 from regrow.bench.texts import bench_data
@@ -74,6 +74,28 @@ def test_forms_are_told_by_name_and_allowance(tmp_path: Path, monkeypatch: pytes
     assert set(told) == {"table 0", "text 0", "table whole", "text whole"}
     assert told["table 0"]["bytes"] <= 3000 and told["text 0"]["bytes"] <= 3000
     assert told["table whole"]["bpb"] < told["table 0"]["bpb"] < 8
+
+
+def test_merging_is_told_beside_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes really count and merge, and come to what one process counts."""
+    monkeypatch.setattr(merge, "_ROUNDS", 1)
+    with bench_data(*texts(tmp_path), 300, Silent()) as data:
+        told = merge.summary(merge.measure(data, Silent()))
+    assert told["round 1"]["counts_of_one_process"] is True
+    assert told["round 1"]["sent_of_own_table"] > 0 and told["round 1"]["merge_of_counting"] > 0
+
+
+def test_which_form_is_better_is_said_as_the_figures_have_it() -> None:
+    def row(form: str, allowance: int, bpb: float, whole: bool) -> tuple[tuple[str, int], dict[str, object]]:
+        return (form, allowance), {"bpb": bpb, "whole": whole}
+
+    better = [row("table", 10**6, 1.8, False), row("text", 10**6, 1.9, False)]
+    for whole in (True, False):
+        rows = dict([*better, row("table", 2 * 10**6, 1.7, False), row("text", 2 * 10**6, 1.6, whole)])
+        said = memory_page._crossing(rows)
+        assert "Up to 1 MB the table" in said and "from 2 MB on the text" in said
+        assert ("whole" in said) is whole
+    assert memory_page._crossing(dict(better)) == "Up to 1 MB the table predicts better in its bytes."
 
 
 def test_the_stream_grows_to_its_length_and_stays_under_the_cap() -> None:

@@ -59,6 +59,9 @@ def test_a_form_that_is_asked_for_is_stored_however_long_it_loads(data: Dataset)
         assert found[:4] == (b"RgT1" if form == "text" else b"RgN1") and not said
 
 
-def test_room_for_nothing_is_said_with_the_key(data: Dataset) -> None:
-    with pytest.raises(BudgetError, match=r"pack\.budget_bytes = .* leaves 20 bytes"):
-        stored(data, room=20)
+@pytest.mark.parametrize("form", ["auto", "table", "text"])
+@pytest.mark.parametrize("room", [20, 0, -3000])
+def test_room_for_nothing_is_said_with_the_key(data: Dataset, form: str, room: int) -> None:
+    """The other parts may leave nothing of the budget, or less."""
+    with pytest.raises(BudgetError, match=rf"pack\.budget_bytes = .* leaves {room:,} bytes"):
+        stored(data, room=room, memory={"max_order": 4, "stored": form})

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from regrow.batches import Part
+from regrow.config import MixerConfig, ModelConfig
+from regrow.mixer import Mixer
+from regrow.model import Transformer
 from regrow.ngram import NgramCounts, NgramModel, contexts_of
 from regrow.ngram.tuning import KINDS, sample_of
-from regrow.worth import shares
+from regrow.worth import mixture_of, shares
 
 VOCAB, ORDER = 30, 4
 
@@ -20,32 +25,68 @@ def text(seed: int, size: int) -> np.ndarray:
     return tokens
 
 
+UNEVEN = (0.9, 1.3, 1.6, 2.0, 2.2)
+
+
 @pytest.fixture(scope="module")
 def sampled():
     counts = NgramCounts(VOCAB, ORDER, bos_id=1)
     counts.add(text(1, 20_000))
     left_out = text(2, 4000)
     at = np.arange(1, 4000)
-    sample, known = sample_of(counts, left_out, at)
-    discounts = np.array([(*d, *[d[-1]] * KINDS)[:KINDS] for d in known[1:]])
-    return counts, known, left_out, at, sample, discounts
+    sample, of_unigrams = sample_of(counts, left_out, at)
+    return (
+        counts,
+        [of_unigrams, *[UNEVEN] * (ORDER - 1)],
+        left_out,
+        at,
+        sample,
+        np.array([UNEVEN] * (ORDER - 1)),
+    )
 
 
 def test_a_sample_s_probabilities_are_the_model_s(sampled) -> None:
-    """The recursion over orders ends at what the model says of the same tokens."""
-    counts, known, left_out, at, sample, discounts = sampled
-    rows = NgramModel.from_counts(counts, discounts=known).probs(contexts_of(left_out, ORDER - 1, 1)[at])
+    """The recursion over orders ends at what the model says of the same tokens, by discounts that differ by count."""
+    counts, given, left_out, at, sample, discounts = sampled
+    rows = NgramModel.from_counts(counts, discounts=given).probs(contexts_of(left_out, ORDER - 1, 1)[at])
     want = rows[np.arange(len(at)), left_out[at]]
     np.testing.assert_allclose(sample.through(discounts).probs_SO1[:, -1], want, rtol=1e-5)
+    assert {1, 2, 3, KINDS} <= set(np.unique(sample.kind_SO).tolist())
 
 
-@pytest.mark.parametrize(("mixed", "expected"), [(0.0, 0.6), (1.0, 0.0)])
-def test_worth_beside_a_network_that_knows_nothing_or_everything(sampled, mixed, expected) -> None:
-    """Nothing: the memory's exponent is left of it. Everything: nothing is."""
+def test_the_mixture_s_rows_are_the_sampled_positions(sampled) -> None:
+    """With a mixer that listens to the memory alone, its probabilities are those that the sample's recursion gives."""
+    counts, given, left_out, _, _, discounts = sampled
+    part = Part(left_out, 64, 1)
+    network = Transformer(
+        ModelConfig(n_layer=1, d_model=64, n_head=2, n_kv_head=1, r=4, window=32), VOCAB, 64, seed=1
+    )
+    mixer = Mixer(MixerConfig(kind="fixed"), torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        mixer.exponents.copy_(torch.tensor([0.0, 1.0]))
+    index = np.array([3, 0, 40])
+    model = NgramModel.from_counts(counts, discounts=given)
+    mixed, exponents = mixture_of(network, mixer, model, part, index)
+    at = (index[:, None] * 64 + np.arange(64)).reshape(-1)
+    at = at[part.tokens[at] != 1]
+    sample, _ = sample_of(counts, part.tokens, at)
+    np.testing.assert_allclose(mixed, sample.through(discounts).probs_SO1[:, -1], rtol=1e-4)
+    assert (exponents == 1).all()
+
+
+def test_a_mixture_that_does_not_use_the_memory_leaves_worth_as_it_is(sampled) -> None:
+    *_, sample, discounts = sampled
+    size = len(sample.base_S)
+    assert (shares(sample, discounts, np.full(size, 0.3), np.full(size, -0.2)) == 1).all()
+
+
+@pytest.mark.parametrize(("mixed", "least", "most"), [(0.0, 0.6, 0.6), (0.9999, 0.0, 0.01)])
+def test_worth_beside_a_network_that_knows_nothing_or_all_but_everything(sampled, mixed, least, most) -> None:
+    """Nothing: the memory's exponent is left of it. Everything: next to nothing is."""
     *_, sample, discounts = sampled
     size = len(sample.base_S)
     found = shares(sample, discounts, np.full(size, mixed), np.full(size, 0.6))
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert (least - 1e-9 <= found).all() and (found <= most + 1e-9).all()
 
 
 def test_worth_falls_as_the_mixture_knows_more(sampled) -> None:

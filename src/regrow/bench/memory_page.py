@@ -108,13 +108,16 @@ def _forms(found: Found, ngram: Found) -> list[str]:
 
 def _crossing(by_form: dict[tuple[str, int], Found]) -> str:
     """Which form predicts better where, in words that follow from the figures."""
-    both = sorted(a for f, a in by_form if f == "text" and ("table", a) in by_form)
+    both = sorted(a for f, a in by_form if f == "text" and ("table", a) in by_form and a != WHOLE)
     tables = [a for a in both if by_form["table", a]["bpb"] < by_form["text", a]["bpb"] - 1e-4]
     if not tables:
         return "At every allowance the text predicts as well as the table or better."
     best = f"Up to {max(tables) / 1e6:g} MB the table predicts better in its bytes"
     rest = [a for a in both if a > max(tables)]
-    return f"{best}; from {min(rest) / 1e6:g} MB on the text, which is whole there." if rest else f"{best}."
+    if not rest:
+        return f"{best}."
+    whole = ", which is whole there" if by_form["text", min(rest)]["whole"] else ""
+    return f"{best}; from {min(rest) / 1e6:g} MB on the text{whole}."
 
 
 def _prefill(found: Found) -> list[str]:

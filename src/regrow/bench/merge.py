@@ -25,7 +25,7 @@ from regrow.bench.dated import this_machine, today, version
 from regrow.compute import keep_freed_pages
 from regrow.data import Dataset
 from regrow.dist import process_group
-from regrow.errors import EnvironmentProblem
+from regrow.errors import EnvironmentProblem, RegrowError
 from regrow.ngram import NgramCounts
 from regrow.progress import Progress
 from regrow.sharing import count_piece, merge_range, whole_of
@@ -40,6 +40,10 @@ def measure(data: Dataset, progress: Progress) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="regrow-bench-merge-") as folder:
         path = Path(folder) / "tokens.npy"
         np.save(path, np.asarray(data.train_tokens))
+        alone = NgramCounts(data.vocab_size, ORDER, bos_id=data.tokenizer.bos_id)
+        alone.add(np.asarray(data.train_tokens))
+        expected = alone.sha256()
+        del alone
         rounds = []
         with progress.task("count and merge", total=_ROUNDS, unit="round") as task:
             for _ in range(_ROUNDS):
@@ -49,7 +53,7 @@ def measure(data: Dataset, progress: Progress) -> dict[str, Any]:
         "date": today(), "version": version(),
         "machine": this_machine(torch.device("cpu"), torch.float32, compiled=True),
         "text": {**data.counts, "vocab_size": data.vocab_size}, "order": ORDER, "processes": PROCESSES,
-        "rounds": rounds,
+        "counts_sha256": expected, "rounds": rounds,
     }  # fmt: skip
 
 
@@ -64,7 +68,7 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
             "sent_with_whole": max(
                 (p["merge_bytes"] + p["whole_bytes"]) / p["table_bytes"] for p in processes
             ),
-            "same_counts": len({p["counts_sha256"] for p in processes}) == 1,
+            "counts_of_one_process": {p["counts_sha256"] for p in processes} == {found["counts_sha256"]},
         }
         for i, processes in enumerate(found["rounds"], 1)
     }
@@ -89,10 +93,14 @@ def _together(arguments: list[str]) -> list[dict[str, Any]]:
             "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
         }  # fmt: skip
         started.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True))
-    said = [process.communicate()[0] for process in started]
+    while any(process.poll() is None for process in started):
+        if any(process.poll() for process in started):  # the others would wait for it
+            for process in started:
+                process.kill()
+        time.sleep(0.02)
     if any(process.returncode for process in started):
         raise EnvironmentProblem("bench merge: a process failed; its message is above.")
-    return [json.loads(text.splitlines()[-1]) for text in said]
+    return [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
 
 
 def _child(path: str, vocab_size: int, bos_id: int) -> dict[str, Any]:
@@ -127,4 +135,8 @@ def _child(path: str, vocab_size: int, bos_id: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))) + "\n")
+    try:
+        told = _child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    except RegrowError as error:
+        sys.exit(f"bench merge: {error}")
+    sys.stdout.write(json.dumps(told) + "\n")

@@ -37,9 +37,11 @@ def command(
         from regrow.proof import prove
 
         with process_group() as group:
+            if ttt and not group.is_first:
+                return  # one text, learned from in its order: there is nothing to deal out
             proof = prove(
                 artifact, data, output.progress if group.is_first else None, adapt=ttt, overrides=settings or (),
-                group=group,
+                group=None if ttt else group,
             )  # fmt: skip
         if not group.is_first:
             return

@@ -37,6 +37,7 @@ def fit_table(
     `grams.shelves[order - 1]`, for instance by what it adds to a network's prediction. `say` is told of each try.
     Raises NgramError if not even the unigrams fit.
     """
+    allowance = max(allowance, 1)  # what is left of a budget may be nothing, or less
     if most is None:
         most = grams.entries
     if 8 * allowance >= _whole_bits(grams) and grams.entries <= most:

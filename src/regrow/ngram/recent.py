@@ -35,6 +35,7 @@ TABLES_SIGNATURE = (
 _ADD_SIGNATURE = f"void(int64[::1], {TABLES_SIGNATURE}, int64[::1])"
 
 
+# numba keeps a kernel compiled as long as the kernel's own file is unchanged: change these, touch online_kernels.py.
 @register_jitable
 def start_key(own: int, stream: int) -> Any:
     """The key of the empty context, shared (own = 0) or of one stream."""

@@ -117,6 +117,7 @@ class Trie:
 @register_jitable
 def find_child(child_start: Any, child_token: Any, node: Any, token: Any) -> Any:
     """The context that extends `node` by one older token, or -1 if it was not seen."""
+    # numba keeps a kernel compiled as long as the kernel's own file is unchanged: change this, touch its callers.
     low, end = np.int64(child_start[node]), np.int64(child_start[node + 1])
     high = end
     while low < high:

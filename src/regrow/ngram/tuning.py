@@ -38,9 +38,9 @@ _DECIMALS = 4  # a stored discount is short, and more would be noise
 class Sample:
     """What counts say of each of some positions: float64, in units of the context's total.
 
-    `own_SO`: the token's count; `kind_SO`: which discount it pays (0: none, its count is 0); `kinds_SOK`: how many of
-    the context's successors pay each; `share_SOK`: that, of the context's total; `seen_SO`: whether the context
-    was seen; `base_S`: the token's probability under the unigrams.
+    `own_SO`: the token's count; `unit_SO`: one occurrence; `kind_SO`: which discount it pays (0: none, its count is 0);
+    `share_SOK`: how many of the context's successors pay each; `seen_SO`: whether the context was seen; `base_S`:
+    the token's probability under the unigrams.
     """
 
     own_SO: NDArray[np.float64]
@@ -98,20 +98,20 @@ def tune_discounts(
     if len(predicted) > positions:
         chosen = np.random.Generator(np.random.PCG64(seed)).choice(len(predicted), positions, replace=False)
         predicted = predicted[np.sort(chosen)]
-    sample, known = sample_of(counts, text, predicted, threads=threads)
+    sample, of_unigrams = sample_of(counts, text, predicted, threads=threads)
     fitted = _fit(sample)
-    return [known[0], *(tuple(row) for row in fitted.round(_DECIMALS).tolist())]
+    return [of_unigrams, *(tuple(row) for row in fitted.round(_DECIMALS).tolist())]
 
 
 def sample_of(
     counts: NgramCounts, text: Tokens, at_S: NDArray[np.int64], *, threads: int | None = None
-) -> tuple[Sample, list[Discounts]]:
-    """What `counts` say of the tokens at some positions of `text`, and Chen and Goodman's discounts of the counts."""
+) -> tuple[Sample, Discounts]:
+    """What `counts` say of the tokens at some positions of `text`, and the discounts of the unigrams beneath."""
     # With every discount 1 the trie still tells all counts: mass (c - 1) / total, and what is left, n / total.
     trie, unigram_V, known, _ = estimate(
         counts, threads or os.cpu_count() or 1, [(), *[(1.0,)] * (counts.max_order - 1)]
     )
-    return _sample(trie, unigram_V, np.asarray(text), at_S, counts.bos_id), list(known)
+    return _sample(trie, unigram_V, np.asarray(text), at_S, counts.bos_id), known[0]
 
 
 def _sample(

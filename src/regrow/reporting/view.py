@@ -201,6 +201,11 @@ def proof_rows(runs: list[RunRecord], *, adaptive: bool = False) -> list[TableRo
             "fixed: nothing is learned from the text; adaptive: learned after scoring",
             [None if p is None else p.track for p in proofs],
         ),
+        row(
+            "processes",
+            "that proved a piece of the text each",
+            [None if p is None else str(p.processes) for p in proofs],
+        ),
     ]
 
 
