@@ -17,6 +17,7 @@ from numba.extending import register_jitable
 
 from regrow.ngram.jit import compile_kernel
 from regrow.ngram.recent import (
+    MANY,
     NODE_DISTINCT,
     NODE_HEAD,
     NODE_TOTAL,
@@ -32,7 +33,6 @@ from regrow.ngram.recent import (
 
 BUCKETS = 4  # of a context: one successor met once, one met again, few successors, many
 _RATE = 0.02  # of every AdaGrad step; tuned, like all numbers here, on training text kept out of training
-_MANY = 256  # a context with more successors than this says little, and would cost the most time
 _BOX_W, _BOX_AB, _BOX_BIAS = 2.0, 1.0, 4.0
 
 _PREDICT_SIGNATURE = (
@@ -173,7 +173,7 @@ def _predict(
                 node = node_H[slot]
                 node_J[own * K + k] = node
                 depth = k + 1
-                if node_N4[node, NODE_DISTINCT] > _MANY:
+                if node_N4[node, NODE_DISTINCT] > MANY:
                     continue
                 few = 2 if node_N4[node, NODE_DISTINCT] < 4 else 3
                 once = 0 if total_N4[node, NODE_TOTAL] < np.float32(1.5) else 1

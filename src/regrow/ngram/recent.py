@@ -2,7 +2,8 @@
 
 The memory in the artifact knows the training text; this one starts empty and grows with the text under the predictor.
 Contexts of 1 to `orders` tokens are kept twice, for all streams together and for each stream by itself. A count fades
-each time its context is met again, so what followed lately counts most. Contexts are found by 64-bit hashes, which only
+each time its context is met again, so what followed lately counts most; a context with more than `MANY` successors is
+left as it is, and asked no more. Contexts are found by 64-bit hashes, which only
 decide whose counts are read: what is made of them is a distribution whatever they are (`regrow.online_mixer`).
 
 Memory is bounded: past `capacity` tokens the counts are built again from the newer half of the tokens kept.
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from regrow.ngram.jit import compile_kernel
 
 FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
+MANY = 256  # a context with more successors than this says little, and would cost the most time: it is left as it is
 
 # Columns of what is kept of a context and of a pair: whatever one look at it needs shares a line of the cache. Counts
 # are float32 in the same rows, read through a view.
@@ -97,6 +99,8 @@ def add_tokens(
                     node_N4[used_2[0], NODE_HEAD] = -1
                     used_2[0] += 1
                 node = node_H[slot]
+                if node_N4[node, NODE_DISTINCT] > MANY:
+                    continue
                 total_N4[node, NODE_TOTAL] = total_N4[node, NODE_TOTAL] * fade + np.float32(1)
                 entry = node_N4[node, NODE_HEAD]
                 found = np.int64(-1)
