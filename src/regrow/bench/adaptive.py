@@ -142,6 +142,7 @@ def measure(artifact: Path, text: Path, name: str, progress: Progress) -> Adapti
     windows = score_windows(loaded, [tokens], stride, progress).blended
     arms.append(arm("windows", windows, time.perf_counter() - started))
     without = adaptation_of(loaded.config, _NO_TRAINING)
+    score_adaptively(loaded, tokens[:1024], without)  # compiled code is fetched
     memory = score_adaptively(loaded, tokens, without, progress)
     arms.append(arm("few streams", memory.blended, memory.seconds["artifact"]))
     arms.append(arm("memory", memory.adapted, memory.seconds["artifact"] + memory.seconds["memory"]))
