@@ -28,6 +28,7 @@ from regrow.errors import EnvironmentProblem
 Bytes = NDArray[np.uint8]
 
 _TIMEOUT = timedelta(minutes=30)  # the others wait while the first process packs
+_JOINING = timedelta(seconds=45)  # how long a process waits for those that have not come yet
 
 # How many tasks other launchers say they started: with more than one, a group of one process is a mistake.
 _OTHER_LAUNCHERS = {
@@ -189,9 +190,14 @@ def _store(rank: int, world_size: int) -> Store:
     that is early reads the address of one that is dead. So the first process names a new section of the store
     to each of the others that is alive, which it knows by a number that each draws afresh.
     """
-    store: Store = next(rendezvous("env://", timeout=_TIMEOUT))[0]
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return store
+        # Nobody ends those that wait for a process that died on its way here, as torchrun would.
+        alone: Store = next(rendezvous("env://", timeout=_JOINING))[0]
+        alone.set(f"regrow-here-{rank}", "")
+        alone.wait([f"regrow-here-{other}" for other in range(world_size)], _JOINING)
+        alone.set_timeout(_TIMEOUT)
+        return alone
+    store: Store = next(rendezvous("env://", timeout=_TIMEOUT))[0]
     drawn = uuid.uuid4().hex
     if rank == 0:
         section, missing = f"regrow-{drawn}", set(range(1, world_size))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,21 @@ def test_an_adaptive_proof_is_made_by_one_process_of_several(
     proof = json.loads(ended.said[0])["proof"]
     assert proof["sha256_match"] and proof["track"] == "adaptive" and proof["processes"] == 1
     assert not ended.said[1]
+
+
+def test_a_process_does_not_wait_long_for_one_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed before the group formed: without torchrun nobody ends those that wait for it."""
+    from regrow import dist
+    from regrow.errors import EnvironmentProblem
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(dist, "_JOINING", timedelta(seconds=1))
+    for name, value in (("RANK", 0), ("WORLD_SIZE", 2), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port)):
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(EnvironmentProblem, match="cannot form a group"), dist.process_group():
+        pass
 
 
 def test_processes_started_without_a_group_are_warned_of(
