@@ -122,7 +122,7 @@ def mixture_of(
     contexts = part.contexts(index_B, memory.max_order - 1)
     rows = MemoryRows.of(memory.rows(contexts, threads=torch.get_num_threads()), device)
     exponents_R2 = mixer.exponents_at(logits_RV, rows.log_probs_RV, rows.facts_RC)
-    mixed_RV = exponents_R2[:, :1] * logits_RV + exponents_R2[:, 1:] * rows.log_probs_RV
+    mixed_RV = mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
     targets_R = torch.from_numpy(targets_BT.reshape(-1)).to(device)
     log_prob_R = mixed_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0] - mixed_RV.logsumexp(-1)
     scored_R = targets_R != IGNORED

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from regrow.auditing import values as v
-from regrow.auditing.library import Library
+from regrow.auditing.externals import Externals
 from regrow.auditing.roles import named_target
 from regrow.auditing.values import (
     NOTHING,
@@ -29,7 +29,7 @@ REPLAY = 1_000_000
 _REPLAYED = {"loss", "score", "backward", "step", "mix", "lookup", "update", "select", "perbyte"}
 
 
-class Calls(Library):
+class Calls(Externals):
     """Evaluation of calls."""
 
     def _call(self, node: ast.Call) -> Value:
@@ -89,7 +89,7 @@ class Calls(Library):
             return self._instantiate(ref, args, kwargs, node)
         if isinstance(ref, Instance):
             return self._call_instance(callee, args, kwargs, node, name)
-        return self.library_call(
+        return self.external_call(
             ref.name if isinstance(ref, External) else "", receiver, name, args, kwargs, node
         )
 
@@ -129,7 +129,7 @@ class Calls(Library):
                         result = self._ensure_loss("forward", result, args, kwargs, node)
                         self.model_called(node, args)
                     return result
-        return self.library_call(f"instance.{ref.kind}", callee, name, args, kwargs, node)
+        return self.external_call(f"instance.{ref.kind}", callee, name, args, kwargs, node)
 
     def _instantiate(
         self, cls: ClassDef, args: list[Value], kwargs: dict[str, Value], node: ast.Call
@@ -328,4 +328,4 @@ class Calls(Library):
         return NOTHING
 
 
-Calls._expressions = {**Library._expressions, ast.Call: Calls._call}
+Calls._expressions = {**Externals._expressions, ast.Call: Calls._call}
