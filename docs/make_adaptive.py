@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from regrow.bench.adaptive import AdaptiveResult
-from regrow.bench.adaptive_page import PICTURE, page, picture
-from regrow.files import atomic_write_bytes, atomic_write_text
+from benchmarks.adaptive import AdaptiveResult
+from benchmarks.adaptive_page import PICTURE, page, picture
+from regrow.core.files import atomic_write_bytes, atomic_write_text
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "bench" / "results"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regrow.auditing.accounting import CHECKS
-from regrow.auditing.artifact_record import CHECK
-from regrow.auditing.kinds import KINDS
-from regrow.auditing.probes import PROBES
-from regrow.auditing.rules import RULES
+from regrow.challenge.audit.kinds import KINDS
+from regrow.challenge.audit.probe import PROBES
+from regrow.challenge.audit.record.accounting import CHECKS
+from regrow.challenge.audit.record.artifact_record import CHECK
+from regrow.challenge.audit.rules import RULES
 
 PAGE = Path(__file__).with_name("audit") / "checks.md"
 HEAD = """# Record checks and probes

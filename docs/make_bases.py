@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from regrow.bench.bases_page import PICTURE, page
-from regrow.bench.bases_picture import picture
-from regrow.bench.bases_result import BasesResult
-from regrow.bench.dated import newest
-from regrow.files import atomic_write_bytes, atomic_write_text
+from benchmarks.bases_page import PICTURE, page
+from benchmarks.bases_picture import picture
+from benchmarks.bases_result import BasesResult
+from benchmarks.dated import newest
+from regrow.core.files import atomic_write_bytes, atomic_write_text
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "bench" / "results"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from regrow.bench.dated import newest
-from regrow.bench.memory_page import PICTURE, page, picture
-from regrow.files import atomic_write_bytes, atomic_write_text
+from benchmarks.dated import newest
+from benchmarks.memory_page import PICTURE, page, picture
+from regrow.core.files import atomic_write_bytes, atomic_write_text
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "bench" / "results"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from regrow.bench.dated import newest
-from regrow.bench.published_page import PICTURE, page
-from regrow.bench.published_picture import picture
-from regrow.bench.published_result import PublishedResult
-from regrow.files import atomic_write_bytes, atomic_write_text
+from benchmarks.dated import newest
+from benchmarks.published_page import PICTURE, page
+from benchmarks.published_picture import picture
+from benchmarks.published_result import PublishedResult
+from regrow.core.files import atomic_write_bytes, atomic_write_text
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "bench" / "results"

@@ -36,13 +36,13 @@ def measure(data: Path) -> dict[str, Any]:
     """Counting at growing sizes, and the pieces of a merge, on one core of this machine."""
     import numpy as np
 
-    from regrow.compute import keep_freed_pages
-    from regrow.config import load_preset
-    from regrow.data import Dataset
-    from regrow.model import Transformer
-    from regrow.ngram import NgramCounts
-    from regrow.ngram.runs import merge_runs
-    from regrow.sharing import Parcel
+    from regrow.core.config.load import load_preset
+    from regrow.data.dataset import Dataset
+    from regrow.network.compute import keep_freed_pages
+    from regrow.network.transformer import Transformer
+    from regrow.ngram.counts.counts import NgramCounts
+    from regrow.ngram.counts.distributed import Parcel
+    from regrow.ngram.counts.runs import merge_runs
 
     keep_freed_pages()
     dataset = Dataset.load(data)

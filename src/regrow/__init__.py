@@ -11,20 +11,22 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Artifact": "artifact",
-    "EvalResult": "evaluation",
-    "NgramCounts": "ngram",
-    "NgramModel": "ngram",
-    "Predictor": "predictor",
-    "SeededLinear": "lora",
-    "audit": "auditing",
-    "compress": "codec",
-    "decompress": "codec",
-    "evaluate": "evaluation",
-    "prove": "proof",
-    "seeded_orthogonal": "bases",
-    "train": "trainer",
-    "write_report": "reporting",
+    "Artifact": "artifact.artifact",
+    "EvalResult": "predict.evaluation",
+    "NgramCounts": "ngram.counts.counts",
+    "NgramModel": "ngram.model.model",
+    "Predictor": "predict.predictor",
+    "SeededLinear": "network.lora",
+    "audit": "challenge.audit",
+    "compress": "predict.codec",
+    "decompress": "predict.codec",
+    "evaluate": "predict.evaluation",
+    "load_config": "core.config.load",
+    "load_preset": "core.config.load",
+    "prove": "predict.proof",
+    "seeded_orthogonal": "network.bases",
+    "train": "training.trainer",
+    "write_report": "report.page",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regrow.artifact_file import MAX_HEADER_BYTES, read_artifact, write_artifact
-from regrow.errors import ArtifactError
-from regrow.files import sha256_hex
+from regrow.artifact.container import MAX_HEADER_BYTES, read_artifact, write_artifact
+from regrow.core.errors import ArtifactError
+from regrow.core.files import sha256_hex
 
 PAYLOADS = {"memory": b"counts", "mixer": b"gate", "tokenizer": b"pieces", "weights": bytes(range(64))}
 

@@ -9,8 +9,8 @@ import zlib
 import numpy as np
 import pytest
 
-from regrow.errors import NgramError
-from regrow.ngram.hashed import HashedCounts
+from regrow.core.errors import NgramError
+from regrow.ngram.counts.hashed import HashedCounts
 
 
 def stored() -> bytes:

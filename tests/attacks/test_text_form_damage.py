@@ -12,8 +12,8 @@ import zlib
 import numpy as np
 import pytest
 
-from regrow.errors import NgramError
-from regrow.ngram.text_form import decode_tokens, encode_tokens
+from regrow.core.errors import NgramError
+from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 TOKENS = (np.arange(400, dtype=np.uint16) * 7 % 31 * (np.arange(400, dtype=np.uint16) % 5)).astype(np.uint16)
 

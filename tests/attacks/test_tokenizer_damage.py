@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from regrow.errors import TokenizerError
-from regrow.tokenizer import Tokenizer
+from regrow.core.errors import TokenizerError
+from regrow.data.tokenizer import Tokenizer
 
 PAYLOAD = Tokenizer.train([b"The people of the United States of America. " * 20], 290).to_bytes()
 

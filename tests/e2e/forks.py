@@ -116,8 +116,8 @@ def serve() -> None:
     import torch.utils.tensorboard  # noqa: F401
 
     import regrow.cli.app
-    import regrow.evaluation
-    import regrow.trainer  # noqa: F401
+    import regrow.predict.evaluation
+    import regrow.training.trainer  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -184,12 +184,17 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         if request["float32"]:
             import torch
 
-            import regrow.artifact
-            import regrow.packing
-            import regrow.trainer
-            import regrow.worth
+            import regrow.artifact.artifact
+            import regrow.training.packing
+            import regrow.training.pruning_weights
+            import regrow.training.trainer
 
-            for module in (regrow.artifact, regrow.packing, regrow.trainer, regrow.worth):
+            for module in (
+                regrow.artifact.artifact,
+                regrow.training.packing,
+                regrow.training.trainer,
+                regrow.training.pruning_weights,
+            ):
                 module.compute_dtype = lambda device: torch.float32
         if request["call"]:
             import tests.e2e.group_calls
@@ -224,10 +229,10 @@ def _without(data: Any, bits: int) -> Any:
 
 def arm(moment: Moment) -> None:
     """Make this process end at `moment`."""
-    import regrow.artifact_file
-    import regrow.checkpoint
-    import regrow.sharing
-    import regrow.trainer
+    import regrow.artifact.container
+    import regrow.ngram.counts.distributed
+    import regrow.training.checkpoint
+    import regrow.training.trainer
 
     def end() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -249,7 +254,7 @@ def arm(moment: Moment) -> None:
         setattr(place, name, watched)
 
     def half_written(place: Any) -> None:
-        from regrow.files import atomic_write
+        from regrow.core.files import atomic_write
 
         inner, calls = place.atomic_write_bytes, [0]
 
@@ -271,15 +276,15 @@ def arm(moment: Moment) -> None:
     if moment.place == "anywhere":
         end_later()
     elif moment.place == "checkpoint":
-        half_written(regrow.checkpoint)
+        half_written(regrow.training.checkpoint)
     elif moment.place == "packing":
-        half_written(regrow.artifact_file)
+        half_written(regrow.artifact.container)
     elif moment.place == "between":
-        entering(regrow.trainer, "pack", end_later)
+        entering(regrow.training.trainer, "pack", end_later)
     elif moment.place == "late":
-        entering(regrow.trainer.Trainer, "_one_step", end)
+        entering(regrow.training.trainer.Trainer, "_one_step", end)
     elif moment.place == "merging":
-        entering(regrow.sharing, "whole_of", end)
+        entering(regrow.ngram.counts.distributed, "whole_of", end)
     else:
         raise ValueError(moment.place)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from regrow.dist import process_group
-from regrow.ngram import NgramCounts
-from regrow.sharing import count_piece, merge_range, whole_of
+from regrow.core.dist import process_group
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.distributed import count_piece, merge_range, whole_of
 
 
 def merged_counts(seed: int, length: int, vocab: int, order: int, cap: int) -> None:

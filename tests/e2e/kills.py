@@ -144,9 +144,9 @@ def _steps(out: Path) -> list[int]:
 
 def _losses(out: Path, newest: int, expected: bytes) -> list[str]:
     """What is not whole, or gone, in a folder whose run was killed."""
-    from regrow.checkpoint import load_checkpoint
-    from regrow.errors import RegrowError
-    from regrow.results import Result
+    from regrow.core.errors import RegrowError
+    from regrow.core.results import Result
+    from regrow.training.checkpoint import load_checkpoint
 
     losses: list[str] = []
     if newest and max(_steps(out), default=0) < newest:

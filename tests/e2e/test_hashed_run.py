@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.e2e.conftest import run_json, run_regrow, tiny_settings
 
-from regrow.artifact import Artifact
-from regrow.ngram.hashed_model import HashedModel
+from regrow.artifact.artifact import Artifact
+from regrow.ngram.model.hashed_model import HashedModel
 
 HASHED = ("--set", "memory.kind=hashed", "--set", "memory.buckets=[4096,8192,8192]")
 

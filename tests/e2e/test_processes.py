@@ -258,8 +258,8 @@ def test_an_adaptive_proof_is_made_by_one_process_of_several(
 
 def test_a_process_does_not_wait_long_for_one_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was killed before the group formed: without torchrun nobody ends those that wait for it."""
-    from regrow import dist
-    from regrow.errors import EnvironmentProblem
+    from regrow.core import dist
+    from regrow.core.errors import EnvironmentProblem
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -274,7 +274,7 @@ def test_a_process_does_not_wait_long_for_one_that_never_comes(monkeypatch: pyte
 def test_processes_started_without_a_group_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from regrow.dist import process_group
+    from regrow.core.dist import process_group
 
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
     with process_group() as group:

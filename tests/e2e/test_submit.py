@@ -189,8 +189,9 @@ def test_too_many_bytes_are_refused_with_the_budget_that_would_do(
     seeds: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Code and model together; the sentence says which budget leaves room for the code."""
-    from regrow.errors import RuleError
-    from regrow.submission import rules, submit
+    from regrow.challenge.submit import rules
+    from regrow.challenge.submit.record import submit
+    from regrow.core.errors import RuleError
 
     monkeypatch.setattr(rules, "LIMIT_BYTES", 200_000)
     with pytest.raises(RuleError, match=r"over 200,000; set pack\.budget_bytes to \d"):

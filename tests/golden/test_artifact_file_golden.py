@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regrow.artifact_file import read_artifact, write_artifact
-from regrow.files import sha256_hex
+from regrow.artifact.container import read_artifact, write_artifact
+from regrow.core.files import sha256_hex
 
 PAYLOADS = {"memory": b"counts", "mixer": b"", "tokenizer": bytes(range(256)), "weights": b"rows"}
 MANIFEST = {"seed": 18446744073709551615, "config": {"train": {"lr": 0.02}, "name": "é"}}

@@ -10,7 +10,7 @@ import hashlib
 
 import pytest
 
-from regrow.bases import (
+from regrow.network.bases import (
     base_sha256,
     derive_seed,
     integer_base,

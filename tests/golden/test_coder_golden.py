@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regrow.coder import Decoder, Encoder, spread_weights
+from regrow.artifact.range_coder import Decoder, Encoder, spread_weights
 
 WORDS = "e9000000142cc49521cd64d7fcaa8f951534a2e1"
 

@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from regrow.entropy import decode_ints, encode_ints
+from regrow.artifact.int_coder import decode_ints, encode_ints
 
 CODED = [
     (

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.ngram import NgramCounts, NgramModel, contexts_of
+from regrow.ngram.contexts import contexts_of
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
 
 END, BOS, WORDS = 0, 1, 40
 GOLDEN = Path(__file__).with_name("kenlm_log10.json")

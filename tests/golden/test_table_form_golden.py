@@ -7,10 +7,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from regrow.ngram import NgramCounts
-from regrow.ngram.grams import Grams, grams_of
-from regrow.ngram.pruning import closed, pruned
-from regrow.ngram.table_form import EXACT, decode_grams, encode_table
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.store.grams import Grams, grams_of
+from regrow.ngram.store.pruning import closed, pruned
+from regrow.ngram.store.table_form import EXACT, decode_grams, encode_table
 
 # A change here is a new format: it needs a new magic number and a reader for the old one.
 WHOLE_SHA256 = "166b772bd73397fa4c30f4054be142079dd723fb9a3b178f5eec21c58a1c1fc9"

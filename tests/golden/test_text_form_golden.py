@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from regrow.ngram.text_form import decode_tokens, encode_tokens
+from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 # A change here is a new format: it needs a new magic number and a reader for the old one.
 GOLDEN_SHA256 = "e741988a3b81b6ffb87da0de57ba2987ebc3b929a7f6f8624e4d81535686dcc9"

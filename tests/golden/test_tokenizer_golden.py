@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regrow.tokenizer import Tokenizer
+from regrow.data.tokenizer import Tokenizer
 
 # Trained on a few lines; b" recomm", b"gress", b"ited", b"comm" and b" peop" are steps without an id.
 PAYLOAD = bytes.fromhex(

@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from regrow.adaptation import Adaptation, AdaptivePredictor
-from regrow.config import EvalConfig, MixerConfig, ModelConfig
-from regrow.errors import RegrowError
-from regrow.mixer import Mixer
-from regrow.model import Transformer
-from regrow.ngram import NgramCounts, NgramModel
-from regrow.ngram.recent import (
+from regrow.core.config.schema import EvalConfig, MixerConfig, ModelConfig
+from regrow.core.errors import RegrowError
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
+from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor
+from regrow.predict.adaptive.recent_counts import (
     FADE_OWN,
     FADE_SHARED,
     NODE_DISTINCT,
@@ -28,9 +30,8 @@ from regrow.ngram.recent import (
     PAIR_TOKEN,
     RecentCounts,
 )
-from regrow.online_mixer import OnlineMixer, StepInputs
-from regrow.predictor import IGNORED, Predictor, ScoredChunk
-from regrow.score_first import ScoreFirst
+from regrow.predict.adaptive.score_first import ScoreFirst
+from regrow.predict.predictor import IGNORED, Predictor, ScoredChunk
 
 VOCAB, BOS, WINDOW, STREAMS = 40, 1, 8, 2
 CHUNK = 2 * WINDOW  # steps of one chunk of training

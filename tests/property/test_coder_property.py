@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from regrow.coder import TOTAL, Decoder, Encoder, spread_weights
-from regrow.errors import StreamError
+from regrow.artifact.range_coder import TOTAL, Decoder, Encoder, spread_weights
+from regrow.core.errors import StreamError
 
 
 @st.composite

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.config import Config, config_from_dict, config_toml, parse_config
-from regrow.errors import ConfigError
+from regrow.core.config.load import config_from_dict, config_toml, parse_config
+from regrow.core.config.schema import Config
+from regrow.core.errors import ConfigError
 
 SECTIONS = [field.name for field in msgspec.structs.fields(Config)]
 KEYS = sorted(

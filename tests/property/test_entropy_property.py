@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from regrow.entropy import decode_ints, encode_ints
-from regrow.errors import ArtifactError
+from regrow.artifact.int_coder import decode_ints, encode_ints
+from regrow.core.errors import ArtifactError
 
 DTYPES = st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
 ARRAYS = DTYPES.flatmap(

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.errors import NgramError
-from regrow.ngram import NgramCounts
+from regrow.core.errors import NgramError
+from regrow.ngram.counts.counts import NgramCounts
 
 BOS = 1
 EXAMPLES = settings(max_examples=60, deadline=None)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.ngram import keys as k
-from regrow.ngram.runs import RunTree, count_run, reduce_run
-from regrow.ngram.sorted_keys import locate
+from regrow.ngram.counts import keys as k
+from regrow.ngram.counts.runs import RunTree, count_run, reduce_run
+from regrow.ngram.counts.sorted_keys import locate
 
 SHAPES = [
     (1, 16),

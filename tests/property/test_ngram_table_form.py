@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.errors import NgramError
-from regrow.ngram import NgramCounts, NgramModel, contexts_of
-from regrow.ngram.fitting import fit_table
-from regrow.ngram.grams import grams_of
-from regrow.ngram.pruning import closed
-from regrow.ngram.table_form import decode_table, encode_table
+from regrow.core.errors import NgramError
+from regrow.ngram.contexts import contexts_of
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
+from regrow.ngram.store.fitting import fit_table
+from regrow.ngram.store.grams import grams_of
+from regrow.ngram.store.pruning import closed
+from regrow.ngram.store.table_form import decode_table, encode_table
 
 
 def text(seed: int, size: int, vocab: int) -> np.ndarray:

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.errors import NgramError
-from regrow.ngram import NgramCounts, NgramModel, contexts_of, tune_discounts, tuning
-from regrow.ngram.contexts import contexts_at
+from regrow.core.errors import NgramError
+from regrow.ngram.contexts import contexts_at, contexts_of
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model import discount_fit as tuning
+from regrow.ngram.model.discount_fit import tune_discounts
+from regrow.ngram.model.model import NgramModel
 
 BOS, VOCAB, ORDER = 1, 64, 4
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from regrow.config import MixerConfig, ModelConfig
-from regrow.mixer import Mixer
-from regrow.model import Transformer
-from regrow.ngram import NgramCounts, NgramModel
-from regrow.predictor import IGNORED, Predictor, split_streams, stream_count
+from regrow.core.config.schema import MixerConfig, ModelConfig
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
+from regrow.predict.predictor import IGNORED, Predictor, split_streams, stream_count
 
 VOCAB, BOS, WINDOW = 40, 1, 8
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.ngram.text_form import decode_tokens, encode_tokens
+from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 
 @st.composite

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regrow.errors import TokenizerError
-from regrow.tokenizer import Tokenizer
+from regrow.core.errors import TokenizerError
+from regrow.data.tokenizer import Tokenizer
 
 # What SentencePiece, UTF-8 or our own renaming might trip over.
 NASTY = [

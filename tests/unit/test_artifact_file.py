@@ -12,9 +12,9 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from regrow.artifact_file import ArtifactFile, read_artifact, write_artifact
-from regrow.errors import ArtifactError, EnvironmentProblem
-from regrow.files import sha256_hex
+from regrow.artifact.container import ArtifactFile, read_artifact, write_artifact
+from regrow.core.errors import ArtifactError, EnvironmentProblem
+from regrow.core.files import sha256_hex
 
 PAYLOADS = {"tokenizer": b"pieces", "weights": bytes(range(256)), "memory": b"", "mixer": b"gate"}
 MANIFEST: dict[str, Any] = {"seed": 3, "config": {"é": 'ü"\\ \n\x7f', "lr": 0.02}, "bases": {}}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import bases
-from regrow.bases import (
+from regrow.core.errors import ConfigError
+from regrow.network import bases
+from regrow.network.bases import (
     base_sha256,
     block_and_rounds,
     derive_seed,
@@ -17,7 +18,6 @@ from regrow.bases import (
     seeded_orthogonal,
     seeded_uniform,
 )
-from regrow.errors import ConfigError
 
 SHAPES = [(64, 64), (64, 320), (448, 192), (512, 512), (1536, 512), (256, 1536), (1600, 64), (4160, 64)]
 

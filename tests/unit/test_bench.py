@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 import torch
 
-from regrow.bench import run
-from regrow.bench.bases import equal_r, estimated_bytes
-from regrow.bench.bases_page import page
-from regrow.bench.bases_picture import picture
-from regrow.bench.bases_result import BasesResult, Figures, paired, spread
-from regrow.bench.bases_size import DEPTH_ARMS, FULL, QUICK, Size
-from regrow.bench.dated import newest, results_folder, save_dated
-from regrow.bench.inside import base_facts, residual_rms, scale_bases
-from regrow.bench.texts import bench_data, share_of_validation
-from regrow.bench.training import make_kernels, train_network
+from benchmarks import run
+from benchmarks.bases import equal_r, estimated_bytes
+from benchmarks.bases_page import page
+from benchmarks.bases_picture import picture
+from benchmarks.bases_result import BasesResult, Figures, paired, spread
+from benchmarks.bases_size import DEPTH_ARMS, FULL, QUICK, Size
+from benchmarks.dated import newest, results_folder, save_dated
+from benchmarks.inside import base_facts, residual_rms, scale_bases
+from benchmarks.texts import bench_data, share_of_validation
+from benchmarks.training import make_kernels, train_network
 from regrow.cli import main
-from regrow.config import ModelConfig
-from regrow.data import Dataset
-from regrow.errors import ConfigError, DataError
-from regrow.model import Transformer
-from regrow.progress import Silent
+from regrow.core.config.schema import ModelConfig
+from regrow.core.errors import ConfigError, DataError
+from regrow.core.progress import Silent
+from regrow.data.dataset import Dataset
+from regrow.network.transformer import Transformer
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.bench import forms, memory_page, merge, ngram, prefill
-from regrow.bench.ngram import bench, ours, peers
-from regrow.bench.ngram.child import run_child
-from regrow.bench.texts import bench_data
-from regrow.errors import EnvironmentProblem
-from regrow.progress import Silent
+from benchmarks import forms, memory_page, merge, ngram, prefill
+from benchmarks.ngram import bench, ours, peers
+from benchmarks.ngram.child import run_child
+from benchmarks.texts import bench_data
+from regrow.core.errors import EnvironmentProblem
+from regrow.core.progress import Silent
 
 CONTRACT = {
     "build_seconds", "build_ratio", "peak_memory_ratio", "bytes", "bytes_ratio", "bpb", "peer_bpb",

@@ -14,15 +14,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from regrow.bench.dated import newest
-from regrow.bench.published import QUICK, STAND_INS, measure
-from regrow.bench.published_page import page
-from regrow.bench.published_picture import picture
-from regrow.bench.published_result import PublishedResult
-from regrow.bench.texts import bench_data
+from benchmarks.dated import newest
+from benchmarks.published import QUICK, STAND_INS, measure
+from benchmarks.published_page import page
+from benchmarks.published_picture import picture
+from benchmarks.published_result import PublishedResult
+from benchmarks.texts import bench_data
 from regrow.cli import main
-from regrow.errors import DataError
-from regrow.progress import Silent
+from regrow.core.errors import DataError
+from regrow.core.progress import Silent
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regrow.budget import Ledger
-from regrow.errors import BudgetError
+from regrow.artifact.ledger import Ledger
+from regrow.core.errors import BudgetError
 
 
 def ledger() -> Ledger:

@@ -16,9 +16,9 @@ from regrow import __version__
 from regrow.cli import main
 from regrow.cli.app import COMMANDS
 from regrow.cli.demo import figures
-from regrow.errors import BudgetError, DataError
-from regrow.files import sha256_hex
-from regrow.results import Bpb, DataFigures, Proof, Result, Seconds
+from regrow.core.errors import BudgetError, DataError
+from regrow.core.files import sha256_hex
+from regrow.core.results import Bpb, DataFigures, Proof, Result, Seconds
 
 HELD_OUT = b"held-out text"
 

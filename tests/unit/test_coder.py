@@ -6,8 +6,15 @@ import constriction
 import numpy as np
 import pytest
 
-from regrow.coder import TOTAL, Decoder, Encoder, bytes_to_words, spread_weights, words_to_bytes
-from regrow.errors import ProofError, StreamError
+from regrow.artifact.range_coder import (
+    TOTAL,
+    Decoder,
+    Encoder,
+    bytes_to_words,
+    spread_weights,
+    words_to_bytes,
+)
+from regrow.core.errors import ProofError, StreamError
 
 
 def softmax_rows(size: int, vocabulary: int, seed: int = 0, temperature: float = 3.0) -> np.ndarray:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.config import (
-    Config,
+from regrow.core.config.load import (
     apply_overrides,
     config_toml,
     load_config,
@@ -15,7 +14,8 @@ from regrow.config import (
     parse_config,
     preset_names,
 )
-from regrow.errors import ConfigError
+from regrow.core.config.schema import Config
+from regrow.core.errors import ConfigError
 
 
 def write(folder: Path, text: str) -> Path:

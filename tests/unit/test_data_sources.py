@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.files import sha256_hex
 from regrow.data import readers
 from regrow.data.documents import MIN_GROUPS, Texts, hold_out, in_groups
 from regrow.data.sources import read_source
-from regrow.errors import DataError, EnvironmentProblem
-from regrow.files import sha256_hex
 
 
 def read_documents(path: Path) -> list[bytes]:

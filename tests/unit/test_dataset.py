@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 import regrow.data.writing
-from regrow.config import DataConfig
-from regrow.data import Dataset, build_dataset, read_text_argument
-from regrow.data.dataset import FILES
+from regrow.core.config.schema import DataConfig
+from regrow.core.errors import DataError, EnvironmentProblem, RegrowError, TokenizerError
+from regrow.core.files import sha256_hex
+from regrow.core.progress import Silent
+from regrow.core.results import DataFigures
+from regrow.data.build import build_dataset
+from regrow.data.dataset import FILES, Dataset, read_text_argument
 from regrow.data.documents import Document
 from regrow.data.sampling import vocabulary_text
 from regrow.data.sources import read_source
+from regrow.data.tokenizer import Tokenizer
 from regrow.data.writing import FolderWriter
-from regrow.errors import DataError, EnvironmentProblem, RegrowError, TokenizerError
-from regrow.files import sha256_hex
-from regrow.progress import Silent
-from regrow.results import DataFigures
-from regrow.tokenizer import Tokenizer
 
 CONFIG = DataConfig(vocab_size=300, val_fraction=0.2)
 DOCUMENTS = [

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import entropy
-from regrow.entropy import decode_ints, encode_ints
-from regrow.errors import ArtifactError
-from regrow.quantize import quantize_rows
+from regrow.artifact import int_coder as entropy
+from regrow.artifact.int_coder import decode_ints, encode_ints
+from regrow.artifact.quantize import quantize_rows
+from regrow.core.errors import ArtifactError
 
 
 def entropy_bytes(array: np.ndarray) -> float:

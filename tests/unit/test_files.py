@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from regrow.errors import EnvironmentProblem
-from regrow.files import atomic_write, atomic_write_bytes, atomic_write_text, sha256_hex
+from regrow.core.errors import EnvironmentProblem
+from regrow.core.files import atomic_write, atomic_write_bytes, atomic_write_text, sha256_hex
 
 
 def names(folder: Path) -> list[str]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from regrow.errors import NgramError
-from regrow.ngram import contexts_of
-from regrow.ngram.hashed import PUBLISHED_BUCKETS, HashedCounts, default_buckets
-from regrow.ngram.hashed_model import HashedModel
+from regrow.core.errors import NgramError
+from regrow.ngram.contexts import contexts_of
+from regrow.ngram.counts.hashed import PUBLISHED_BUCKETS, HashedCounts, default_buckets
+from regrow.ngram.model.hashed_model import HashedModel
 
 V = 40
 BUCKETS = (64, 301, 128, 50, 32, 16)  # small enough to collide, and not all powers of two

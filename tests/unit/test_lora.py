@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from regrow.bases import seeded_orthogonal
-from regrow.lora import SeededLinear
+from regrow.network.bases import seeded_orthogonal
+from regrow.network.lora import SeededLinear
 
 
 def trained(r: int = 8) -> SeededLinear:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regrow import memory_form
-from regrow.batches import Plan
-from regrow.config import Config, config_from_dict
-from regrow.data import Dataset
-from regrow.errors import BudgetError
-from regrow.memory_form import stored_memory
-from regrow.ngram.table_form import decode_grams
-from regrow.ngram.text_form import decode_tokens
-from regrow.teacher import Teacher
-from regrow.tokenizer import Tokenizer
+from regrow.core.config.load import config_from_dict
+from regrow.core.config.schema import Config
+from regrow.core.errors import BudgetError
+from regrow.data.dataset import Dataset
+from regrow.data.tokenizer import Tokenizer
+from regrow.ngram.store.table_form import decode_grams
+from regrow.ngram.store.text_form import decode_tokens
+from regrow.training import pack_memory as memory_form
+from regrow.training.batches import Plan
+from regrow.training.memory import Teacher
+from regrow.training.pack_memory import stored_memory
 
 ROOM = 1_000_000
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from regrow.official_bytes import byte_table, official_bpb, official_byte_count
-from regrow.tokenizer import Tokenizer
+from regrow.challenge.official_bytes import byte_table, official_bpb, official_byte_count
+from regrow.data.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer([b" the", b" gr", "ö".encode(), b"ing"])
 THE, GR, UMLAUT, ING = 257, 258, 259, 260

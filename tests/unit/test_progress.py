@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from regrow.progress import Bars, Lines, Silent, make_progress
+from regrow.core.progress import Bars, Lines, Silent, make_progress
 
 
 class Clock:

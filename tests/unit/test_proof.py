@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.proof import pieces_of
+from regrow.predict.proof import pieces_of
 
 
 @given(

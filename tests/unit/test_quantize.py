@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from regrow.errors import ArtifactError
-from regrow.quantize import QuantizedMatrix, quantize_rows
+from regrow.artifact.quantize import QuantizedMatrix, quantize_rows
+from regrow.core.errors import ArtifactError
 
 
 def gaussian(rows: int = 64, cols: int = 256, seed: int = 0) -> torch.Tensor:

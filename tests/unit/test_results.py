@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.errors import DataError
-from regrow.results import Bpb, DataFigures, Proof, Result, owners
+from regrow.core.errors import DataError
+from regrow.core.results import Bpb, DataFigures, Proof, Result, owners
 
 # The contract, copied key by key from the document that scripts are written against.
 TOP = [

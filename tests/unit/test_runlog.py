@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.logs import read_log
-from regrow.config import apply_overrides, load_preset
-from regrow.errors import DataError
-from regrow.results import Bpb, DataFigures, Proof, Result, Seconds
-from regrow.runlog import RunLog, is_challenge_text, official_log, read_records
+from regrow.challenge.audit.record.logs import read_log
+from regrow.core.config.load import apply_overrides, load_preset
+from regrow.core.errors import DataError
+from regrow.core.results import Bpb, DataFigures, Proof, Result, Seconds
+from regrow.training.log import RunLog, is_challenge_text, official_log, read_records
 
 RECORDS = [
     {"step": 50, "tokens": 1, "seconds": 3.0, "loss": 3.21098, "bpb": 1.9},

@@ -13,15 +13,16 @@ import pytest
 import sentencepiece
 
 from regrow.cli import main
-from regrow.config import DataConfig
-from regrow.data import Dataset, build_dataset
-from regrow.data.challenge import build_from_shards, write_shards
-from regrow.data.foreign import load_foreign
-from regrow.data.hub import REPOSITORY, Mirror, fetch_fineweb
-from regrow.data.shards import read_shard, write_shard
-from regrow.errors import DataError, TokenizerError
-from regrow.files import sha256_hex
-from regrow.progress import Silent
+from regrow.core.config.schema import DataConfig
+from regrow.core.errors import DataError, TokenizerError
+from regrow.core.files import sha256_hex
+from regrow.core.progress import Silent
+from regrow.data.build import build_dataset
+from regrow.data.dataset import Dataset
+from regrow.data.shards.conversion import build_from_shards, write_shards
+from regrow.data.shards.foreign_tokenizer import load_foreign
+from regrow.data.shards.format import read_shard, write_shard
+from regrow.data.shards.hub import REPOSITORY, Mirror, fetch_fineweb
 
 WORDS = "the quick brown fox jumps over a lazy dog and then, größer, goes home to sleep — well 1984 nights".split()
 

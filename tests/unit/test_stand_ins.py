@@ -16,13 +16,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.coder import spread_weights
-from regrow.config import Config, load_preset, preset_names
-from regrow.submission.bundle import bundle, stand_in_names
-from regrow.submission.fallbacks import constriction as our_constriction
-from regrow.submission.fallbacks import msgspec as our_msgspec
-from regrow.submission.fallbacks import safetensors as our_safetensors
-from regrow.submission.fallbacks import tomli_w as our_tomli_w
+from regrow.artifact.range_coder import spread_weights
+from regrow.challenge.submit.bundle import bundle, stand_in_names
+from regrow.challenge.submit.fallbacks import constriction as our_constriction
+from regrow.challenge.submit.fallbacks import msgspec as our_msgspec
+from regrow.challenge.submit.fallbacks import safetensors as our_safetensors
+from regrow.challenge.submit.fallbacks import tomli_w as our_tomli_w
+from regrow.core.config.load import load_preset, preset_names
+from regrow.core.config.schema import Config
 from regrow.submission.fallbacks.safetensors import torch as our_safetensors_torch
 
 REAL, OURS = constriction.stream, our_constriction.stream
@@ -214,7 +215,7 @@ def test_tensors_are_the_same_file(tmp_path: Any) -> None:
 def test_plain_functions_in_numbas_place() -> None:
     """Called with a signature, with options, or bare, it gives the function back, and says once what that costs."""
     with pytest.warns(RuntimeWarning, match="numba is not installed"):
-        numba = importlib.import_module("regrow.submission.fallbacks.numba")
+        numba = importlib.import_module("regrow.challenge.submit.fallbacks.numba")
 
     def double(x: int) -> int:
         return 2 * x
@@ -222,7 +223,7 @@ def test_plain_functions_in_numbas_place() -> None:
     assert numba.njit("int64(int64)", nogil=True, cache=True)(double)(4) == 8
     assert numba.njit(inline="always")(double)(4) == 8
     assert numba.njit(double)(4) == 8
-    extending = importlib.import_module("regrow.submission.fallbacks.numba.extending")
+    extending = importlib.import_module("regrow.challenge.submit.fallbacks.numba.extending")
     assert (
         extending.register_jitable(double)(4) == extending.register_jitable(inline="always")(double)(4) == 8
     )

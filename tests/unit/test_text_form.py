@@ -10,9 +10,9 @@ import numba
 import numpy as np
 import pytest
 
-from regrow.errors import NgramError
-from regrow.ngram import text_model
-from regrow.ngram.text_form import decode_tokens, encode_tokens
+from regrow.core.errors import NgramError
+from regrow.ngram.store import text_model
+from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 
 def _text(n: int, vocab: int, seed: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from regrow.errors import TokenizerError
-from regrow.tokenizer import Tokenizer
-from regrow.tokenizer.text import WORDS
+from regrow.core.errors import TokenizerError
+from regrow.data.tokenizer import Tokenizer
+from regrow.data.tokenizer.text import WORDS
 
 TEXT = (
     b"The people of the United States, and the Congress of the United States, have recommended measures.\n\n"
@@ -77,7 +77,7 @@ def test_pieces_that_are_only_steps_have_no_id() -> None:
 def test_training_depends_on_the_text_alone() -> None:
     """Fresh processes with other hash seeds give the same payload, byte for byte."""
     code = (
-        "import sys; from regrow.tokenizer import Tokenizer\n"
+        "import sys; from regrow.data.tokenizer import Tokenizer\n"
         "print(Tokenizer.train([sys.stdin.buffer.read()], 400).to_bytes().hex())"
     )
     for seed in "01", "4242":

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import checkpoint
-from regrow.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
-from regrow.checkpoint import load_checkpoint, save_checkpoint
-from regrow.config import MemoryConfig, MixerConfig, ModelConfig, TrainConfig
-from regrow.data import Dataset
-from regrow.errors import DataError
-from regrow.mixer import MemoryRows, Mixer
-from regrow.model import Transformer
-from regrow.ngram import NgramCounts, NgramModel
-from regrow.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
-from regrow.teacher import Teacher
-from regrow.tokenizer import Tokenizer
+from regrow.core.config.schema import MemoryConfig, MixerConfig, ModelConfig, TrainConfig
+from regrow.core.errors import DataError
+from regrow.data.dataset import Dataset
+from regrow.data.tokenizer import Tokenizer
+from regrow.network.mixer import MemoryRows, Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
+from regrow.training import checkpoint
+from regrow.training.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
+from regrow.training.checkpoint import load_checkpoint, save_checkpoint
+from regrow.training.memory import Teacher
+from regrow.training.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
 
 SEQ = 32
 

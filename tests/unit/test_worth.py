@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from regrow.batches import Part
-from regrow.config import MixerConfig, ModelConfig
-from regrow.mixer import Mixer
-from regrow.model import Transformer
-from regrow.ngram import NgramCounts, NgramModel, contexts_of
-from regrow.ngram.tuning import KINDS, sample_of
-from regrow.worth import mixture_of, shares
+from regrow.core.config.schema import MixerConfig, ModelConfig
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.contexts import contexts_of
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.discount_fit import KINDS, sample_of
+from regrow.ngram.model.model import NgramModel
+from regrow.training.batches import Part
+from regrow.training.pruning_weights import mixture_of, shares
 
 VOCAB, ORDER = 30, 4
 

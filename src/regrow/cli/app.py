@@ -31,7 +31,7 @@ from regrow.cli import (
     submit,
     train,
 )
-from regrow.errors import RegrowError
+from regrow.core.errors import RegrowError
 
 
 @dataclass

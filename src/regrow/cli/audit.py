@@ -11,7 +11,7 @@ import typer
 from regrow.cli.options import Json, Quiet
 
 if TYPE_CHECKING:
-    from regrow.auditing.verdict import Audit
+    from regrow.challenge.audit.verdict import Audit
     from regrow.cli.output import Output
 
 
@@ -63,16 +63,16 @@ def command(
         audits = _audits(paths, run, smoke, many, quiet)
         _write(audits, sarif, out or [])
         _print(audits, output, many)
-        from regrow.auditing.verdict import fails
+        from regrow.challenge.audit.verdict import fails
 
         if any(fails(audit, fail_on.value) for audit in audits):
             raise typer.Exit(1)
 
 
 def _audits(paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool) -> list[Audit]:
-    from regrow.auditing.many import audit_many
-    from regrow.auditing.one import audit_one
-    from regrow.errors import ConfigError
+    from regrow.challenge.audit.many import audit_many
+    from regrow.challenge.audit.one import audit_one
+    from regrow.core.errors import ConfigError
 
     if run is not None and (many or len(paths) > 1):
         raise ConfigError("--run probes the scorer of one submission; give one PATH, without --many.")
@@ -91,21 +91,21 @@ def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:
         import msgspec
 
         from regrow import __version__
-        from regrow.auditing.sarif import sarif as as_sarif
-        from regrow.files import atomic_write_bytes
+        from regrow.challenge.audit.sarif import sarif as as_sarif
+        from regrow.core.files import atomic_write_bytes
 
         atomic_write_bytes(
             sarif, msgspec.json.format(msgspec.json.encode(as_sarif(audits, __version__)), indent=1)
         )
     if tables:
-        from regrow.auditing.table import write_table
+        from regrow.challenge.audit.table import write_table
 
         for table in tables:
             write_table(audits, table)
 
 
 def _print(audits: list[Audit], output: Output, many: bool) -> None:
-    from regrow.auditing.verdict import report
+    from regrow.challenge.audit.verdict import report
 
     single = len(audits) == 1 and not many
     output.result(audits[0] if single else {"submissions": audits})
@@ -113,7 +113,7 @@ def _print(audits: list[Audit], output: Output, many: bool) -> None:
         for count, audit in enumerate(audits):
             output.line(("\n" if count else "") + report(audit))
         return
-    from regrow.auditing.table import row
+    from regrow.challenge.audit.table import row
 
     rows = [row(audit) for audit in audits]
     output.table(

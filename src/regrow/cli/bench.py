@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from regrow.cli.options import Json, Quiet
 from regrow.cli.output import speaking
+from regrow.core.errors import EnvironmentProblem
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def command(
@@ -30,8 +36,18 @@ def command(
     Keeps a dated result under bench/results/. A ratio is peer over ours, so larger is better.
     """
     with speaking(json, quiet) as output:
-        from regrow.bench import run
-
-        measured = run(name, train, val, output.progress, artifact=artifact)
+        measured = _benchmarks().run(name, train, val, output.progress, artifact=artifact)
         output.result(measured)
         output.tree(measured)
+
+
+def _benchmarks() -> ModuleType:
+    """The benches, which lie beside the package in its repository and not in what pip installs."""
+    if not (_CHECKOUT / "benchmarks" / "__init__.py").is_file():
+        raise EnvironmentProblem(
+            "regrow bench: the benches are not part of the installed package; clone the repository, install it with "
+            "pip install -e . and run regrow bench there."
+        )
+    if str(_CHECKOUT) not in sys.path:
+        sys.path.insert(0, str(_CHECKOUT))
+    return importlib.import_module("benchmarks")

@@ -30,9 +30,9 @@ def command(
     with speaking(json, quiet) as output:
         raw = file.read_bytes()
 
-        from regrow.adaptation import adaptation_of
-        from regrow.codec import compress, load
-        from regrow.files import atomic_write_bytes
+        from regrow.core.files import atomic_write_bytes
+        from regrow.predict.adaptive.predictor import adaptation_of
+        from regrow.predict.codec import compress, load
 
         loaded = load(artifact)
         adaptation = adaptation_of(loaded.config, settings or ()) if ttt else None

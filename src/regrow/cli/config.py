@@ -10,7 +10,7 @@ import typer
 
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import speaking
-from regrow.errors import ConfigError
+from regrow.core.errors import ConfigError
 
 
 class Action(StrEnum):
@@ -34,7 +34,13 @@ def command(
 ) -> None:
     """List, show or check configs."""
     with speaking(json, quiet) as output:
-        from regrow.config import apply_overrides, config_toml, load_config, load_preset, preset_names
+        from regrow.core.config.load import (
+            apply_overrides,
+            config_toml,
+            load_config,
+            load_preset,
+            preset_names,
+        )
 
         if action is Action.list:
             output.result({"presets": preset_names()})

@@ -9,10 +9,10 @@ import typer
 
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import speaking
-from regrow.errors import ConfigError
+from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from regrow.progress import Progress
+    from regrow.core.progress import Progress
 
 FINEWEB = "fineweb"
 
@@ -71,11 +71,12 @@ def _build(
     overrides: list[str],
     progress: Progress,
 ) -> None:
-    from regrow.config import Config, apply_overrides
-    from regrow.data import build_dataset
-    from regrow.data.challenge import build_from_shards
-    from regrow.data.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
-    from regrow.data.shards import is_shards
+    from regrow.core.config.load import apply_overrides
+    from regrow.core.config.schema import Config
+    from regrow.data.build import build_dataset
+    from regrow.data.shards.conversion import build_from_shards
+    from regrow.data.shards.format import is_shards
+    from regrow.data.shards.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
 
     variant, train_shards, mirror, tokenizer = of_shards
     config = apply_overrides(Config(), overrides)

@@ -39,9 +39,9 @@ def command(
     with speaking(json, quiet) as output:
         stream = file.read_bytes()
 
-        from regrow.adaptation import adaptation_of
-        from regrow.codec import Expected, decompress, load
-        from regrow.files import atomic_write_bytes
+        from regrow.core.files import atomic_write_bytes
+        from regrow.predict.adaptive.predictor import adaptation_of
+        from regrow.predict.codec import Expected, decompress, load
 
         loaded = load(artifact)
         expected: Expected = "any"

@@ -11,12 +11,12 @@ import typer
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, speaking
 from regrow.cli.runs import ARTIFACT, RESULT, update_result
-from regrow.errors import ProofError
+from regrow.core.errors import ProofError
 
 if TYPE_CHECKING:
-    from regrow.config import Config
-    from regrow.progress import Progress
-    from regrow.results import Result
+    from regrow.core.config.schema import Config
+    from regrow.core.progress import Progress
+    from regrow.core.results import Result
 
 
 def command(
@@ -46,12 +46,13 @@ def command(
 def run_demo(config: Config, out: Path, progress: Progress) -> tuple[Result, Path]:
     """Every step in turn, none skipped, into `out`; returns what was measured and the report's path."""
     started = time.perf_counter()
-    from regrow.data import build_dataset
-    from regrow.evaluation import evaluate
-    from regrow.proof import prove
-    from regrow.reporting import save_passage, write_report
-    from regrow.results import Result
-    from regrow.trainer import train
+    from regrow.core.results import Result
+    from regrow.data.build import build_dataset
+    from regrow.predict.evaluation import evaluate
+    from regrow.predict.proof import prove
+    from regrow.report.page import write_report
+    from regrow.report.passage import save_passage
+    from regrow.training.trainer import train
 
     data, artifact = out / "data", out / ARTIFACT
     build_dataset("sotu", data, config.data, progress)

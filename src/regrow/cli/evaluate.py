@@ -6,14 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import (
-    Adapting,
-    ArtifactFile,
-    HeldOut,
-    Json,
-    Quiet,
-    refuse_settings,
-)
+from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import bits, speaking
 from regrow.cli.runs import update_result
 
@@ -54,12 +47,14 @@ def command(
     """
     refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
-        from regrow.dist import process_group
-        from regrow.evaluation import evaluate
+        from regrow.challenge.official_bytes import official_bpb
+        from regrow.core.dist import process_group
+        from regrow.predict.evaluation import evaluate
 
         with process_group() as group:
             measured = evaluate(
-                artifact, data, stride=stride, reset_at=separator(reset_at), official=official_bytes, adapt=ttt,
+                artifact, data, stride=stride, reset_at=separator(reset_at), adapt=ttt,
+                official=official_bpb if official_bytes else None,
                 overrides=settings or (), progress=output.progress if group.is_first else None, group=group,
             )  # fmt: skip
         if not group.is_first:
@@ -90,7 +85,7 @@ def command(
             columns=("predictor", "bits per byte", "seconds", "tokens/s"),
         )
         if updated is not None:
-            from regrow.reporting import save_passage
+            from regrow.report.passage import save_passage
 
             save_passage(updated.parent, measured.passage)
             output.line(f"updated {updated}")

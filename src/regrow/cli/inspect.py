@@ -12,7 +12,7 @@ def command(artifact: ArtifactFile, json: Json = False, quiet: Quiet = False) ->
     Then the config, the seeds, the base hashes, and the memory's counts_sha256.
     """
     with speaking(json, quiet) as output:
-        from regrow.reporting.inspect import describe
+        from regrow.report.inspect import describe
 
         found = describe(artifact)
         output.result(found)

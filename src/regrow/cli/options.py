@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from regrow.errors import ConfigError
+from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from regrow.config import Config
+    from regrow.core.config.schema import Config
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
@@ -57,7 +57,7 @@ def refuse_settings(settings: list[str] | None, ttt: bool | None) -> None:
 
 def resolve_config(preset: str | None, file: Path | None, overrides: list[str] | None) -> Config:
     """The config of `--preset` or `--config` (the demo preset if neither), with the overrides applied."""
-    from regrow.config import apply_overrides, load_config, load_preset
+    from regrow.core.config.load import apply_overrides, load_config, load_preset
 
     if preset is not None and file is not None:
         raise ConfigError("--preset and --config both say which config to use; give one of them.")

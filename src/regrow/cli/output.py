@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from regrow.progress import Progress
+    from regrow.core.progress import Progress
 
 
 class Output:
@@ -20,7 +20,7 @@ class Output:
     @property
     def progress(self) -> Progress:
         """Where workflows tell how far they are: standard error, or nowhere with `--quiet`."""
-        from regrow.progress import make_progress
+        from regrow.core.progress import make_progress
 
         return make_progress(self._quiet)
 

@@ -10,7 +10,7 @@ import typer
 from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import speaking
 from regrow.cli.runs import update_result
-from regrow.errors import ProofError
+from regrow.core.errors import ProofError
 
 
 def command(
@@ -33,8 +33,8 @@ def command(
     """
     refuse_settings(settings, ttt)
     with speaking(json, quiet) as output:
-        from regrow.dist import process_group
-        from regrow.proof import prove
+        from regrow.core.dist import process_group
+        from regrow.predict.proof import prove
 
         with process_group() as group:
             if ttt and not group.is_first:

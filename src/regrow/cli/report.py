@@ -25,7 +25,7 @@ def command(
     The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost.
     """
     with speaking(json, quiet) as output:
-        from regrow.reporting import write_report
+        from regrow.report.page import write_report
 
         page = write_report(runs, out)
         output.result({"report": page})

@@ -16,8 +16,8 @@ def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Pat
 
     Returns the path of the updated file, or None where there is none or the text is another one.
     """
-    from regrow.files import sha256_hex
-    from regrow.results import Result
+    from regrow.core.files import sha256_hex
+    from regrow.core.results import Result
 
     path = artifact.parent / RESULT
     if artifact.name != ARTIFACT or not path.exists():

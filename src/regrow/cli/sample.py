@@ -42,7 +42,7 @@ def draw(path: Path, prompt: str, tokens: int, seed: int) -> Iterator[bytes]:
 
     import numpy as np
 
-    from regrow.artifact import Artifact
+    from regrow.artifact.artifact import Artifact
 
     artifact = Artifact.load(path)
     tokenizer = artifact.tokenizer

@@ -51,8 +51,8 @@ def command(
     Exits with 1 if a rule is not met (every one is named, nothing is written), or if the audit finds anything.
     """
     with speaking(json, quiet) as output:
-        from regrow.auditing import audit
-        from regrow.submission import Author, submit
+        from regrow.challenge.audit import audit
+        from regrow.challenge.submit.record import Author, submit
 
         made = submit(runs, out, Author(author, github_id, name, blurb), baseline=baseline, track=track.value)
         verdict = audit(out).verdict

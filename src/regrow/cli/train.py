@@ -42,7 +42,7 @@ def command(
             config = out / "config.toml"
         settings = resolve_config(preset, config, overrides)
 
-        from regrow.trainer import train
+        from regrow.training.trainer import train
 
         run = train(settings, data, out, resume=resume, progress=output.progress)
         if not run.is_first:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from regrow.config import DataConfig
+from regrow.core.config.schema import DataConfig
+from regrow.core.errors import DataError
+from regrow.core.files import sha256_hex
+from regrow.core.progress import Progress, Silent, Task
 from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset
 from regrow.data.documents import Corpus, Document
 from regrow.data.encoding import encode_documents
 from regrow.data.sampling import vocabulary_text
 from regrow.data.sources import read_source
+from regrow.data.tokenizer import Tokenizer
 from regrow.data.writing import FolderWriter
-from regrow.errors import DataError
-from regrow.files import sha256_hex
-from regrow.progress import Progress, Silent, Task
-from regrow.tokenizer import Tokenizer
 
 _COPY_BYTES = 1 << 22
 

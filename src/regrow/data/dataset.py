@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from regrow.errors import DataError
-from regrow.files import sha256_hex
-from regrow.tokenizer import Tokenizer
+from regrow.core.errors import DataError
+from regrow.core.files import sha256_hex
+from regrow.data.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

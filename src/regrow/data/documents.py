@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.errors import DataError
+from regrow.core.errors import DataError
 
 Text: TypeAlias = bytes | memoryview
 

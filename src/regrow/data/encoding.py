@@ -1,6 +1,6 @@
 """Documents to tokens on every core, in order, with bounded memory, and the same tokens on any number of cores.
 
-Work is cut where the text says (`regrow.tokenizer.segments`) and by a fixed size, never by how many processes
+Work is cut where the text says (`regrow.data.tokenizer.segments`) and by a fixed size, never by how many processes
 there are; results come back in the order of the work.
 """
 
@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.errors import EnvironmentProblem
 from regrow.data.documents import Document
-from regrow.errors import EnvironmentProblem
-from regrow.tokenizer import Tokenizer, segments
+from regrow.data.tokenizer import Tokenizer, segments
 
 _JOB_BYTES = 1 << 20  # text of one piece of work: large against the cost of handing it over
 _POOL_FROM_BYTES = 1 << 25  # a smaller text is encoded sooner here than processes start

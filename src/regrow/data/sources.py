@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from regrow.core.errors import DataError
 from regrow.data.documents import Corpus, Text, Texts, hold_out
 from regrow.data.readers import read_documents, read_text
 from regrow.data.sotu import NAMES, read_sotu
-from regrow.errors import DataError
 
 _SHARD_SUFFIX = ".bin"
 _LIKE_TEXT = (".jsonl", ".ndjson", ".parquet")

@@ -21,8 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.errors import DataError, EnvironmentProblem
 from regrow.data.dataset import DATA_JSON, FILES, DataInfo, FileEntry
-from regrow.errors import DataError, EnvironmentProblem
 
 STATE = "state.json"
 _HEADER = 128  # bytes; numpy leaves room in it for any number of entries

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias, cast
 
-from regrow.config import MemoryConfig
-from regrow.ngram.counts import NgramCounts
-from regrow.ngram.hashed import HashedCounts
-from regrow.ngram.hashed_model import HashedModel
-from regrow.ngram.model import NgramModel
+from regrow.core.config.schema import MemoryConfig
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.hashed import HashedCounts
+from regrow.ngram.model.hashed_model import HashedModel
+from regrow.ngram.model.model import NgramModel
 
 Memory: TypeAlias = NgramModel | HashedModel
 

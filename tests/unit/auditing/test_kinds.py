@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.accounting import CHECKS
-from regrow.auditing.kinds import KINDS, Kind
-from regrow.auditing.probes import PROBES
-from regrow.auditing.rules import RULES
+from regrow.challenge.audit.kinds import KINDS, Kind
+from regrow.challenge.audit.probe import PROBES
+from regrow.challenge.audit.record.accounting import CHECKS
+from regrow.challenge.audit.rules import RULES
 
 REPOSITORY = Path(__file__).parents[3]
 MAKER = runpy.run_path(str(REPOSITORY / "docs" / "make_audit_checks.py"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regrow.auditing.finding import worst
-from regrow.auditing.static import static_findings
+from regrow.challenge.audit.finding import worst
+from regrow.challenge.audit.static import static_findings
 
 HEAD = """
 import os

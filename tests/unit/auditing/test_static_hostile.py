@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.rules import RULES
-from regrow.auditing.source import read_sources
-from regrow.auditing.static import static_findings
+from regrow.challenge.audit.rules import RULES
+from regrow.challenge.audit.source.reader import read_sources
+from regrow.challenge.audit.static import static_findings
 
 EVIL = 'import pathlib\npathlib.Path("/tmp/regrow-was-executed").write_text("x")\n'
 BAD = next(r for r in RULES if r.id == "train-on-validation").bad

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.finding import Rule
-from regrow.auditing.program import Program
-from regrow.auditing.rules import RULES
-from regrow.auditing.rules.pages import pages
-from regrow.auditing.static import program_findings, static_findings
+from regrow.challenge.audit.finding import Rule
+from regrow.challenge.audit.program import Program
+from regrow.challenge.audit.rules import RULES
+from regrow.challenge.audit.rules.pages import pages
+from regrow.challenge.audit.static import program_findings, static_findings
 
 REPOSITORY = Path(__file__).parents[3]
 FIXTURES = REPOSITORY / "tests" / "fixtures" / "audit"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.probe import ProbeResult
-from regrow.auditing.probing import probe
+from regrow.challenge.audit.probe.probe import ProbeResult
+from regrow.challenge.audit.probe.probing import probe
 
 #: An honest predictor: bigram counts, learnt as it goes, every row normalised.
 HONEST = """

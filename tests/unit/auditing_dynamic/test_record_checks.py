@@ -12,10 +12,10 @@ from audited_submission import FIGURES, RATIO, SCRIPT, log_text, submission
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regrow.auditing.accounting import account, audit_record, record_findings
-from regrow.auditing.finding import Finding
-from regrow.auditing.records import load_record
-from regrow.auditing.student import one_sided_p, upper_tail
+from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.record.accounting import account, audit_record, record_findings
+from regrow.challenge.audit.record.records import load_record
+from regrow.challenge.audit.record.student import one_sided_p, upper_tail
 
 
 def rules(folder: Path, above: str = "low") -> dict[str, Finding]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.auditing.probing import probe
-from regrow.auditing.sandbox import Child, ChildError, Limits
+from regrow.challenge.audit.probe.probing import probe
+from regrow.challenge.audit.sandbox.sandbox import Child, ChildError, Limits
 
 _BODY = """
 import numpy as np

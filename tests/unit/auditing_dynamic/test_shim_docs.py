@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from regrow.auditing.probing import probe
+from regrow.challenge.audit.probe.probing import probe
 
 DOCS = Path(__file__).parents[3] / "docs" / "audit" / "shim.md"
 

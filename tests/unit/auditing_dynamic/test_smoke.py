@@ -6,7 +6,7 @@ import base64
 import lzma
 from pathlib import Path
 
-from regrow.auditing.smoke import smoke_test
+from regrow.challenge.audit.sandbox.smoke import smoke_test
 
 SCRIPT = """
 import os

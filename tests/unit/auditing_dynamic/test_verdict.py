@@ -12,17 +12,18 @@ import msgspec
 import pytest
 from audited_submission import submission
 
-from regrow.artifact_file import PAYLOADS, write_artifact
-from regrow.auditing import accounting, audit, many
-from regrow.auditing.finding import Finding
-from regrow.auditing.many import audit_many, submissions
-from regrow.auditing.probe import ProbeResult
-from regrow.auditing.records import Check, Record
-from regrow.auditing.sarif import sarif
-from regrow.auditing.table import to_csv, to_html
-from regrow.auditing.verdict import Audit, fails, judge, report
+from regrow.artifact.container import PAYLOADS, write_artifact
+from regrow.challenge.audit import audit, many
+from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.many import audit_many, submissions
+from regrow.challenge.audit.probe.probe import ProbeResult
+from regrow.challenge.audit.record import accounting
+from regrow.challenge.audit.record.records import Check, Record
+from regrow.challenge.audit.sarif import sarif
+from regrow.challenge.audit.table import to_csv, to_html
+from regrow.challenge.audit.verdict import Audit, fails, judge, report
 from regrow.cli import main
-from regrow.errors import DataError
+from regrow.core.errors import DataError
 
 
 def finding(severity: Any, confidence: Any = "high", **more: Any) -> Finding:

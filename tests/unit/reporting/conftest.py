@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from regrow.config import apply_overrides, config_toml, load_preset
-from regrow.reporting import save_passage
+from regrow.core.config.load import apply_overrides, config_toml, load_preset
+from regrow.report.passage import save_passage
 
 MakeRun = Callable[..., Path]
 

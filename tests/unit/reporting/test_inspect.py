@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from regrow.artifact import save_artifact
-from regrow.artifact_file import read_artifact, write_artifact
-from regrow.bases import base_sha256, derive_seed, seeded_orthogonal
-from regrow.config import Config, apply_overrides, load_preset
-from regrow.errors import ArtifactError
-from regrow.files import sha256_hex
-from regrow.mixer import Mixer
-from regrow.model import Transformer
-from regrow.ngram import NgramModel
-from regrow.ngram.text_form import encode_tokens
-from regrow.reporting.inspect import describe
-from regrow.tokenizer import Tokenizer
+from regrow.artifact.artifact import save_artifact
+from regrow.artifact.container import read_artifact, write_artifact
+from regrow.core.config.load import apply_overrides, load_preset
+from regrow.core.config.schema import Config
+from regrow.core.errors import ArtifactError
+from regrow.core.files import sha256_hex
+from regrow.data.tokenizer import Tokenizer
+from regrow.network.bases import base_sha256, derive_seed, seeded_orthogonal
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.model.model import NgramModel
+from regrow.ngram.store.text_form import encode_tokens
+from regrow.report.inspect import describe
 
 SMALL = [
     "model.d_model=64",

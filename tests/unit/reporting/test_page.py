@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.errors import DataError
-from regrow.reporting import write_report
+from regrow.core.errors import DataError
+from regrow.report.page import write_report
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "input", "br", "link", "img"}
@@ -249,7 +249,7 @@ def test_a_folder_whose_name_is_no_utf8_has_a_page(make_run: MakeRun) -> None:
 
 
 def test_writing_a_page_needs_no_torch() -> None:
-    code = "import sys, regrow.reporting.page; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, regrow.report.page; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

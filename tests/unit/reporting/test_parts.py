@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.errors import DataError
-from regrow.reporting import figures, load_passage, save_passage
-from regrow.reporting.curve import Line, load_curve, smoothed, thinned
-from regrow.reporting.glyphs import visible
-from regrow.reporting.passage import Passage, PassageToken
-from regrow.reporting.plot import HEIGHT, WIDTH, axis, path, short_numbers
-from regrow.reporting.text_view import SHADES, better_part, passage_view, shade
+from regrow.core.errors import DataError
+from regrow.report import figures
+from regrow.report.curve import Line, load_curve, smoothed, thinned
+from regrow.report.glyphs import visible
+from regrow.report.passage import Passage, PassageToken, load_passage, save_passage
+from regrow.report.plot import HEIGHT, WIDTH, axis, path, short_numbers
+from regrow.report.text_view import SHADES, better_part, passage_view, shade
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -158,7 +158,7 @@ def test_a_saved_passage_comes_back_whatever_its_bytes(tokens: list[PassageToken
 
 
 def test_a_passage_has_the_fields_that_evaluation_gives_it() -> None:
-    from regrow.evaluation import TokenCost
+    from regrow.predict.evaluation import TokenCost
 
     assert PassageToken.__struct_fields__ == tuple(f.name for f in dataclasses.fields(TokenCost))
 

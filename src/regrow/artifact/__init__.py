@@ -1,0 +1,1 @@
+"""The artifact file: container, quantised weights, entropy coding, size by component."""

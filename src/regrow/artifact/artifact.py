@@ -1,0 +1,280 @@
+"""The artifact: one file from which tokenizer, network, memory and mixer grow again.
+
+`regrow.artifact.container` is the container, `docs/format.md` the format. Here the four payloads get their meaning:
+`tokenizer` (the pieces), `weights` (int8 rows of adapters, embeddings and trained matrices; float16 vectors),
+`memory` (the n-gram memory's stored form) and `mixer` (float32 gate). Bases are regrown from the seed and
+checked against their hashes.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regrow.artifact.container import read_artifact, write_artifact
+from regrow.artifact.int_coder import decode_ints, encode_ints
+from regrow.artifact.ledger import Ledger
+from regrow.artifact.quantize import quantize_rows
+from regrow.core.config.load import config_from_dict
+from regrow.core.config.schema import Config
+from regrow.core.errors import ArtifactError, NgramError
+from regrow.data.tokenizer import Tokenizer
+from regrow.network.bases import base_sha256
+from regrow.network.compute import keep_freed_pages
+from regrow.network.lora import SeededLinear
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.hashed import HashedCounts
+from regrow.ngram.kinds import Memory, model_of
+from regrow.ngram.model.kneser_ney import Discounts
+from regrow.ngram.model.model import NgramModel
+from regrow.ngram.store import table_form
+from regrow.ngram.store.text_form import decode_tokens
+
+if TYPE_CHECKING:
+    from regrow.predict.predictor import Predictor
+
+
+@dataclass
+class Artifact:
+    """A loaded artifact. `ledger` maps owners to bytes, `sha256` identifies the file, `load_seconds` is what
+    loading took."""
+
+    config: Config
+    manifest: dict[str, Any]
+    tokenizer: Tokenizer
+    network: Transformer
+    memory: Memory | None
+    mixer: Mixer
+    ledger: Ledger
+    sha256: str
+    load_seconds: float
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Artifact:
+        """Read, check and regrow everything. Raises ArtifactError naming what is wrong with the file."""
+        started = time.perf_counter()
+        keep_freed_pages()
+        path = Path(path)
+        file = read_artifact(path)
+        manifest, payloads = file.manifest, file.payloads
+        try:
+            config = config_from_dict(manifest["config"], f"{path}: manifest")
+            vocab_size, seed = int(manifest["vocab_size"]), int(manifest["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{path}: the manifest lacks or spoils {error}; pack the run again."
+            ) from error
+        tokenizer = Tokenizer.from_bytes(payloads["tokenizer"], str(path))
+        network = Transformer(config.model, vocab_size, config.train.seq_len, seed)
+        for name, digest in base_hashes(network).items():
+            if manifest.get("bases", {}).get(name) != digest:
+                raise ArtifactError(
+                    f"{path}: base {name} does not regrow to the hash in the manifest; pack the run again."
+                )
+        load_weights(network, payloads["weights"], str(path))
+        mixer = Mixer(config.mixer, torch.Generator())
+        load_vector(mixer, payloads["mixer"], str(path))
+        memory = (
+            load_memory(payloads["memory"], manifest, config, vocab_size, tokenizer.bos_id)
+            if payloads["memory"]
+            else None
+        )
+        ledger = ledger_of(payloads, weight_owners(network, payloads["weights"]), file.size)
+        elapsed = time.perf_counter() - started
+        network, mixer = network.to(device).eval(), mixer.to(device).eval()
+        return cls(config, manifest, tokenizer, network, memory, mixer, ledger, file.sha256, elapsed)
+
+    def predictor(self, batch: int, device: torch.device | str = "cpu", **options: Any) -> Predictor:
+        """A predictor over `batch` streams: `Predictor.of`, called by its short name."""
+        from regrow.predict.predictor import Predictor  # the one call upwards
+
+        return Predictor.of(self, batch, device, **options)
+
+
+def save_artifact(
+    path: Path,
+    config: Config,
+    tokenizer: Tokenizer,
+    network: Transformer,
+    memory: bytes,
+    counts_sha256: str,
+    mixer: Mixer,
+    discounts: Sequence[Discounts] | None = None,
+) -> Ledger:
+    """Write the artifact at `path` if it keeps to `config.pack.budget_bytes`; returns the ledger.
+
+    `memory` is the stored form (empty: no memory), `discounts` those of its model (None: estimated).
+    Raises BudgetError before anything is written.
+    """
+    weights = pack_weights(network)
+    payloads = {
+        "tokenizer": tokenizer.to_bytes(),
+        "weights": weights,
+        "memory": memory,
+        "mixer": pack_vector(mixer),
+    }
+    manifest = {
+        "config": msgspec.to_builtins(config),
+        "seed": config.train.seed,
+        "vocab_size": tokenizer.vocab_size,
+        "bases": base_hashes(network),
+        "counts_sha256": counts_sha256,
+        "discounts": [list(of_order) for of_order in discounts or ()],
+    }
+    size = write_artifact(path, payloads, manifest, dry_run=True)
+    ledger = ledger_of(payloads, weight_owners(network, weights), size)
+    ledger.check(config.pack.budget_bytes)
+    write_artifact(path, payloads, manifest)
+    return ledger
+
+
+def pack_weights(network: Transformer) -> bytes:
+    """Every trained parameter in name order, each record led by its length: matrices int8 by row, vectors float16."""
+    records = []
+    for _, p in sorted(network.named_parameters()):
+        record = _pack_matrix(p) if is_matrix(p) else p.detach().to(torch.float16).numpy().tobytes()
+        records.append(struct.pack("<I", len(record)) + record)
+    return b"".join(records)
+
+
+def load_weights(network: Transformer, payload: bytes, source: str) -> None:
+    """The inverse of `pack_weights`, into a network of the same config. Raises ArtifactError for a payload
+    that does not fit."""
+    records = _records(payload, source)
+    parameters = sorted(network.named_parameters())
+    if len(records) != len(parameters):
+        raise ArtifactError(
+            f"{source}: {len(records)} weights for a network of {len(parameters)}; pack the run again."
+        )
+    with torch.no_grad():
+        for (name, p), record in zip(parameters, records, strict=True):
+            value = _unpack_matrix(record, p) if is_matrix(p) else _floats(record, np.float16)
+            if value is None or value.numel() != p.numel():
+                raise ArtifactError(
+                    f"{source}: weight {name} does not have the shape {tuple(p.shape)}; pack the run again."
+                )
+            p.copy_(value.view_as(p))
+
+
+def weight_owners(network: Transformer, payload: bytes) -> dict[str, int]:
+    """Bytes of the weights payload by owner."""
+    owners = {"adapters": 0, "embeddings": 0, "matrices": 0, "vectors": 0}
+    records = _records(payload, "weights")
+    for (name, p), record in zip(sorted(network.named_parameters()), records, strict=True):
+        if not is_matrix(p):
+            owner = "vectors"
+        elif "lora" in name:
+            owner = "adapters"
+        else:
+            owner = "embeddings" if "embedding" in name else "matrices"
+        owners[owner] += 4 + len(record)
+    return owners
+
+
+def ledger_of(payloads: dict[str, bytes], weights: dict[str, int], file_bytes: int) -> Ledger:
+    """Every byte of the file and its owner; what is no payload is the manifest with the container's header."""
+    ledger = Ledger()
+    for owner, n in weights.items():
+        ledger.add(owner, n)
+    for name in ("memory", "tokenizer", "mixer"):
+        ledger.add(name, len(payloads[name]))
+    ledger.add("manifest", file_bytes - sum(len(p) for p in payloads.values()))
+    ledger.add("base", 0)
+    return ledger
+
+
+def base_hashes(network: Transformer) -> dict[str, str]:
+    """SHA-256 of every regrown base, by the name of its layer."""
+    return {name: base_sha256(m.base) for name, m in network.named_modules() if isinstance(m, SeededLinear)}
+
+
+def load_memory(
+    payload: bytes, manifest: dict[str, Any], config: Config, vocab_size: int, bos_id: int
+) -> Memory:
+    """Regrow the memory from its stored form, which its first bytes name: decode the table, or decode the text, count
+    it and estimate with the manifest's discounts; or unpack the hashed tables.
+
+    Raises NgramError for damage, and for a table of another vocabulary or longest order.
+    """
+    if config.memory.kind == "hashed":
+        hashed = HashedCounts.from_bytes(payload)
+        hashed.check(vocab_size, config.memory.max_order, config.memory.buckets)
+        return model_of(hashed)
+    if payload[:4] == table_form.MAGIC:
+        model = table_form.decode_table(payload)
+        if (model.vocab_size, model.max_order) != (vocab_size, config.memory.max_order):
+            raise NgramError(
+                f"memory: it has {model.vocab_size} tokens and order {model.max_order}, the artifact {vocab_size} and "
+                f"{config.memory.max_order}; pack the run again"
+            )
+        return model
+    counts = NgramCounts(vocab_size, config.memory.max_order, bos_id=bos_id)
+    counts.add(decode_tokens(payload))
+    return NgramModel.from_counts(counts, discounts=[tuple(d) for d in manifest.get("discounts", ())] or None)
+
+
+def pack_vector(module: nn.Module) -> bytes:
+    """All parameters of a small module in name order, float32."""
+    return b"".join(
+        p.detach().float().cpu().numpy().astype("<f4").tobytes() for _, p in sorted(module.named_parameters())
+    )
+
+
+def load_vector(module: nn.Module, payload: bytes, source: str) -> None:
+    """The inverse of `pack_vector`. Raises ArtifactError for a payload of another length."""
+    parameters = [p for _, p in sorted(module.named_parameters())]
+    flat = _floats(payload, np.float32)
+    if flat is None or flat.numel() != sum(p.numel() for p in parameters):
+        raise ArtifactError(f"{source}: the mixer does not fit its config; pack the run again.")
+    with torch.no_grad():
+        for p, piece in zip(parameters, flat.split_with_sizes([p.numel() for p in parameters]), strict=True):
+            p.copy_(piece.view_as(p))
+
+
+def is_matrix(p: Tensor) -> bool:
+    return p.dim() == 2 and 1 not in p.shape
+
+
+def _pack_matrix(p: Tensor) -> bytes:
+    quantized = quantize_rows(p.detach().float().cpu())
+    return np.asarray(quantized.scale, "<f2").tobytes() + encode_ints(np.asarray(quantized.q, np.int8))
+
+
+def _unpack_matrix(record: bytes, p: Tensor) -> Tensor | None:
+    rows = p.size(0)
+    if len(record) < 2 * rows:
+        return None
+    scale = np.frombuffer(record[: 2 * rows], "<f2").astype(np.float32)
+    q = decode_ints(record[2 * rows :])
+    if q.shape != tuple(p.shape) or q.dtype != np.int8:
+        return None
+    return torch.from_numpy(q.astype(np.float32) * scale[:, None])
+
+
+def _floats(record: bytes, dtype: type) -> Tensor | None:
+    kind = np.dtype(dtype).newbyteorder("<")
+    if len(record) % kind.itemsize:
+        return None
+    return torch.from_numpy(np.frombuffer(record, kind).astype(np.float32))
+
+
+def _records(payload: bytes, source: str) -> list[bytes]:
+    records, at = [], 0
+    while at < len(payload):
+        size = int.from_bytes(payload[at : at + 4], "little")
+        if at + 4 + size > len(payload):
+            raise ArtifactError(f"{source}: the weights are cut short; copy the file again.")
+        records.append(payload[at + 4 : at + 4 + size])
+        at += 4 + size
+    return records

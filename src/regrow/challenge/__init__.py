@@ -1,0 +1,1 @@
+"""All that knows parameter-golf: facts, byte count, log lines, record folders, the audit of others' entries."""

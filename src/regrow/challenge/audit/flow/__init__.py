@@ -1,0 +1,1 @@
+"""Data flow: a script walked on abstract values, as it would run."""

@@ -1,0 +1,1 @@
+"""What calls into torch, numpy and Python's own library mean to the walk."""

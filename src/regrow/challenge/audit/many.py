@@ -1,0 +1,138 @@
+"""Auditing a folder of submissions in parallel; none of them can take the others down."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import FrameType
+
+from regrow.challenge.audit.one import audit_one
+from regrow.challenge.audit.record.accounting import crashed
+from regrow.challenge.audit.verdict import Audit, judge
+from regrow.core.errors import DataError
+
+#: Seconds that one submission may take; past them it is reported as not judged, and the others go on.
+SECONDS_EACH = 120
+_DEPTH = 6
+
+
+def submissions(root: Path) -> list[Path]:
+    """The submissions under a folder, sorted.
+
+    A folder that holds a submission.json, or a README or log beside a Python file, is one; what lies beneath
+    it belongs to it. In a folder that holds Python files alone, each file is one. Links are not followed.
+
+    Raises:
+        DataError: `root` is no folder, or holds none.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: --many needs a folder of submissions.")
+    found = list(_beneath(root, _DEPTH, top=True))
+    if not found:
+        raise DataError(f"{root}: there is no submission in this folder.")
+    return sorted(found)
+
+
+def _beneath(folder: Path, depth: int, top: bool = False) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
+    scripts = [name for name in files if name.endswith(".py")]
+    named = any(name.startswith("submission") and name.endswith(".json") for name in files)
+    around = any(name.lower().startswith("readme") or name.endswith((".log", ".txt")) for name in files)
+    if named or (scripts and around and not top):
+        yield folder
+        return
+    if scripts:
+        yield from (folder / name for name in scripts)
+    for entry in entries:
+        if depth and entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__")):
+            yield from _beneath(Path(entry.path), depth - 1)
+
+
+def audit_many(
+    root: Path,
+    *,
+    smoke: bool = False,
+    workers: int | None = None,
+    seconds_each: int = SECONDS_EACH,
+    tell: Callable[[int, int], None] | None = None,
+) -> list[Audit]:
+    """Audit every submission under a folder.
+
+    Args:
+        root: the folder.
+        smoke: also the smoke test of each.
+        workers: processes; the machine's cores where left out.
+        seconds_each: seconds one submission may take.
+        tell: called with how many are done and how many there are.
+
+    Returns:
+        One audit a submission, in the order of their paths.
+
+    Raises:
+        DataError: the folder holds no submission.
+    """
+    paths = submissions(root)
+    done: dict[Path, Audit] = {}
+    left = paths
+    width = max(1, min(workers or os.cpu_count() or 1, len(paths)))
+    while left:
+        before = len(done)
+        _round(left, width, smoke, seconds_each, done, lambda: tell(len(done), len(paths)) if tell else None)
+        left = [path for path in left if path not in done]
+        if left and (width == 1 or len(done) == before):
+            # Alone in its process and it still broke: the first one is what breaks it.
+            done[left[0]] = _not_judged(left[0], RuntimeError("the process that audited it ended"))
+            left = left[1:]
+        width = 1
+    return [done[path] for path in paths]
+
+
+def _round(
+    paths: list[Path],
+    width: int,
+    smoke: bool,
+    seconds: int,
+    done: dict[Path, Audit],
+    tell: Callable[[], None],
+) -> None:
+    """Audit what can be audited until the pool breaks or nothing is left."""
+    with ProcessPoolExecutor(width) as pool:
+        waiting: dict[Future[Audit], Path] = {
+            pool.submit(_guarded, path, smoke, seconds): path for path in paths
+        }
+        try:
+            for future in as_completed(waiting):
+                done[waiting[future]] = future.result()
+                tell()
+        except BrokenProcessPool:
+            return
+
+
+def _guarded(path: Path, smoke: bool, seconds: int) -> Audit:
+    """One audit with a limit on its time; whatever it raises is its finding."""
+
+    def over(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        return audit_one(path, smoke=smoke)
+    except Exception as error:
+        return _not_judged(path, error)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _not_judged(path: Path, error: BaseException) -> Audit:
+    finding = crashed("audit", path, error)
+    return Audit(path=str(path), verdict=judge([finding], []), findings=[finding])

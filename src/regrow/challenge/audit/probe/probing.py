@@ -1,0 +1,38 @@
+"""Running every probe on a scorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regrow.challenge.audit.probe import PROBES
+from regrow.challenge.audit.probe.probe import ProbeResult
+from regrow.challenge.audit.probe.scorer import Scorer
+from regrow.challenge.audit.sandbox.sandbox import ChildError, Limits
+
+
+def probe(
+    shim: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None
+) -> tuple[list[ProbeResult], dict[str, str]]:
+    """Run every probe on the scorer behind a shim, each in fresh limited processes.
+
+    Args:
+        shim: the shim file, or a regrow artifact.
+        readable: folders that the shim may read besides its own, e.g. the submission's.
+        limits: what each process may use.
+
+    Returns:
+        One result a probe, and what the child was kept from (`confine`). A shim that does not load gives one
+        crashed result.
+    """
+    scorer = Scorer(path=shim, readable=readable, limits=limits or Limits())
+    try:
+        scorer.learn()
+    except (ChildError, KeyError, TypeError, ValueError) as error:
+        return [ProbeResult("load", "crashed", f"The shim does not load: {error}")], scorer.confined
+    results = []
+    for one in PROBES:
+        try:
+            results.append(one.run(scorer))
+        except Exception as error:  # a probe that cannot be run leaves its question open, and says so
+            results.append(one.result("crashed", f"{type(error).__name__}: {str(error)[:600]}"))
+    return results, scorer.confined

@@ -1,0 +1,105 @@
+"""A program under audit: its sources, and the walk over them, made once and shared by every rule."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.flow.domain import Spot
+from regrow.challenge.audit.flow.statements import Flow
+from regrow.challenge.audit.source.reader import Sources, Unit, add_unit, read_sources
+from regrow.challenge.audit.source.settings import from_commands, from_logs, proven, without_source
+
+
+class Program:
+    """What the rules look at.
+
+    Attributes:
+        sources: units, texts in other languages, notes (README, shell scripts) and findings about reading.
+        every_branch: take no switch for off because it is off by default.
+    """
+
+    def __init__(self, sources: Sources, every_branch: bool = False) -> None:
+        self.sources, self.every_branch = sources, every_branch
+
+    @classmethod
+    def read(cls, path: Path, every_branch: bool = False) -> Program:
+        """Read a script or a submission folder."""
+        return cls(read_sources(path), every_branch)
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:
+        """A program of one text; for examples and tests."""
+        sources = Sources(Path())
+        add_unit(sources, name, name[:-3], text, "entry")
+        return cls(sources)
+
+    @property
+    def units(self) -> list[Unit]:
+        """Units that the script reaches, entries first."""
+        return [u for u in self.sources.units if u.role != "aside"]
+
+    def asides(self, *patterns: re.Pattern[str]) -> list[Unit]:
+        """Units whose text matches every pattern, files that no script reaches included."""
+        for name, text in list(self.sources.unread.items()):
+            if all(p.search(text) for p in patterns):
+                add_unit(
+                    self.sources, name, Path(name).stem, self.sources.unread.pop(name), "aside", quiet=True
+                )
+        return [u for u in self.sources.units if all(p.search(u.text) for p in patterns)]
+
+    @cached_property
+    def _logs(self) -> str:
+        return without_source(self.sources.logs, self.units)
+
+    @cached_property
+    def environment(self) -> dict[str, str | None]:
+        """Environment variables that logs or run commands of the submission show; None where they disagree."""
+        return from_commands(self.sources.notes) | from_logs(self._logs, self.units)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """The walk; made on first use."""
+        flow = Flow(
+            dict(self.environment),
+            self._logs,
+            proven=proven(self._logs, self.units),
+            every_branch=self.every_branch,
+        )
+        flow.run(self.units)
+        return flow
+
+    def unit(self, name: str) -> Unit | None:
+        """A unit by the name that findings use."""
+        return next((u for u in self.sources.units if u.name == name), None)
+
+    def quote(self, *spots: Spot | None) -> str:
+        """The quoted lines of several places, each once, in order."""
+        lines: list[str] = []
+        for spot in spots:
+            unit = self.unit(spot.file) if spot is not None else None
+            if unit is not None and spot is not None:
+                text = f"{spot.line}: {unit.quote(spot.line, spot.column)}"
+                if text not in lines:
+                    lines.append(text)
+        return "\n".join(lines)
+
+    def finding(
+        self,
+        rule: str,
+        severity: Severity,
+        confidence: Confidence,
+        spot: Spot,
+        message: str,
+        *more: Spot | None,
+        dormant: bool = False,
+    ) -> Finding:
+        """A finding at a place; one in a path that default settings do not take is only a note."""
+        if dormant:
+            severity, confidence = "low", "low"
+            message += (
+                " (In a branch that the default settings do not take, or a function that nothing calls.)"
+            )
+        return Finding(rule, severity, confidence, spot.file, spot.line, message, self.quote(*more, spot))

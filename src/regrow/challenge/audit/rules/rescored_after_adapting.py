@@ -1,0 +1,109 @@
+"""Rule: text is scored, learned from, and scored again; the last score is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from regrow.challenge.audit.finding import Finding, Rule, Severity
+from regrow.challenge.audit.flow.call import REPLAY
+from regrow.challenge.audit.flow.ordering import learnings
+from regrow.challenge.audit.flow.passes import claims_second, second_pass
+
+if TYPE_CHECKING:
+    from regrow.challenge.audit.program import Program
+
+ID = "rescored-after-adapting"
+
+
+def check(program: Program) -> Iterator[Finding]:
+    """Learning steps inside a counting loop that scores the same text turn after turn, or before a second pass."""
+    seen: set[tuple[str, int]] = set()
+    for item in learnings(program):
+        if item.before is None:
+            continue
+        if item.repeated is None:
+            again = second_pass(program, item)
+            if again is not None and (again.scored.file, again.scored.line) not in seen:
+                seen.add((again.scored.file, again.scored.line))
+                claimed = claims_second(program, again)
+                severity: Severity = "high" if claimed else "medium" if claimed is None else "low"
+                yield program.finding(
+                    ID, severity, "medium", again.scored,
+                    f"`{again.model}` is trained on validation text by the call of line {again.learned.line}, and "
+                    "this call then scores the text once more with it: every token is scored by a model that "
+                    "has learned it.",
+                    again.learned, item.step.spot,
+                )  # fmt: skip
+            continue
+        unit, node = program.flow.loop_info[item.repeated % REPLAY]
+        spot = type(item.step.spot)(unit.name, getattr(node, "lineno", 0), 0)
+        yield program.finding(
+            ID, "high", "medium", item.step.spot,
+            f"The loop of line {spot.line} scores the same validation text in every turn and learns "
+            "from it in between: "
+            "from the second turn on, every token is scored by a model that has been trained on it.",
+            spot, item.before.spot, dormant=item.step.dormant,
+        )  # fmt: skip
+
+
+RULE = Rule(
+    id=ID,
+    title="Text is scored again after the model has learned from it",
+    why=(
+        "Only the first score of a token is a prediction. A second pass over text that the model or its "
+        "caches have absorbed reports how well they remember it."
+    ),
+    breaks=(3, 4),
+    severity="high",
+    confidence="medium",
+    bad="""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+def evaluate(model, size):
+    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
+    opt = torch.optim.SGD(model.parameters(), lr=0.002)
+    nbytes = 1
+    for epoch in range(3):
+        total = 0.0
+        for start in range(0, val_tokens.numel() - 1, size):
+            chunk = val_tokens[start : start + size + 1]
+            with torch.no_grad():
+                total += F.cross_entropy(model(chunk[:-1]), chunk[1:], reduction="sum").item()
+            loss = F.cross_entropy(model(chunk[:-1]), chunk[1:])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    return total / nbytes
+
+evaluate(torch.nn.Linear(4, 4), 32768)
+""",
+    good="""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+def evaluate(model, size):
+    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
+    opt = torch.optim.SGD(model.parameters(), lr=0.002)
+    nbytes = 1
+    total = 0.0
+    for start in range(0, val_tokens.numel() - 1, size):
+        chunk = val_tokens[start : start + size + 1]
+        with torch.no_grad():
+            total += F.cross_entropy(model(chunk[:-1]), chunk[1:], reduction="sum").item()
+        for epoch in range(3):
+            loss = F.cross_entropy(model(chunk[:-1]), chunk[1:])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    return total / nbytes
+
+evaluate(torch.nn.Linear(4, 4), 32768)
+""",
+    clears="Report the loss of the first pass, in which each chunk is scored before it is learned from.",
+    check=check,
+    cases=(21,),
+)

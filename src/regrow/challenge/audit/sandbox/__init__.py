@@ -1,0 +1,1 @@
+"""A limited child process in which somebody else's code may run."""

@@ -1,0 +1,89 @@
+"""Entry of the static audit: every rule over every file that a script reaches, without running a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.program import Program
+from regrow.challenge.audit.rules import RULES
+
+
+def static_findings(path: Path) -> list[Finding]:
+    """Read a script or a submission folder and return what its source shows, gravest first.
+
+    Never raises over what the source contains: a file that cannot be read is a finding, and so is a rule
+    that crashes.
+
+    Args:
+        path: a Python file, or a folder that holds one submission.
+    """
+    try:
+        program = Program.read(path)
+    except Exception as error:
+        return [_crashed("source", str(path), error)]
+    return program_findings(program)
+
+
+def switched_off(path: Path, headline: float) -> list[Finding]:
+    """What the source shows once no switch is taken for off: for a headline that the default path cannot have made.
+
+    Only findings that would flag a submission are kept, with medium confidence at most: which switches were on,
+    nobody says.
+
+    Args:
+        path: the submission's folder.
+        headline: the figure claimed, bits per byte.
+    """
+    try:
+        found = program_findings(Program.read(path, every_branch=True))
+    except Exception as error:
+        return [_crashed("source", str(path), error)]
+    note = (
+        f" (Default settings leave this off. They do not lead to the {headline} that is claimed, and no log or "
+        "command says what does.)"
+    )
+    return [
+        msgspec.structs.replace(f, confidence="medium", message=f.message + note)
+        for f in found
+        if f.severity == "high" and f.confidence != "low"
+    ]
+
+
+def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Finding]:
+    """Findings of some rules over a program that has been read."""
+    findings = list(program.sources.findings)
+    try:
+        problems = program.flow.problems
+    except Exception as error:  # the walk itself failed: say so, and let the rules that do not need it run
+        findings.append(_crashed("flow", str(program.sources.root), error))
+        problems = []
+    for what, file, line in problems:
+        text = "nests too deeply" if what == "too-deep" else "is too long"
+        findings.append(
+            Finding(
+                "not-followed",
+                "low",
+                "high",
+                file,
+                line,
+                f"The source {text} to be followed from here on.",
+                "",
+            )
+        )
+    for rule in rules:
+        try:
+            findings.extend(rule.check(program))
+        except Exception as error:
+            findings.append(_crashed(rule.id, str(program.sources.root), error))
+    return sorted(set(findings), key=Finding.sort_key)
+
+
+def _crashed(rule: str, file: str, error: Exception) -> Finding:
+    return Finding(
+        "rule-crashed", "medium", "high", file, None,
+        f"The rule {rule} failed ({type(error).__name__}: {error}); what it looks for was not judged.", "",
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""A folder's audits as one table: CSV, JSON, and a page that works offline."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from regrow.challenge.audit.verdict import Audit
+from regrow.core.errors import DataError
+
+COLUMNS = (
+    "path", "verdict", "bpb", "findings_high", "findings_medium", "findings_low", "probes_failed", "rules",
+    "model_bytes", "code_bytes", "bytes_per_token", "seeds", "deviation", "seconds",
+)  # fmt: skip
+
+#: How a cell begins that a spreadsheet would run.
+_RUNS = ("=", "+", "-", "@", "\t")
+_ORDER = {"flagged": 0, "suspect": 1, "clean": 2}
+
+
+def row(audit: Audit) -> dict[str, Any]:
+    """One audit as a row of the table."""
+    severities = Counter(f.severity for f in audit.findings)
+    size = audit.account.get("bytes") or {}
+    seeds = audit.account.get("seeds") or {}
+    return {
+        "path": audit.path,
+        "verdict": audit.verdict,
+        "bpb": (audit.account.get("headline") or {}).get("bpb"),
+        "findings_high": severities["high"],
+        "findings_medium": severities["medium"],
+        "findings_low": severities["low"],
+        "probes_failed": sum(p.outcome == "failed" for p in audit.probes),
+        "rules": " ".join(dict.fromkeys(f.rule for f in audit.findings if f.severity != "low")),
+        "model_bytes": size.get("model_logged"),
+        "code_bytes": size.get("code_here"),
+        "bytes_per_token": (audit.account.get("text") or {}).get("bytes_per_token"),
+        "seeds": len(seeds.get("figures") or []) or None,
+        "deviation": seeds.get("deviation"),
+        "seconds": audit.seconds,
+    }
+
+
+def to_csv(audits: Sequence[Audit]) -> str:
+    """The table as CSV. A cell that a spreadsheet would run as a formula is led by an apostrophe."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for audit in audits:
+        cells = row(audit)
+        writer.writerow(
+            {k: f"'{v}" if isinstance(v, str) and v.startswith(_RUNS) else v for k, v in cells.items()}
+        )
+    return out.getvalue()
+
+
+def to_json(audits: Sequence[Audit]) -> bytes:
+    """The audits whole, as `regrow audit --many --json` prints them."""
+    return msgspec.json.format(msgspec.json.encode({"submissions": list(audits)}), indent=1)
+
+
+def to_html(audits: Sequence[Audit]) -> str:
+    """The table as one page: no scripts, nothing from elsewhere; each row opens to its findings."""
+    from jinja2 import Environment
+
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_PAGE)
+    ordered = sorted(audits, key=lambda a: (_ORDER[a.verdict], a.path))
+    return page.render(audits=[(a, row(a)) for a in ordered], counts=Counter(a.verdict for a in audits))
+
+
+def write_table(audits: Sequence[Audit], path: Path) -> None:
+    """Write the table in the form that the file's suffix names: .csv, .json or .html; the file is replaced at
+    once.
+
+    Raises:
+        DataError: another suffix. RegrowError: the file cannot be written.
+    """
+    from regrow.core.files import atomic_write_bytes
+
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        data = to_csv(audits).encode("utf-8", "backslashreplace")
+    elif suffix == ".json":
+        data = to_json(audits)
+    elif suffix in (".html", ".htm"):
+        data = to_html(audits).encode("utf-8", "backslashreplace")
+    else:
+        raise DataError(
+            f"{path}: a table is written as .csv, .json or .html; give the file one of these endings."
+        )
+    atomic_write_bytes(path, data)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,
+initial-scale=1"> <title>Audit of {{ audits|length }} submissions</title>
+<style>
+:root { color-scheme: light dark; --line: #8884; --bad: #c0392b; --doubt: #b7791f; --good: #2f855a; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } details { border-top: 1px solid var(--line); padding: .3rem 0; }
+summary { cursor: pointer; display: grid; grid-template-columns: 5.5rem 5.5rem 1fr; gap: .8rem; }
+summary .rules { opacity: .75; font-size: .85rem; display: block; } .path { overflow-wrap: anywhere; }
+.flagged { color: var(--bad); } .suspect { color: var(--doubt); } .clean { color: var(--good); }
+b.flagged, b.suspect, b.clean { text-transform: uppercase; font-size: .8rem; letter-spacing: .04em; }
+article { margin: .6rem 0 1rem 1.5rem; } pre { overflow-x: auto; background: #8881; padding: .5rem; font-size:
+.8rem; } .num { text-align: right; font-variant-numeric: tabular-nums; } p { margin: .2rem 0; }
+</style></head><body>
+<h1>Audit of {{ audits|length }} submissions</h1>
+<p>{% for v in ("flagged", "suspect", "clean") %}<b class="{{ v }}">{{ v }}</b> {{ counts[v] }} &ensp; {%
+endfor %}</p> {% for audit, row in audits %}
+<details><summary><b class="{{ audit.verdict }}">{{ audit.verdict }}</b>
+<span class="num">{{ row.bpb if row.bpb is not none else "–" }}</span>
+<span class="path">{{ audit.path }}<span class="rules">{{ row.rules }}</span></span></summary>
+{% for f in audit.findings %}
+<article><p><b>{{ f.severity }}</b> ({{ f.confidence }} confidence) <code>{{ f.rule }}</code>
+ {{ f.file }}{% if f.line %}:{{ f.line }}{% endif %}</p><p>{{ f.message }}</p>
+{% if f.evidence %}<pre>{{ f.evidence }}</pre>{% endif %}
+{% if f.rule in audit.clears %}<p><i>To clear:</i> {{ audit.clears[f.rule] }}</p>{% endif %}
+</article>
+{% else %}<article><p>No finding.</p></article>
+{% endfor %}</details>
+{% endfor %}
+</body></html>
+"""

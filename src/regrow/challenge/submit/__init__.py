@@ -1,0 +1,1 @@
+"""From several seeds' runs to a parameter-golf record folder: rules, statistics, and a script that stands alone."""

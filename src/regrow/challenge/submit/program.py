@@ -1,0 +1,141 @@
+"""What a bundled script does by its own config: data, training, packing, scoring, proving; regrow is not installed.
+
+It ends with the challenge's log lines, which it also leaves in `RUN/log.txt`. The proof's
+decoder is the script itself in a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from regrow.artifact.artifact import Artifact
+from regrow.core.config.load import apply_overrides, parse_config
+from regrow.core.config.schema import Config
+from regrow.core.errors import ProofError, RegrowError
+from regrow.core.files import atomic_write_bytes, atomic_write_text, sha256_hex
+from regrow.core.progress import Lines, Progress
+from regrow.core.results import Proof, Result
+from regrow.data.dataset import Dataset, read_text_argument
+from regrow.data.shards.conversion import build_from_shards
+from regrow.data.shards.format import is_shards
+from regrow.predict.codec import decode, encode
+from regrow.predict.evaluation import evaluate
+from regrow.training.log import official_log, proof_line, read_records
+from regrow.training.trainer import train
+
+ARTIFACT = "artifact.safetensors"
+_OFFICIAL_DATA = "./data/datasets/fineweb10B_sp1024"
+
+
+def main(config_toml: str, script: str, arguments: list[str]) -> int:
+    """Run the script's command line; returns the exit code."""
+    commands = ("train", "eval", "prove", "decompress")
+    name, rest = (
+        (arguments[0], arguments[1:]) if arguments[:1] and arguments[0] in commands else ("train", arguments)
+    )
+    parser = argparse.ArgumentParser(prog=f"{Path(script).name} {name}")
+    if name != "train":
+        parser.add_argument("artifact", type=Path)
+    if name == "decompress":
+        parser.add_argument("stream", type=Path)
+        parser.add_argument("-o", "--out", type=Path, required=True)
+    else:
+        parser.add_argument("--data", type=Path, default=Path(_OFFICIAL_DATA))
+    if name == "train":
+        parser.add_argument("--out", type=Path, default=Path("run"))
+        parser.add_argument("--seed", type=int)
+        parser.add_argument("--resume", action="store_true")
+        parser.add_argument("--prove", action="store_true")
+    given = parser.parse_args(rest)
+    progress = Lines(sys.stderr)
+    try:
+        if name == "train":
+            _train(parse_config(config_toml, script), script, given, progress)
+        elif name == "eval":
+            measured = evaluate(given.artifact, _data(given.data, given.artifact.parent, progress)).bpb
+            sys.stdout.write(f"final_artifact_roundtrip_exact val_bpb:{measured.blended:.8f}\n")
+        elif name == "prove":
+            proof = prove(given.artifact, _data(given.data, given.artifact.parent, progress), script)
+            sys.stdout.write(proof_line(proof) + "\n")
+        else:
+            raw = decode(Artifact.load(given.artifact), given.stream.read_bytes())
+            atomic_write_bytes(given.out, raw)
+    except RegrowError as error:
+        sys.stderr.write(f"{Path(script).name}: error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _train(config: Config, script: str, given: argparse.Namespace, progress: Progress) -> None:
+    if given.seed is not None:
+        config = apply_overrides(config, [f"train.seed={given.seed}"])
+    out: Path = given.out
+    run = train(
+        config, Dataset.load(_data(given.data, out, progress)), out, resume=given.resume, progress=progress
+    )
+    if not run.is_first:
+        return
+    data = _data(given.data, out, progress)
+    measured = evaluate(run.artifact, data, progress=progress)
+    result = Result.update(
+        out / "result.json", {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds}
+    )
+    if given.prove:
+        result = Result.update(out / "result.json", {"proof": prove(run.artifact, data, script)})
+    lines = official_log(config, read_records(out), result, Path(script).stat().st_size)
+    atomic_write_text(out / "log.txt", "".join(line + "\n" for line in lines))
+    sys.stdout.writelines(line + "\n" for line in lines)
+
+
+def _data(given: Path, out: Path, progress: Progress) -> Path:
+    """The data folder: the one that is given, or the one made of the shards that are, beside the run."""
+    if not is_shards(str(given)):
+        return given
+    place = out / "data"
+    out.mkdir(parents=True, exist_ok=True)
+    # Of several processes one builds and the others wait. A group of processes to do that with would have to be ended
+    # before training forms its own, and torch does not reliably form two in a row.
+    with (out / "data.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "data.json").exists():
+            build_from_shards([str(given)], place, progress)
+    return place
+
+
+def prove(artifact: Path, data: Path, script: str) -> Proof:
+    """Encode the held-out text, let `script` decode it in a fresh process, and compare. Raises ProofError."""
+    raw = read_text_argument(data)
+    started = time.perf_counter()
+    encoded = encode(Artifact.load(artifact), raw)
+    encode_seconds = time.perf_counter() - started
+    with tempfile.TemporaryDirectory(prefix="train_gpt_proof_") as folder:
+        stream, decoded = Path(folder, "stream"), Path(folder, "decoded")
+        stream.write_bytes(encoded.stream)
+        command = [
+            sys.executable,
+            script,
+            "decompress",
+            str(artifact.resolve()),
+            str(stream),
+            "-o",
+            str(decoded),
+        ]
+        started = time.perf_counter()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        decode_seconds = time.perf_counter() - started
+        if done.returncode != 0:
+            raise ProofError(f"{artifact}: the fresh process could not decode: {done.stderr.strip()[-300:]}")
+        match = sha256_hex(decoded.read_bytes()) == sha256_hex(raw)
+    if not match:
+        raise ProofError(f"{artifact}: the decoded text is not the encoded text; nothing is proven.")
+    return Proof(
+        bpb=8 * len(encoded.stream) / len(raw), stream_bytes=len(encoded.stream), raw_bytes=len(raw),
+        sha256_match=match, max_abs_row_sum_error=encoded.max_abs_row_sum_error,
+        encode_seconds=encode_seconds, decode_seconds=decode_seconds,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What every room may use: config, errors, files, progress, processes, results."""

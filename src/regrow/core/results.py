@@ -1,0 +1,158 @@
+"""`result.json`: what a run was and what it measured, in a schema that scripts may rely on.
+
+Keys may be added, none is renamed. What was not run is null. A key that this version does not know is kept by
+`update`. Files are replaced atomically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from regrow.core.errors import DataError
+from regrow.core.files import atomic_write_bytes
+
+SCHEMA = 1
+
+
+class DataFigures(Struct):
+    """The text a run saw; bytes are counted before tokenising."""
+
+    name: str
+    train_bytes: int
+    train_tokens: int
+    val_bytes: int
+    val_tokens: int
+    val_sha256: str
+
+
+class Bpb(Struct):
+    """Bits per byte of the held-out text, by predictor."""
+
+    neural: float | None = None
+    neural_unquantized: float | None = None
+    memory: float | None = None
+    blended: float | None = None
+    ttt: float | None = None
+    official_bytes: float | None = None
+
+
+class Proof(Struct):
+    """A round trip of the held-out text through the codec; `bpb` is 8 * stream_bytes / raw_bytes."""
+
+    bpb: float
+    stream_bytes: int
+    raw_bytes: int
+    sha256_match: bool
+    max_abs_row_sum_error: float
+    encode_seconds: float
+    decode_seconds: float
+    track: Literal["fixed", "adaptive"] = "fixed"
+    processes: int = 1  # how many proved a piece each, with their share of the streams
+
+
+class Seconds(Struct):
+    """Wall-clock seconds, by part of the run."""
+
+    total: float | None = None
+    train: float | None = None
+    memory_count: float | None = None
+    memory_score: float | None = None
+    pack: float | None = None
+    load: float | None = None
+    eval: float | None = None
+    ttt: float | None = None  # scoring by the predictor that adapts
+    memory_merge: float | None = None  # part of memory_count: counts of several processes made one
+    communication: float | None = None  # part of train: sending to other processes and waiting for them
+
+
+class Result(Struct, kw_only=True):
+    """The whole file. `bytes` holds `total`, `budget` and one entry an owner; the owners sum to the total."""
+
+    schema: int = SCHEMA
+    preset: str
+    seed: int
+    device: str
+    threads: int
+    world_size: int
+    torch: str
+    data: DataFigures
+    bytes: dict[str, int] | None = None
+    bpb: Bpb = msgspec.field(default_factory=Bpb)
+    proof: Proof | None = None  # by the fixed predictor
+    proof_adaptive: Proof | None = None  # by the one that adapts
+    seconds: Seconds = msgspec.field(default_factory=Seconds)
+    steps: int
+    train_tokens_seen: int
+    tokens_per_second: float | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read `path`. Raises DataError if it is missing, damaged, or of another schema."""
+        return _convert(_read(path), path)
+
+    def save(self, path: Path) -> None:
+        """Replace `path`. Raises ValueError if the bytes' owners do not sum to their total."""
+        _write(path, msgspec.to_builtins(self), self)
+
+    @classmethod
+    def update(cls, path: Path, changes: Mapping[str, Any]) -> Result:
+        """Merge `changes` (nested like the file) into `path`, keep all else, and return the new whole.
+
+        `Result.update(path, {"bpb": {"blended": 1.2}})` leaves the other predictors' figures as they are; a
+        struct of this module may stand for a mapping. `bytes` is replaced whole, and None
+        replaces nothing: what was not run now may have been run before. Raises DataError as `load` does.
+        """
+        table = _read(path)
+        _merge(table, msgspec.to_builtins(changes))
+        result = _convert(table, path)
+        _write(path, table, result)
+        return result
+
+
+def owners(parts: Mapping[str, int]) -> dict[str, int]:
+    """The owners among the entries of `Result.bytes`: all but `total` and `budget`."""
+    return {owner: n for owner, n in parts.items() if owner not in ("total", "budget")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = msgspec.json.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: is not JSON ({error}); make it again with regrow train.") from error
+    if not isinstance(table, dict) or table.get("schema") != SCHEMA:
+        found = table.get("schema") if isinstance(table, dict) else None
+        raise DataError(
+            f"{path}: schema is {found!r}, this regrow reads {SCHEMA}; use the regrow that wrote it."
+        )
+    return table
+
+
+def _convert(table: dict[str, Any], path: Path) -> Result:
+    try:
+        return msgspec.convert(table, Result)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: is not a result ({error}); make it again with regrow train.") from error
+
+
+def _write(path: Path, table: dict[str, Any], result: Result) -> None:
+    if result.bytes is not None and sum(owners(result.bytes).values()) != result.bytes["total"]:
+        raise ValueError(f"{path}: the owners of the bytes do not sum to their total: {result.bytes}")
+    encoded = msgspec.json.format(msgspec.json.encode(table), indent=2)
+    atomic_write_bytes(path, encoded + b"\n")
+
+
+def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        inner = table.get(key)
+        # The bytes are replaced whole: an owner of the old artifact must not linger in the new one's ledger.
+        if isinstance(value, dict) and isinstance(inner, dict) and key != "bytes":
+            _merge(inner, value)
+        elif value is not None:
+            table[key] = value

@@ -1,0 +1,1 @@
+"""parameter-golf's token shards: their format, the hub, and a data folder from them."""

@@ -1,0 +1,1 @@
+"""The network in floats: frozen bases, adapters, attention, the transformer, the mixer."""

@@ -1,0 +1,1 @@
+"""Exact counts: keys, sorted runs, merging, levels."""

@@ -1,0 +1,1 @@
+"""Modified Kneser-Ney: discounts, the backoff trie, full next-token distributions."""

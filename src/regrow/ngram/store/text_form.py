@@ -1,0 +1,200 @@
+"""The n-gram memory's text form: the training tokens themselves, compressed; counts are regrown at load.
+
+Layout (integers little-endian; a varint is base 128, low group first):
+
+    bytes 0-3   b"RgT1"
+    bytes 4-7   CRC-32 of everything that follows
+    bytes 8-11  CRC-32 of the decoded tokens as little-endian uint16
+    varint      vocabulary size, 2..65536
+    varint      number of tokens T
+    varint      bytes of the code lengths, coded by the same model over a flat tree of 32 symbols
+    ...         the code length of every token of the vocabulary (0: absent), which fixes the Huffman tree
+    ...         the tokens
+
+Forbidden: bytes after the tokens; a code-length list that is not a full prefix code. The first checksum is
+verified before anything is allocated or decoded; the second guards against a decoder unlike the encoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import zlib
+from typing import Any
+
+import numpy as np
+
+from regrow.core.errors import NgramError
+from regrow.core.varints import decode_varint, encode_varint
+
+MAGIC = b"RgT1"
+MAX_LENGTH = 31
+MAX_TOKENS = 1 << 31
+
+Tokens = np.ndarray[Any, np.dtype[np.uint16]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """A binary tree over the vocabulary: every token's path and every inner node's two children.
+
+    length uint8[V] (0: the token is not in the tree), code uint32[V] (the path, first decision in the highest
+    of its `length` bits), child int32[2 * inner nodes] (an inner node, or ~token).
+    """
+
+    length: np.ndarray[Any, np.dtype[np.uint8]]
+    code: np.ndarray[Any, np.dtype[np.uint32]]
+    child: np.ndarray[Any, np.dtype[np.int32]]
+
+
+def encode_tokens(tokens: Tokens, vocab_size: int, token_bytes: list[bytes] | None = None) -> bytes:
+    """The text form of `tokens` uint16[T], each below `vocab_size` (2..65536); the same on every machine.
+
+    `token_bytes` (one entry a token) may tell the model where words begin; it is not needed to decode.
+    Raises NgramError for a vocabulary size out of range, tokens of another type, or a token at or above it.
+    """
+    if not 2 <= vocab_size <= 65536:
+        raise NgramError(f"text form: the vocabulary size is {vocab_size}; give one from 2 to 65536")
+    if tokens.dtype != np.uint16 or tokens.ndim != 1:
+        raise NgramError(f"text form: tokens are {tokens.dtype} of {tokens.ndim} axes; give uint16 of 1")
+    if tokens.size >= MAX_TOKENS:
+        raise NgramError(f"text form: {tokens.size} tokens; store fewer than {MAX_TOKENS}")
+    if token_bytes is not None and len(token_bytes) != vocab_size:
+        raise NgramError(f"text form: token_bytes has {len(token_bytes)} entries; give {vocab_size}")
+    tokens = np.array(tokens, order="C")
+    if tokens.size and int(tokens.max()) >= vocab_size:
+        raise NgramError(f"text form: token {int(tokens.max())} is outside the vocabulary of {vocab_size}")
+    counts = np.bincount(tokens, minlength=vocab_size)
+    lengths = _code_lengths(counts)
+    coded_lengths = _run_encoder(lengths.astype(np.uint16), _tree(_FLAT))
+    body = b"".join(
+        (
+            _crc32(tokens).to_bytes(4, "little"),
+            encode_varint(vocab_size),
+            encode_varint(tokens.size),
+            encode_varint(len(coded_lengths)),
+            coded_lengths,
+            _run_encoder(tokens, _tree(lengths)) if np.count_nonzero(counts) > 1 else b"",
+        )
+    )
+    return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+
+
+def decode_tokens(data: bytes) -> Tokens:
+    """The tokens uint16[T] that `encode_tokens` stored in `data`; NgramError if it is damaged or foreign."""
+    if data[:4] != MAGIC:
+        raise NgramError("text form: it does not begin with RgT1; give bytes that encode_tokens made")
+    body = data[8:]
+    if len(data) < 12 or zlib.crc32(body) != int.from_bytes(data[4:8], "little"):
+        raise NgramError(
+            "text form: its checksum does not match; it is damaged or cut short, so pack it again"
+        )
+    try:
+        vocab_size, at = decode_varint(body, 4)
+        n_tokens, at = decode_varint(body, at)
+        n_lengths, at = decode_varint(body, at)
+    except ValueError as error:
+        raise NgramError("text form: its header is cut short; fetch or pack it again") from error
+    if not 2 <= vocab_size <= 65536 or n_tokens >= MAX_TOKENS or at + n_lengths > len(body):
+        raise NgramError("text form: its header holds impossible sizes; pack it again")
+    stream = np.frombuffer(bytearray(body), np.uint8)
+    lengths = _run_decoder(stream[at : at + n_lengths], vocab_size, _tree(_FLAT)).astype(np.uint8)
+    n_symbols = int(np.count_nonzero(lengths))
+    if not _is_prefix_code(lengths) or (n_symbols == 0) != (n_tokens == 0):
+        raise NgramError("text form: its code lengths are not a prefix code; pack it again")
+    if n_symbols > 1:
+        tokens = _run_decoder(stream[at + n_lengths :], n_tokens, _tree(lengths))
+    else:
+        tokens = np.full(n_tokens, int(lengths.argmax()), np.uint16)
+    if _crc32(tokens) != int.from_bytes(body[:4], "little"):
+        raise NgramError("text form: the decoded tokens do not match their checksum; pack it again")
+    return tokens
+
+
+def _run_encoder(tokens: Tokens, tree: Tree) -> bytes:
+    from regrow.ngram.store import text_model
+
+    # No decision costs more than 13 bits (the coder's smallest probability is 16 / 65536).
+    room = int(tree.length[tokens].sum(dtype=np.int64)) * 13 // 8 + 64
+    stream = np.zeros(room, np.uint8)
+    n = text_model.run(False, tokens, stream, tree.child, tree.code, tree.length)
+    return stream[:n].tobytes()
+
+
+def _run_decoder(stream: Bytes, n_tokens: int, tree: Tree) -> Tokens:
+    from regrow.ngram.store import text_model
+
+    tokens: Tokens = np.zeros(n_tokens, np.uint16)
+    used = text_model.run(True, tokens, np.ascontiguousarray(stream), tree.child, tree.code, tree.length)
+    if used != stream.size:
+        raise NgramError("text form: its coded tokens end too early or too late; pack it again")
+    return tokens
+
+
+def _code_lengths(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Huffman code lengths uint8[V] of counts int64[V]; 0 for absent tokens, 1 for a token that is alone.
+
+    Counts are raised to at least a 2^20th of the total, which keeps every path at 31 decisions or fewer.
+    """
+    lengths = np.zeros(counts.size, np.uint8)
+    present = np.flatnonzero(counts)
+    if present.size == 1:
+        lengths[present] = 1
+    if present.size < 2:
+        return lengths
+    floor = int(counts.sum()) >> 20
+    # (count, node): ties go to the older node, so the tree is a function of the counts alone.
+    heap = [(max(int(counts[token]), floor), i) for i, token in enumerate(present)]
+    heapq.heapify(heap)
+    parent = np.zeros(2 * present.size - 1, np.int64)
+    for node in range(present.size, 2 * present.size - 1):
+        (a, i), (b, j) = heapq.heappop(heap), heapq.heappop(heap)
+        parent[i] = parent[j] = node
+        heapq.heappush(heap, (a + b, node))
+    depth = np.zeros(parent.size, np.int64)
+    for node in range(parent.size - 2, -1, -1):
+        depth[node] = depth[parent[node]] + 1
+    lengths[present] = depth[: present.size]
+    return lengths
+
+
+def _is_prefix_code(lengths: np.ndarray[Any, Any]) -> bool:
+    """Whether code lengths fill the code space exactly (or are of no token, or one)."""
+    used = lengths[lengths > 0].astype(np.int64)
+    if used.size < 2:
+        return bool((used == 1).all())
+    return int((1 << (32 - used)).sum()) == 1 << 32
+
+
+def _tree(lengths: np.ndarray[Any, np.dtype[np.uint8]]) -> Tree:
+    """The canonical tree of code lengths uint8[V]: shorter paths first, then lower tokens."""
+    code = np.zeros(lengths.size, np.uint32)
+    present = np.flatnonzero(lengths)
+    child = np.zeros(2 * max(present.size - 1, 1), np.int32)
+    order = present[np.argsort(lengths[present], kind="stable")]
+    made = 1
+    path = 0
+    previous = 0
+    for token in order.tolist():
+        length = int(lengths[token])
+        path <<= length - previous
+        previous = length
+        code[token] = path
+        node = 0
+        for d in range(length - 1, 0, -1):
+            edge = 2 * node + (path >> d & 1)
+            if child[edge] == 0:
+                child[edge] = made
+                made += 1
+            node = int(child[edge])
+        child[2 * node + (path & 1)] = ~token
+        path += 1
+    return Tree(length=lengths, code=code, child=child)
+
+
+_FLAT = np.full(32, 5, np.uint8)
+
+
+def _crc32(tokens: Tokens) -> int:
+    return zlib.crc32(tokens.astype("<u2", copy=False).tobytes())

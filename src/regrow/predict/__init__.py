@@ -1,0 +1,1 @@
+"""One predictor and what goes through it: evaluation, the codec, the proof."""

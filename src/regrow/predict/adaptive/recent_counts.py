@@ -1,0 +1,231 @@
+"""Counts of text that has been scored already: what followed each context, lately, in every stream and in this one.
+
+The memory in the artifact knows the training text; this one starts empty and grows with the text under the predictor.
+Contexts of 1 to `orders` tokens are kept twice, for all streams together and for each stream by itself. A count fades
+each time its context is met again, so what followed lately counts most; a context with more than `MANY` successors is
+left as it is, and asked no more. Contexts are found by 64-bit hashes, which only
+decide whose counts are read: what is made of them is a distribution whatever they are (`online_mixer`).
+
+Memory is bounded: past `capacity` tokens the counts are built again from the newer half of the tokens kept.
+
+Legend: S streams, K orders, N contexts, E (context, successor) pairs, H slots of the hash table.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+
+from regrow.ngram.jit import compile_kernel
+
+FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
+MANY = 256  # a context with more successors than this says little, and would cost the most time: it is left as it is
+
+# Columns of what is kept of a context and of a pair: whatever one look at it needs shares a line of the cache. Counts
+# are float32 in the same rows, read through a view.
+NODE_DISTINCT, NODE_HEAD, NODE_TOTAL = 0, 1, 2
+PAIR_TOKEN, PAIR_NEXT, PAIR_COUNT = 0, 1, 2
+
+TABLES_SIGNATURE = (
+    "int64[:,::1], int64[::1], int32[::1], int32[:,::1], float32[:,::1], int32[:,::1], float32[:,::1]"
+)
+_ADD_SIGNATURE = f"void(int64[::1], {TABLES_SIGNATURE}, int64[::1])"
+
+
+# numba keeps a kernel compiled as long as the kernel's own file is unchanged: change these, touch online_kernels.py.
+@register_jitable
+def start_key(own: int, stream: int) -> Any:
+    """The key of the empty context, shared (own = 0) or of one stream."""
+    # Far apart, so that exclusive or with a token cannot make one stream's key of another's.
+    return np.int64(0x51ED2701) + np.int64(own) * np.int64(1 + stream) * np.int64(0x9E3779B97F4A7C1)
+
+
+@register_jitable
+def longer_key(key: Any, token: Any) -> Any:
+    """The key of the context that reaches one token further back."""
+    h = (key ^ (np.int64(token) + np.int64(0x632BE5AB))) * np.int64(-7046029254386353131)
+    h ^= h >> np.int64(31)
+    h *= np.int64(-4658895280553007687)
+    h ^= h >> np.int64(29)
+    return h if h != 0 else np.int64(1)
+
+
+@register_jitable
+def find_slot(key_H: Any, key: Any) -> Any:
+    """The slot that holds `key`, or the empty one where it belongs."""
+    mask = np.int64(len(key_H) - 1)
+    i = (key ^ (key >> np.int64(32))) & mask
+    while key_H[i] != 0 and key_H[i] != key:
+        i = (i + 1) & mask
+    return i
+
+
+@register_jitable
+def add_tokens(
+    tokens_S: Any,
+    context_SK: Any,
+    key_H: Any,
+    node_H: Any,
+    node_N4: Any,
+    total_N4: Any,
+    pair_E4: Any,
+    count_E4: Any,
+    used_2: Any,
+) -> None:
+    """Count one token of every stream, in the order of the streams; a token below 0 is none."""
+    S, K = context_SK.shape
+    for s in range(S):
+        token = tokens_S[s]
+        if token < 0:
+            continue
+        for own in range(2):
+            fade = np.float32(FADE_OWN if own else FADE_SHARED)
+            key = start_key(own, s)
+            for k in range(K):
+                if context_SK[s, k] < 0:
+                    break
+                key = longer_key(key, context_SK[s, k])
+                slot = find_slot(key_H, key)
+                if key_H[slot] != key:
+                    key_H[slot] = key
+                    node_H[slot] = used_2[0]
+                    total_N4[used_2[0], NODE_TOTAL] = 0
+                    node_N4[used_2[0], NODE_DISTINCT] = 0
+                    node_N4[used_2[0], NODE_HEAD] = -1
+                    used_2[0] += 1
+                node = node_H[slot]
+                if node_N4[node, NODE_DISTINCT] > MANY:
+                    continue
+                total_N4[node, NODE_TOTAL] = total_N4[node, NODE_TOTAL] * fade + np.float32(1)
+                entry = node_N4[node, NODE_HEAD]
+                found = np.int64(-1)
+                while entry >= 0:
+                    count_E4[entry, PAIR_COUNT] *= fade
+                    if pair_E4[entry, PAIR_TOKEN] == token:
+                        found = entry
+                    entry = pair_E4[entry, PAIR_NEXT]
+                if found < 0:
+                    found = used_2[1]
+                    pair_E4[found, PAIR_TOKEN] = token
+                    count_E4[found, PAIR_COUNT] = 0
+                    pair_E4[found, PAIR_NEXT] = node_N4[node, NODE_HEAD]
+                    node_N4[node, NODE_HEAD] = found
+                    node_N4[node, NODE_DISTINCT] += 1
+                    used_2[1] += 1
+                count_E4[found, PAIR_COUNT] += np.float32(1)
+        for k in range(K - 1, 0, -1):
+            context_SK[s, k] = context_SK[s, k - 1]
+        if K > 0:
+            context_SK[s, 0] = token
+
+
+@functools.cache
+def _add_kernel() -> Callable[..., None]:
+    return compile_kernel(add_tokens, _ADD_SIGNATURE)
+
+
+class RecentCounts:
+    """The counts of S streams that move in lock-step. `add` is the only thing that changes them.
+
+    `context_SK` int64: the last K tokens of every stream, the newest first, -1 where there is none yet. `key_H` and
+    `node_H`: contexts by their hash. `node_N4` int32: of a context the number of its successors, the first of them, and
+    its faded count (as float32); `pair_E4` int32: of a successor its token, the next successor (-1: none), and its
+    faded count (as float32). `used_2`: contexts and pairs in use.
+    """
+
+    def __init__(self, streams: int, orders: int, capacity: int) -> None:
+        """`capacity`: tokens kept at most, of all streams together."""
+        self.streams, self.orders = streams, orders
+        self._steps = max(2, capacity // streams)  # lock-steps kept
+        self._history: list[NDArray[np.int64]] = []
+        self._empty(1 << 12)
+
+    def _empty(self, room: int) -> None:
+        self.context_SK = np.full((self.streams, self.orders), -1, np.int64)
+        self.used_2 = np.zeros(2, np.int64)
+        self.node_N4, self.pair_E4 = np.zeros((room, 4), np.int32), np.zeros((room, 4), np.int32)
+        self.key_H, self.node_H = np.zeros(2 * room, np.int64), np.zeros(2 * room, np.int32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return sum(a.nbytes for a in vars(self).values() if isinstance(a, np.ndarray))
+
+    @property
+    def tables(self) -> tuple[NDArray[Any], ...]:
+        """What a kernel reads, as `TABLES_SIGNATURE` has it."""
+        counts = (self.node_N4.view(np.float32), self.pair_E4.view(np.float32))
+        return self.context_SK, self.key_H, self.node_H, self.node_N4, counts[0], self.pair_E4, counts[1]
+
+    @property
+    def tokens(self) -> int:
+        """Lock-steps the counts are made of."""
+        return len(self._history)
+
+    def add(self, tokens_S: NDArray[np.int64]) -> None:
+        """Every stream's next token (int64 [S]; below 0: this stream has ended)."""
+        self.reserve(1)
+        self._count(np.ascontiguousarray(tokens_S, np.int64).copy())
+        self._forget()
+
+    def reserve(self, steps: int) -> int:
+        """How many of the next `steps` lock-steps can be counted in one go, at least one; their room is made."""
+        steps = min(steps, self._steps - len(self._history))
+        self._make_room(steps)
+        return steps
+
+    def remember(self, tokens_ST: NDArray[np.int64]) -> None:
+        """The tokens of these lock-steps were counted into the tables by someone who reserved room for them."""
+        self._history += list(np.ascontiguousarray(tokens_ST.T))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Once as many lock-steps are counted as are kept, count the newer half of them anew."""
+        if len(self._history) < self._steps:
+            return
+        kept = self._history[-(self._steps // 2) :]
+        room = len(self.node_N4)
+        self._history = []
+        self._empty(room)
+        for old_S in kept:
+            self._make_room(1)
+            self._count(old_S)
+
+    def _make_room(self, steps: int) -> None:
+        while int(self.used_2.max()) + 2 * self.orders * self.streams * steps > len(self.node_N4):
+            self._grow()
+
+    def _count(self, tokens_S: NDArray[np.int64]) -> None:
+        _add_kernel()(tokens_S, *self.tables, self.used_2)
+        self._history.append(tokens_S)
+
+    def _grow(self) -> None:
+        """Twice the room; every slot is found again in the wider table."""
+        room = 2 * len(self.node_N4) + 2 * self.orders * self.streams
+        room = 1 << (room - 1).bit_length()
+        for name in ("node_N4", "pair_E4"):
+            old = getattr(self, name)
+            wider = np.zeros((room, 4), old.dtype)
+            wider[: len(old)] = old
+            setattr(self, name, wider)
+        keys, nodes = self.key_H, self.node_H
+        self.key_H, self.node_H = np.zeros(2 * room, np.int64), np.zeros(2 * room, np.int32)
+        taken = np.flatnonzero(keys)
+        _rehash_kernel()(keys[taken], nodes[taken], self.key_H, self.node_H)
+
+
+def _rehash(keys: Any, nodes: Any, key_H: Any, node_H: Any) -> None:
+    for i in range(len(keys)):
+        slot = find_slot(key_H, keys[i])
+        key_H[slot] = keys[i]
+        node_H[slot] = nodes[i]
+
+
+@functools.cache
+def _rehash_kernel() -> Callable[..., None]:
+    return compile_kernel(_rehash, "void(int64[::1], int32[::1], int64[::1], int32[::1])")

@@ -1,0 +1,300 @@
+"""Bits per byte of held-out text: the mixture, the network alone, the memory alone.
+
+The text is cut into the very streams, with the same cold starts, that the codec uses, so that an evaluated figure and a
+proven one may be compared. Bits per byte = nats / ln 2 / len(raw bytes), the bytes counted before tokenising.
+
+Legend: S streams, T tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regrow.artifact.artifact import Artifact
+from regrow.core.dist import ProcessGroup
+from regrow.core.errors import ConfigError, DataError
+from regrow.core.progress import Progress, Silent
+from regrow.core.results import Bpb, Seconds
+from regrow.data.dataset import read_text_argument
+from regrow.data.tokenizer import Tokenizer
+from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
+from regrow.predict.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
+from regrow.predict.scatter import spread
+
+OfficialBpb: TypeAlias = Callable[[float, NDArray[np.integer[Any]], Tokenizer], float]
+_COSTS = 4  # figures a token: see `_costs`
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What `evaluate` measured: `bpb` by predictor, the artifact's `bytes` by owner, and `seconds` (load, eval)."""
+
+    bpb: Bpb
+    bytes: dict[str, int]
+    seconds: Seconds
+    tokens: int = 0
+    raw_bytes: int = 0
+    passage: list[TokenCost] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TokenCost:
+    """One token of a scored passage: its bytes, its bits under mixture, network and memory, the order that matched."""
+
+    token: int
+    text: bytes
+    blended: float
+    network: float
+    memory: float | None
+    order: int | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Nats of every token of a text in its order, float64 [tokens], under the mixture and each part."""
+
+    tokens: NDArray[np.int64]
+    blended: NDArray[np.float64]
+    network: NDArray[np.float64]
+    memory: NDArray[np.float64] | None
+    order: NDArray[np.int8] | None
+
+
+def evaluate(
+    artifact: Path | Artifact,
+    data: Path | bytes,
+    *,
+    stride: int | None = None,
+    official: OfficialBpb | None = None,
+    reset_at: bytes | None = None,
+    adapt: bool = False,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
+) -> EvalResult:
+    """Score `data` (a data folder's held-out text, a file, or raw bytes) with an artifact.
+
+    `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
+    each window's last N tokens alone. `reset_at`: bytes that end a document; nothing of one document is known in
+    the next. `adapt`: also by the predictor that learns from text it has scored, in `bpb.ttt`, set by [eval] of the
+    artifact's config and `overrides` of it; never in windows, and over the whole text as one. `official`: a second
+    count of bytes, such as `regrow.challenge.official_bytes.official_bpb`: nats of all tokens, the tokens and the
+    tokenizer to bits per byte. The processes of `group` share the work and all have the same result.
+
+    Raises DataError for an empty text, ConfigError for settings that do not fit the text or the network.
+    """
+    loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    raw = data if isinstance(data, bytes) else read_text_argument(data)
+    source = "the text" if isinstance(data, bytes) else str(data)
+    if not raw:
+        raise DataError(f"{source}: is empty; bits per byte need at least one byte.")
+    documents = documents_of(raw, reset_at, source)
+    tokens = loaded.tokenizer.encode(raw)
+    adaptation = adaptation_of(loaded.config, overrides) if adapt else None
+    if adaptation is not None:
+        if reset_at is not None:
+            raise ConfigError(
+                "--reset-at and --ttt: an adaptive score runs over the whole text; give one of them."
+            )
+        adaptation.check(len(tokens), source)
+    started = time.perf_counter()
+    step = loaded.config.eval.stride if stride is None else stride
+    pieces = [tokens] if len(documents) == 1 else [loaded.tokenizer.encode(d) for d in documents]
+    if step > len(tokens):
+        raise ConfigError(f"--stride {step}: is longer than the text of {len(tokens)} tokens; choose less.")
+    scores = (
+        score_windows(loaded, pieces, step, progress, group)
+        if step
+        else score_streams(loaded, pieces, progress, group)
+    )
+    seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
+    to_bpb = 1 / math.log(2) / len(raw)
+    memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
+    bpb = Bpb(
+        neural=float(scores.network.sum()) * to_bpb,
+        memory=memory,
+        blended=float(scores.blended.sum()) * to_bpb,
+        official_bytes=official(float(scores.blended.sum()), scores.tokens, loaded.tokenizer)
+        if official
+        else None,
+    )
+    if adaptation is not None:
+        started = time.perf_counter()
+        adapted = score_adaptively(loaded, tokens, adaptation, progress)
+        bpb.ttt = float(adapted.adapted.sum()) * to_bpb
+        seconds.ttt = time.perf_counter() - started
+    parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
+    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), passage_of(loaded, scores))
+
+
+def documents_of(raw: bytes, reset_at: bytes | None, source: str) -> list[bytes]:
+    """A text cut after every `reset_at` (None: not at all); joined, the documents are the text again.
+
+    Raises DataError for a separator that is empty or not in the text.
+    """
+    if reset_at is None:
+        return [raw]
+    if not reset_at or reset_at not in raw:
+        raise DataError(
+            f"{source}: holds no {reset_at!r} to reset at; give --reset-at what ends a document there."
+        )
+    documents = [part + reset_at for part in raw.split(reset_at)]
+    documents[-1] = documents[-1].removesuffix(reset_at)
+    return [document for document in documents if document]
+
+
+@dataclass(frozen=True)
+class AdaptiveScores:
+    """Nats of every token in the text's order, float64: under the predictor that adapts, and under network, memory and
+    fixed mixer as the network stood then."""
+
+    adapted: NDArray[np.float64]
+    blended: NDArray[np.float64]
+    seconds: dict[str, float]  # on the artifact's predictions, the memory with its mixer, the training
+
+
+def score_adaptively(
+    artifact: Artifact,
+    tokens: NDArray[np.integer[Any]],
+    adaptation: Adaptation,
+    progress: Progress | None = None,
+) -> AdaptiveScores:
+    """Nats of every token by the predictor that learns from what it has scored, in the codec's streams and order."""
+    predictor = adaptive_predictor(artifact, adaptation, len(tokens), threads=torch.get_num_threads())
+    window = artifact.network.window
+    tokens_ST = split_streams(tokens, predictor.streams, window)
+    chunks: list[ScoredChunk] = []
+    with (progress or Silent()).task("evaluate, adapting", len(tokens), "tokens") as task:
+        for at in range(0, tokens_ST.shape[1], window):
+            chunks.append(predictor.score(tokens_ST[:, at : at + window]))
+            task.advance(int((chunks[-1].tokens_ST != IGNORED).sum()))
+    known_ST = np.concatenate([c.tokens_ST for c in chunks], axis=1) != IGNORED
+    adapted_ST = np.concatenate([c.adapted_ST for c in chunks if c.adapted_ST is not None], axis=1)
+    blended_ST = np.concatenate([c.blended_ST for c in chunks], axis=1)
+    scores = AdaptiveScores(adapted_ST[known_ST], blended_ST[known_ST], predictor.seconds)
+    assert len(scores.adapted) == len(tokens), "every token is scored once"
+    return scores
+
+
+def score_streams(
+    artifact: Artifact,
+    pieces: Sequence[NDArray[np.integer[Any]]],
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
+) -> Scores:
+    """Nats of every token: each piece cut into the codec's streams, and scored chunk by chunk in parallel."""
+    window = artifact.network.window
+    # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
+    together = max(1, artifact.config.eval.chunk_tokens // window)
+    groups: list[NDArray[np.int64]] = []
+    for piece in pieces:
+        streams = stream_count(len(piece), artifact.config.eval.streams)
+        tokens_ST = split_streams(piece, streams, window)
+        groups += [tokens_ST[first : first + together] for first in range(0, streams, together)]
+    lengths = [int((group_ST != IGNORED).sum()) for group_ST in groups]
+    with (progress or Silent()).task("evaluate", sum(lengths), "tokens") as task:
+
+        def score(i: int) -> NDArray[np.float64]:
+            predictor = _predictor(artifact, len(groups[i]))
+            chunks = []
+            for at in range(0, groups[i].shape[1], window):
+                chunks.append(predictor.score(groups[i][:, at : at + window]))
+                task.advance(int((groups[i][:, at : at + window] != IGNORED).sum()))
+            return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, groups[i] != IGNORED]
+
+        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
+
+
+def score_windows(
+    artifact: Artifact,
+    pieces: Sequence[NDArray[np.integer[Any]]],
+    stride: int,
+    progress: Progress | None = None,
+    group: ProcessGroup | None = None,
+) -> Scores:
+    """Nats of every token from windows that end every `stride` tokens, of which the last `stride` count.
+
+    A window is as long as the evaluation's window (`eval.window`, or the training sequence) and lies within one
+    piece, whose first window counts whole. Raises ConfigError for a stride of zero or above the window.
+    """
+    window = artifact.network.window
+    length = artifact.config.eval.window or artifact.config.train.seq_len
+    if not 0 < stride <= length:
+        raise ConfigError(f"--stride {stride}: must lie between 1 and the window of {length} tokens.")
+    total = sum(len(piece) for piece in pieces)
+    batch = max(1, artifact.config.eval.chunk_tokens // length)
+    padded_length = -(-length // window) * window
+    spans: list[tuple[NDArray[np.integer[Any]], int]] = []  # the tokens of a window, and how many came before
+    for piece in pieces:
+        done = 0
+        for start in (0, *range(stride, max(len(piece) - length, 0) + stride, stride)):
+            inside = piece[start : start + length]
+            spans.append((inside, max(0, done - start)))
+            done = max(done, start + len(inside))
+    batches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] = []  # tokens, and which of them count
+    for i in range(0, len(spans), batch):
+        tokens_ST = np.full((len(spans[i : i + batch]), padded_length), IGNORED, np.int64)
+        fresh_ST = np.zeros_like(tokens_ST, dtype=bool)
+        for row, (inside, known) in enumerate(spans[i : i + batch]):
+            tokens_ST[row, : len(inside)] = inside
+            fresh_ST[row, known : len(inside)] = True
+        batches.append((tokens_ST, fresh_ST))
+    lengths = [int(fresh_ST.sum()) for _, fresh_ST in batches]
+    with (progress or Silent()).task("evaluate", total, "tokens") as task:
+
+        def score(i: int) -> NDArray[np.float64]:
+            tokens_ST, fresh_ST = batches[i]
+            costs = _costs(_predictor(artifact, len(tokens_ST)).score(tokens_ST))[:, fresh_ST]
+            task.advance(lengths[i])
+            return costs
+
+        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
+
+
+def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
+    """A passage from the middle of a scored text, token by token, for the report."""
+    middle = max(0, len(scores.tokens) // 2 - length // 2)
+    table = artifact.tokenizer.token_bytes
+    bits = 1 / math.log(2)
+    return [
+        TokenCost(
+            int(scores.tokens[i]), table[int(scores.tokens[i])],
+            float(scores.blended[i]) * bits, float(scores.network[i]) * bits,
+            None if scores.memory is None else float(scores.memory[i]) * bits,
+            None if scores.order is None else int(scores.order[i]),
+        )
+        for i in range(middle, min(middle + length, len(scores.tokens)))
+    ]  # fmt: skip
+
+
+def _predictor(artifact: Artifact, streams: int) -> Predictor:
+    return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
+
+
+def _costs(chunk: ScoredChunk) -> NDArray[np.float64]:
+    """A chunk's figures [_COSTS, S, T]: mixture, network, memory, matched order."""
+    nothing = np.zeros_like(chunk.blended_ST)
+    memory = nothing if chunk.memory_ST is None else chunk.memory_ST
+    order = nothing if chunk.matched_order_ST is None else chunk.matched_order_ST
+    return np.stack((chunk.blended_ST, chunk.network_ST, memory, order.astype(np.float64)))
+
+
+def _scores(
+    artifact: Artifact, pieces: Sequence[NDArray[np.integer[Any]]], costs: NDArray[np.float64]
+) -> Scores:
+    with_memory = artifact.memory is not None
+    tokens = np.concatenate(list(pieces)).astype(np.int64)
+    assert costs.shape[1] == len(tokens), "every token is scored once"
+    return Scores(
+        tokens, costs[0], costs[1],
+        costs[2] if with_memory else None, costs[3].astype(np.int8) if with_memory else None,
+    )  # fmt: skip

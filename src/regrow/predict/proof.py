@@ -1,0 +1,174 @@
+"""The proof: held-out text is compressed, and a fresh process gives it back from artifact and stream alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from regrow.artifact.artifact import Artifact
+from regrow.core.dist import ProcessGroup
+from regrow.core.errors import DataError, ProofError, RegrowError
+from regrow.core.files import sha256_hex
+from regrow.core.progress import Progress, Silent
+from regrow.core.results import Proof
+from regrow.data.dataset import read_text_argument
+from regrow.predict.adaptive.predictor import adaptation_of
+from regrow.predict.codec import Encoded, encode
+
+
+def prove(
+    artifact: Path,
+    data: Path,
+    progress: Progress | None = None,
+    *,
+    adapt: bool = False,
+    overrides: Sequence[str] = (),
+    group: ProcessGroup | None = None,
+) -> Proof:
+    """Encode the held-out text of `data`, decode it elsewhere, compare SHA-256. bpb = 8 * stream bytes / raw bytes.
+
+    The decoder is `regrow decompress` in a new interpreter whose working folder holds the stream and nothing else.
+    `adapt`: by the predictor that learns from what it has coded, set by [eval] of the artifact's config and
+    `overrides` of it; the stream says so, and the decoder repeats every update.
+
+    The processes of `group` each prove a piece of the text, with their share of the streams, and all have the same
+    result: bytes are summed, headers included, and seconds are those of the slowest. An adaptive proof learns from the
+    whole text in its order, so one process makes it: give no group.
+
+    Raises DataError for an empty text, or where the processes read different texts or artifacts, ProofError if a
+    decoder fails.
+    """
+    progress = progress or Silent()
+    raw = read_text_argument(data)
+    if not raw:
+        raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
+    if group is None or group.world_size == 1:
+        return _prove_piece(artifact, data, raw, 1, progress, overrides if adapt else None)
+    if adapt:
+        raise ValueError("an adaptive proof is one process's work")
+    return _together(artifact, data, raw, progress, group)
+
+
+def _together(artifact: Path, data: Path, raw: bytes, progress: Progress, group: ProcessGroup) -> Proof:
+    """Every process's piece, and the proof that they make."""
+    if not artifact.is_file():
+        Artifact.load(artifact)  # says so, in every process
+    mine = sha256_hex(raw) + sha256_hex(artifact.read_bytes())
+    if len(set(_shared(mine, str, group))) > 1:
+        raise DataError(
+            f"{data}, {artifact}: the processes read different files; give all of them the same text and artifact."
+        )
+    pieces = pieces_of(raw, group.world_size)
+    told: Proof | str | None = None
+    if group.rank < len(pieces):
+        try:
+            told = _prove_piece(artifact, data, pieces[group.rank], len(pieces), progress, None)
+        except RegrowError as error:
+            told = f"process {group.rank}: {error}"  # all must hear of it, for all wait for each other
+    found = _shared(told, Proof | str | None, group)
+    failed = [problem for problem in found if isinstance(problem, str)]
+    if failed:
+        raise ProofError("; ".join(failed))
+    return _summed([proof for proof in found if isinstance(proof, Proof)])
+
+
+def _shared(mine: Any, kind: Any, group: ProcessGroup) -> list[Any]:
+    """Every process's value, in the order of ranks."""
+    packed = np.frombuffer(bytearray(msgspec.json.encode(mine)), np.uint8)
+    return [msgspec.json.decode(part.tobytes(), type=kind) for part in group.share(packed)]
+
+
+def pieces_of(raw: bytes, count: int) -> list[bytes]:
+    """A text in at most `count` pieces of about one length, none empty, cut behind a newline where one is near;
+    joined, they are the text again."""
+    ends = [0]
+    for i in range(1, count):
+        target = len(raw) * i // count
+        newline = raw.rfind(b"\n", len(raw) * (2 * i - 1) // (2 * count), target)
+        ends.append(newline + 1 if newline >= 0 else target)
+    ends.append(len(raw))
+    return [raw[a:b] for a, b in itertools.pairwise(ends) if a < b]
+
+
+def _prove_piece(
+    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
+) -> Proof:
+    """The proof of one of so many pieces of the text of `data`; `overrides`: those of an adaptive one, else None."""
+    started = time.perf_counter()
+    encoded = _encode(artifact, data, raw, pieces, progress, overrides)
+    encode_seconds = time.perf_counter() - started
+    with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
+        (Path(folder) / "stream").write_bytes(encoded.stream)
+        started = time.perf_counter()
+        decoded = _decode_elsewhere(artifact.resolve(), Path(folder), progress)
+        decode_seconds = time.perf_counter() - started
+    return Proof(
+        bpb=8 * len(encoded.stream) / len(raw),
+        stream_bytes=len(encoded.stream),
+        raw_bytes=len(raw),
+        sha256_match=sha256_hex(decoded) == sha256_hex(raw),
+        max_abs_row_sum_error=encoded.max_abs_row_sum_error,
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+        track="fixed" if overrides is None else "adaptive",
+    )
+
+
+def _encode(
+    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
+) -> Encoded:
+    """The stream; the artifact is loaded here and let go, before a fresh process loads its own."""
+    loaded = Artifact.load(artifact)
+    if overrides is None:
+        return encode(loaded, raw, progress, streams=-(-loaded.config.eval.streams // pieces))
+    adaptation = adaptation_of(loaded.config, overrides)
+    adaptation.check(len(loaded.tokenizer.encode(raw)), str(data))
+    return encode(loaded, raw, progress, adaptation=adaptation)
+
+
+def _summed(proofs: Sequence[Proof]) -> Proof:
+    """One proof of the whole text from those of its pieces."""
+    stream_bytes, raw_bytes = sum(p.stream_bytes for p in proofs), sum(p.raw_bytes for p in proofs)
+    return Proof(
+        bpb=8 * stream_bytes / raw_bytes,
+        stream_bytes=stream_bytes,
+        raw_bytes=raw_bytes,
+        sha256_match=all(p.sha256_match for p in proofs),
+        max_abs_row_sum_error=max(p.max_abs_row_sum_error for p in proofs),
+        encode_seconds=max(p.encode_seconds for p in proofs),
+        decode_seconds=max(p.decode_seconds for p in proofs),
+        processes=len(proofs),
+    )
+
+
+def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress) -> bytes:
+    command = [
+        sys.executable,
+        "-m",
+        "regrow",
+        "decompress",
+        str(artifact),
+        "stream",
+        "-o",
+        "decoded",
+        "--json",
+        "--quiet",
+    ]
+    with progress.task("decode in a fresh process"):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ProofError(
+            f"{artifact}: the fresh process could not decode: {done.stderr.strip() or done.returncode}"
+        )
+    json.loads(done.stdout)
+    return (folder / "decoded").read_bytes()

@@ -1,0 +1,112 @@
+"""The training curves of all runs in one plot, once over seconds and once over tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from regrow.report.curve import Curve, Line, reach_of, smoothed, thinned
+from regrow.report.plot import HEIGHT, WIDTH, Axis, Tick, axis, path, ticks_x, ticks_y
+from regrow.report.record import RunRecord
+
+_HIDDEN_START = 0.08  # share of the lines at their start that does not decide how high the plot is
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One path: `kind` network or blended, its run's place, and whether it is the smoothed form."""
+
+    kind: str
+    run: int
+    smooth: bool
+    path: str
+
+
+@dataclass(frozen=True)
+class PlotView:
+    """One plot. `closing`: percents from the left between which the closing part lies, for a single run."""
+
+    name: str
+    strokes: list[Stroke]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    closing: tuple[float, float] | None
+    width: float = WIDTH
+    height: float = HEIGHT
+
+
+@dataclass(frozen=True)
+class LastValue:
+    """Means of the ends of a run's lines, in bits per byte; `blended` None if nothing was mixed in training."""
+
+    run: int
+    name: str
+    network: float
+    blended: float | None
+
+
+def curve_plots(runs: list[RunRecord]) -> list[PlotView]:
+    """Plots over seconds and over tokens; empty if no run has a log."""
+    lines = [
+        (kind, number, thinned(line), _soft(line, run.curve))
+        for number, run in enumerate(runs)
+        if run.curve is not None
+        for kind, line in (("network", run.curve.network), ("blended", run.curve.blended))
+        if len(line)
+    ]
+    if not lines:
+        return []
+    y_axis = _height([line for _, _, line, _ in lines], [soft for *_, soft in lines])
+    single = len(runs) == 1
+    return [_plot(name, lines, y_axis, single) for name in ("seconds", "tokens")]
+
+
+def last_values(runs: list[RunRecord]) -> list[LastValue]:
+    """Where each curve ends, runs without a log left out."""
+    found = []
+    for number, run in enumerate(runs):
+        if run.curve is None:
+            continue
+        blended = _end(run.curve.blended, run.curve) if len(run.curve.blended) else None
+        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), blended))
+    return found
+
+
+def _soft(line: Line, curve: Curve) -> Line:
+    # Where the mixture begins to be trained, what the network alone says changes its course within a few steps.
+    cut = curve.blended.steps[0] if len(curve.blended) else None
+    return smoothed(thinned(line), cut, _reach(curve))
+
+
+def _reach(curve: Curve) -> int:
+    # One measure for both lines: the mixture's is short, and by its own length would hardly be smoothed.
+    return reach_of(thinned(curve.network))
+
+
+def _end(line: Line, curve: Curve) -> float:
+    """The mean of the line's end, over as many points as the smoothed line's values."""
+    last = thinned(line).bpb[-2 * _reach(curve) - 1 :]
+    return math.fsum(last) / len(last)
+
+
+def _height(lines: list[Line], soft: list[Line]) -> Axis:
+    def shown(several: list[Line]) -> list[float]:
+        return [v for line in several for v in line.bpb[int(len(line) * _HIDDEN_START) :]]
+
+    return axis(min(shown(lines)), max(shown(soft)), snap=True)
+
+
+def _plot(name: str, lines: list[tuple[str, int, Line, Line]], y_axis: Axis, single: bool) -> PlotView:
+    def xs(line: Line) -> list[float]:
+        return line.seconds if name == "seconds" else line.tokens
+
+    x_axis = axis(0.0, max(xs(line)[-1] for _, _, line, _ in lines))
+    strokes = [
+        Stroke(kind, run, smooth, path(xs(line), (soft if smooth else line).bpb, x_axis, y_axis))
+        for smooth in (False, True)
+        for kind, run, line, soft in lines
+    ]
+    mixed = next((line for kind, _, line, _ in lines if kind == "blended"), None) if single else None
+    closing = (100 * x_axis.share(xs(mixed)[0]), 100.0) if mixed is not None else None
+    unit = "s" if name == "seconds" else ""
+    return PlotView(name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), closing)

@@ -1,0 +1,85 @@
+"""One self-contained page about runs: nothing on it is fetched from elsewhere, every text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from regrow import __version__
+from regrow.core.files import atomic_write_bytes
+from regrow.report.curve_view import curve_plots, last_values
+from regrow.report.ledger_view import ledger_bars, ledger_rows
+from regrow.report.record import RunRecord, load_runs
+from regrow.report.text_view import SHADES, passage_view
+from regrow.report.view import (
+    config_tables,
+    difference_rows,
+    headline,
+    proof_rows,
+    run_tables,
+    score_rows,
+)
+
+
+def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write one page about `runs` (folders), side by side; returns its path.
+
+    `out` None: report.html in the first folder. Raises DataError for a folder without a result.json of this
+    schema, EnvironmentProblem if the page cannot be written.
+    """
+    records = load_runs([Path(run) for run in runs])
+    target = Path(out) if out is not None else records[0].folder / "report.html"
+    # A folder's name need not be UTF-8; the page always is.
+    atomic_write_bytes(target, render(records).encode("utf-8", "backslashreplace"))
+    return target
+
+
+def render(runs: list[RunRecord]) -> str:
+    """The page as HTML text, a function of the runs alone."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = _template("page.js")
+    return environment.get_template("page.html").render(
+        title=" · ".join(run.name for run in runs),
+        version=__version__,
+        # These two are files of this package; everything else on the page is escaped.
+        style=Markup(_template("page.css")),
+        script=Markup(script),
+        script_hash=_csp_hash(script),
+        runs=runs,
+        headlines=[headline(run) for run in runs],
+        scores=score_rows(runs),
+        differences=difference_rows(runs),
+        plots=curve_plots(runs),
+        last_values=last_values(runs),
+        bars=ledger_bars(runs),
+        ledger=ledger_rows(runs),
+        proofs=proof_rows(runs),
+        adaptive_proofs=proof_rows(runs, adaptive=True)
+        if any(run.result.proof_adaptive for run in runs)
+        else None,
+        passages=[passage_view(run.passage) if run.passage else None for run in runs],
+        shades=SHADES,
+        run_tables=run_tables(runs),
+        config_tables=config_tables(runs),
+    )
+
+
+def _template(name: str) -> str:
+    return (resources.files("regrow.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _csp_hash(script: str) -> str:
+    """What the page's policy lets run: this script and no other, whatever a run's files hold."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

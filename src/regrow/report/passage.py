@@ -1,0 +1,97 @@
+"""`RUN/passage.json`: a passage of held-out text and what its tokens cost, so that the report need not score.
+
+    {"schema": 1, "artifact_sha256": str,
+     "tokens": [{"token": int, "text": base64, "blended": float, "network": float, "memory": float|null,
+                 "order": int|null}]}
+
+Costs are bits. The passage is bound to the artifact that was scored, so a page never shows another's costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from regrow.core.errors import DataError
+from regrow.core.files import atomic_write_bytes, sha256_hex
+
+if TYPE_CHECKING:
+    # At run time this module does without torch, so that `regrow report` starts at once.
+    from regrow.predict.evaluation import TokenCost
+
+SCHEMA = 1
+FILE = "passage.json"
+ARTIFACT = "artifact.safetensors"
+
+_Bits = Annotated[float, Meta(ge=0)]
+
+
+class PassageToken(Struct, frozen=True):
+    """One token: its id, its bytes, its bits under mixture, network and memory, the order that matched."""
+
+    token: int
+    text: bytes
+    blended: _Bits
+    network: _Bits
+    memory: _Bits | None = None
+    order: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Passage(Struct, frozen=True):
+    """Consecutive tokens of held-out text; `artifact_sha256` is empty where the run had no artifact file."""
+
+    tokens: list[PassageToken]
+    artifact_sha256: str = ""
+    schema: int = SCHEMA
+
+
+def save_passage(run: Path, passage: Iterable[TokenCost]) -> Path:
+    """Write `run`/passage.json for the artifact that lies there now; returns the file.
+
+    Raises EnvironmentProblem if it cannot be written.
+    """
+    tokens = [
+        # A cost of almost nothing may come out a rounding error below zero.
+        PassageToken(
+            cost.token,
+            cost.text,
+            max(0.0, cost.blended),
+            max(0.0, cost.network),
+            None if cost.memory is None else max(0.0, cost.memory),
+            cost.order,
+        )
+        for cost in passage
+    ]
+    path = run / FILE
+    atomic_write_bytes(path, msgspec.json.encode(Passage(tokens, file_sha256(run / ARTIFACT))) + b"\n")
+    return path
+
+
+def load_passage(run: Path) -> Passage | None:
+    """Read `run`/passage.json; None if there is none. DataError if it is damaged or of another schema."""
+    path = run / FILE
+    try:
+        passage = msgspec.json.decode(path.read_bytes(), type=Passage)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: is no passage ({error}); make it again with regrow eval.") from error
+    if passage.schema != SCHEMA:
+        raise DataError(
+            f"{path}: schema is {passage.schema}, this regrow reads {SCHEMA}; make it again with regrow eval."
+        )
+    return passage
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hex; empty if there is no such file."""
+    try:
+        return sha256_hex(path.read_bytes())
+    except OSError:
+        return ""

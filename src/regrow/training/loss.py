@@ -1,0 +1,91 @@
+"""The loss of a training step and its gradients: the network alone, or network and memory as one mixture.
+
+Legend: B sequences, T tokens, R = B * T rows, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regrow.core.config.schema import TrainConfig
+from regrow.core.errors import ConfigError
+from regrow.core.progress import Progress
+from regrow.network.compute import has_compiler
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer, block_forward, soft_cap
+from regrow.training.batches import IGNORED, Part, network_inputs
+from regrow.training.memory import Teacher
+
+
+@dataclass(frozen=True)
+class Nats:
+    """Sums over the scored tokens: the network's nats, the mixture's (0 where there was none), the tokens."""
+
+    network: float = 0.0
+    blended: float = 0.0
+    scored: float = 0.0
+
+    def __add__(self, other: Nats) -> Nats:
+        return Nats(self.network + other.network, self.blended + other.blended, self.scored + other.scored)
+
+
+class StepLoss:
+    """Forward and backward passes of `network`, and of `mixer` where the memory takes part."""
+
+    def __init__(
+        self, network: Transformer, mixer: Mixer, teacher: Teacher | None, bos_id: int, dtype: torch.dtype
+    ) -> None:
+        self._network, self._mixer, self._teacher = network, mixer, teacher
+        self._bos_id, self._dtype = bos_id, dtype
+        self._nats: Any = network_nats
+
+    def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, closing: bool) -> Nats:
+        """Add to the gradients those of the nats of these windows over `batch_tokens`, the tokens of the whole step."""
+        device = self._network.embedding.device
+        targets_BT = part.targets(index_B)
+        targets = torch.from_numpy(targets_BT).to(device)
+        inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
+        hidden_BTD = self._network.hidden(inputs, self._network.weights(self._dtype))
+        embedding = self._network.embedding.to(self._dtype)
+        nats = self._nats(hidden_BTD, embedding, targets, self._network.config.softcap)
+        loss, blended = nats, 0.0
+        if closing and self._teacher is not None:
+            rows = self._teacher.rows(part, index_B, device)
+            logits_RV = self._network.logits(hidden_BTD).flatten(0, 1)
+            mixed_RV = self._mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
+            loss = F.cross_entropy(mixed_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
+            blended = float(loss.detach())
+        (loss / batch_tokens).backward()
+        return Nats(float(nats.detach()), blended, float((targets_BT != IGNORED).sum()))
+
+    def compile(self, config: TrainConfig, progress: Progress) -> None:
+        """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back.
+
+        Raises ConfigError if compilation is demanded and there is no compiler.
+        """
+        t = config
+        long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
+        long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
+        if t.compile == "off" or (t.compile == "auto" and not long):
+            return
+        if self._network.embedding.device.type == "cpu" and not has_compiler():
+            if t.compile == "on":
+                raise ConfigError(
+                    "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
+                )
+            progress.say("no C++ compiler found: training runs uncompiled, about a third slower")
+            return
+        self._network.run_block, self._nats = torch.compile(block_forward), torch.compile(network_nats)
+
+
+def network_nats(hidden_BTD: Tensor, embedding_VD: Tensor, targets_BT: Tensor, softcap: float) -> Tensor:
+    """Sum over the scored targets of the network's nats, float32."""
+    logits = soft_cap(F.linear(hidden_BTD, embedding_VD).float(), softcap)
+    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum", ignore_index=IGNORED)

@@ -1,0 +1,133 @@
+"""Packing: a trained network, its memory and the mixer become one artifact within the byte budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from regrow.artifact.artifact import is_matrix, save_artifact
+from regrow.core.config.schema import Config
+from regrow.core.dist import ProcessGroup
+from regrow.core.errors import ConfigError
+from regrow.core.progress import Progress
+from regrow.core.results import Bpb, DataFigures, Result, Seconds
+from regrow.data.dataset import Dataset
+from regrow.network.compute import compute_dtype
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.predict.predictor import IGNORED, split_streams, stream_count
+from regrow.training.memory import Teacher
+from regrow.training.pack_memory import stored_memory
+from regrow.training.pruning_weights import beside_network
+
+_MANIFEST_BYTES = 6000
+_MATRIX_BYTES = 0.9  # entropy-coded int8, bytes an entry: what weights trained here came to, rounded up
+
+
+def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
+    """Refuse a budget that cannot hold even the network, before training. Raises ConfigError saying what
+    takes the bytes."""
+    matrices = {name: p.numel() for name, p in network.named_parameters() if is_matrix(p)}
+    adapters = round(_MATRIX_BYTES * sum(n for name, n in matrices.items() if "lora" in name))
+    embeddings = round(_MATRIX_BYTES * matrices.get("embedding", 0))
+    others = round(_MATRIX_BYTES * sum(matrices.values())) - adapters - embeddings
+    tokenizer = len(data.tokenizer.to_bytes())
+    needed = adapters + embeddings + others + tokenizer + _MANIFEST_BYTES
+    if needed > config.pack.budget_bytes:
+        raise ConfigError(
+            f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs "
+            f"about {needed:,} (adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, "
+            f"tokenizer {tokenizer:,}, manifest {_MANIFEST_BYTES:,}); raise it or lower model.d_model, "
+            "model.n_layer or model.r."
+        )
+
+
+def pack(
+    config: Config,
+    data: Dataset,
+    out: Path,
+    network: Transformer,
+    mixer: Mixer,
+    teacher: Teacher | None,
+    unquantized: float,
+    progress: Progress,
+) -> Result:
+    """Write `out/artifact.safetensors`; returns a result with what is known so far (`unquantized`: the
+    network's bits per byte before this, bytes, data)."""
+    started = time.perf_counter()
+    with progress.task("pack"):
+        room = room_for_memory(config, network, mixer, data)
+        worth = None
+        if teacher is not None:
+            worth = partial(beside_network, network, mixer, teacher, config.train.seed)
+        stored, digest = stored_memory(config, data, teacher, room, worth, progress.say)
+        ledger = save_artifact(
+            out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu(),
+            teacher.discounts if teacher else None,
+        )  # fmt: skip
+    return Result(
+        preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),
+        threads=torch.get_num_threads(), world_size=1, torch=str(torch.__version__),
+        data=DataFigures(**data.counts),
+        bytes={"total": ledger.total, "budget": config.pack.budget_bytes, **ledger.parts()},
+        bpb=Bpb(neural_unquantized=unquantized),
+        seconds=Seconds(pack=time.perf_counter() - started),
+        steps=0, train_tokens_seen=0,
+    )  # fmt: skip
+
+
+def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
+    """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
+    from regrow.artifact.artifact import pack_vector, pack_weights
+
+    others = (
+        len(pack_weights(network))
+        + len(pack_vector(mixer))
+        + len(data.tokenizer.to_bytes())
+        + _MANIFEST_BYTES
+    )
+    room = config.pack.budget_bytes - others
+    return min(room, config.memory.cap_bytes) if config.memory.cap_bytes else room
+
+
+@torch.inference_mode()
+def network_bpb(
+    network: Transformer,
+    data: Dataset,
+    most_streams: int,
+    chunk_tokens: int = 8192,
+    group: ProcessGroup | None = None,
+) -> float:
+    """Bits per byte of the held-out text under the network alone, over the codec's streams, which the
+    processes of `group` share."""
+    rank, world_size = (group.rank, group.world_size) if group else (0, 1)
+    window, device = network.window, network.embedding.device
+    tokens: NDArray[np.int64] = np.asarray(data.val_tokens, np.int64)
+    tokens_ST = split_streams(tokens, stream_count(len(tokens), most_streams), window)
+    weights = network.weights(compute_dtype(device))
+    together = max(1, chunk_tokens // window)
+    nats = 0.0
+    for first in range(rank * together, len(tokens_ST), world_size * together):
+        group_ST = tokens_ST[first : first + together]
+        cache = network.new_cache(len(group_ST), weights[0].qkv.dtype)
+        fresh = np.full((len(group_ST), 1), data.tokenizer.bos_id, np.int64)
+        for at in range(0, group_ST.shape[1], window):
+            targets_ST = group_ST[:, at : at + window]
+            known_ST = np.where(targets_ST == IGNORED, data.tokenizer.bos_id, targets_ST)
+            inputs = torch.from_numpy(np.concatenate((fresh, known_ST[:, :-1]), axis=1)).to(device)
+            fresh = known_ST[:, -1:]
+            logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
+            targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
+            nats += float(
+                F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum()
+            )
+    if group:
+        (nats,) = group.sums([nats])
+    return nats / math.log(2) / len(data.val_bytes)

@@ -1,0 +1,36 @@
+"""How long a run has trained, the same in all its processes."""
+
+from __future__ import annotations
+
+import time
+
+from regrow.core.dist import ProcessGroup
+
+
+class Clock:
+    """The first process's training time, on from `elapsed`; it begins to run with step `start`."""
+
+    def __init__(self, elapsed: float, talked: float, start: int, group: ProcessGroup) -> None:
+        self._elapsed, self._talked, self._start, self._group = elapsed, talked, start, group
+        self._since: float | None = None
+        self._talked_before = 0.0
+
+    @property
+    def runs(self) -> bool:
+        """Whether the steps that warm up are over."""
+        return self._since is not None
+
+    def step(self, step: int) -> None:
+        """A step is done."""
+        if step == self._start:
+            self._since, self._talked_before = time.perf_counter(), self._group.traffic.seconds
+
+    def reading(self) -> tuple[float, float]:
+        """Seconds of training, and of it with other processes; in all processes but the first 0, so that sums are
+        its own."""
+        if not self._group.is_first:
+            return 0.0, 0.0
+        if self._since is None:
+            return self._elapsed, self._talked
+        passed = time.perf_counter() - self._since
+        return self._elapsed + passed, self._talked + self._group.traffic.seconds - self._talked_before
