@@ -25,7 +25,8 @@ _BATCH = 65_536
 _BUILD = """
 import sys, time
 import numpy as np
-from regrow.ngram import NgramCounts, NgramModel
+from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.model.model import NgramModel
 def build(tokens):
     counts = NgramCounts(int(sys.argv[2]), int(sys.argv[3]), bos_id=int(sys.argv[4]))
     counts.add(tokens)

@@ -154,13 +154,13 @@ def test_an_error_is_one_line_and_its_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    stub(monkeypatch, "reporting", write_report=fail)
+    stub(monkeypatch, "report.page", write_report=fail)
     assert main(["report", "run"]) == code
     assert names in error_line(capsys)
 
 
 def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    stub(monkeypatch, "reporting", write_report=lambda *_: 1 // 0)
+    stub(monkeypatch, "report.page", write_report=lambda *_: 1 // 0)
     assert main(["--debug", "report", "run"]) == 2
     text = capsys.readouterr().err
     assert "Traceback" in text and "--debug" not in text.splitlines()[-1]
@@ -191,7 +191,7 @@ def test_json_is_one_object_whatever_a_workflow_prints(
             task.advance(1)
         return good_proof()
 
-    stub(monkeypatch, "proof", prove=prove)
+    stub(monkeypatch, "predict.proof", prove=prove)
     artifact = run_folder(tmp_path)
     assert main(["prove", str(artifact), "--data", str(tmp_path / "data"), "--json"]) == 0
     captured = capsys.readouterr()
@@ -203,7 +203,7 @@ def test_json_is_one_object_whatever_a_workflow_prints(
 def test_a_proof_updates_its_run_and_only_on_its_own_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stub(monkeypatch, "proof", prove=lambda *_, **settings: good_proof())
+    stub(monkeypatch, "predict.proof", prove=lambda *_, **settings: good_proof())
     artifact = run_folder(tmp_path)
     other = tmp_path / "other.txt"
     other.write_bytes(b"another text")
@@ -218,7 +218,7 @@ def test_a_failed_proof_is_exit_1_and_still_told_in_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = msgspec.structs.replace(good_proof(), sha256_match=False)
-    stub(monkeypatch, "proof", prove=lambda *_, **settings: failed)
+    stub(monkeypatch, "predict.proof", prove=lambda *_, **settings: failed)
     artifact = run_folder(tmp_path)
     assert main(["prove", str(artifact), "--data", str(tmp_path / "data"), "--json", "--quiet"]) == 1
     captured = capsys.readouterr()
@@ -238,7 +238,7 @@ def test_eval_prints_its_parts_and_updates_its_run(
             bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, passage=[], tokens=9
         )
 
-    stub(monkeypatch, "evaluation", evaluate=evaluate)
+    stub(monkeypatch, "predict.evaluation", evaluate=evaluate)
     artifact = run_folder(tmp_path)
     arguments = ["eval", str(artifact), "--data", str(tmp_path / "data"), "--stride", "64"]
     assert main([*arguments, "--json"]) == 0
@@ -257,7 +257,7 @@ def test_compress_and_decompress_write_in_one_step(
 ) -> None:
     stub(
         monkeypatch,
-        "codec",
+        "predict.codec",
         load=lambda artifact: artifact,
         compress=lambda artifact, data, progress, *, adaptation: data[::-1],
         decompress=lambda artifact, data, progress, *, expected: data[::-1],
@@ -278,7 +278,7 @@ def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytes
         result = Result.load(out / "result.json")
         return types.SimpleNamespace(result=result, artifact=out / "artifact", is_first=True)
 
-    stub(monkeypatch, "trainer", train=train)
+    stub(monkeypatch, "training.trainer", train=train)
     run_folder(tmp_path)
     (tmp_path / "config.toml").write_text("[train]\nseed = 77\n")
     arguments = ["train", "--data", str(tmp_path / "data"), "--out", str(tmp_path), "--quiet"]

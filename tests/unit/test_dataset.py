@@ -388,8 +388,8 @@ def test_a_source_that_changes_under_the_reader_is_named(tmp_path: Path) -> None
 KILLED = """
 import sys
 import regrow.data.writing
-from regrow.config import DataConfig
-from regrow.data import build_dataset
+from regrow.core.config.schema import DataConfig
+from regrow.data.build import build_dataset
 
 if __name__ == "__main__":
     regrow.data.writing.NOTE_BYTES = 1 << 20

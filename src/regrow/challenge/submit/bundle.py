@@ -67,7 +67,7 @@ if __name__ == "__main__":
     unpack(home)
     sys.path[:0] = [home]
     sys.path += [os.path.join(home, "fallbacks")]
-    from regrow.submission.program import main
+    from regrow.challenge.submit.program import main
 
     sys.exit(main(CONFIG, os.path.abspath(__file__), sys.argv[1:]))
 '''
