@@ -43,8 +43,8 @@ KINDS_HEAD = """# The 26 ways to be wrong, and what speaks about each
 
 This page is made by `python docs/make_audit_checks.py` from the rules, checks and probes. *Spellings* are pairs of
 scripts under `tests/fixtures/audit/`: the bad one is flagged by the rule whose folder it lies in, and its mended
-twin, which differs only in the fix, has nothing above low. Each rule's own page has one more pair. Record checks have
-their examples in `tests/unit/auditing_dynamic/test_record_checks.py`, probes in `test_probes.py`.
+twin, which differs only in the fix, has nothing above low; the pair `example` also stands on the rule's page. Record
+checks have their examples in `tests/unit/auditing_dynamic/test_record_checks.py`, probes in `test_probes.py`.
 
 | kind | what was done | static rules | record checks | probes | spellings |
 | --- | --- | --- | --- | --- | --- |

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from regrow.challenge.audit.rules import RULES
 from regrow.challenge.audit.source.reader import read_sources
 from regrow.challenge.audit.static import static_findings
 
 EVIL = 'import pathlib\npathlib.Path("/tmp/regrow-was-executed").write_text("x")\n'
-BAD = next(r for r in RULES if r.id == "train-on-validation").bad
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "audit"
+BAD = (FIXTURES / "train-on-validation" / "example_bad.py").read_text(encoding="utf-8")
 
 
 def rules_of(path: Path) -> set[str]:

@@ -1,35 +1,22 @@
-"""What the audit says: one finding, and the rule that makes findings of its kind.
+"""What the audit says: one finding, and the verdict that findings give.
 
 A finding is a sentence about one line, with the evidence quoted, so that a reviewer can paste it and an
 author can answer it. Severity says how wrong the number is if the finding holds; confidence says how well
-the flow is established. A rule documents itself: its page under `docs/audit/rules/` is generated from the
-fields below.
+the flow is established.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 Severity = Literal["low", "medium", "high"]
 Confidence = Literal["low", "medium", "high"]
 
 #: The order of severities and of confidences, weakest first.
 LEVELS: tuple[Literal["low", "medium", "high"], ...] = ("low", "medium", "high")
-
-#: The four conditions a bits-per-byte figure must meet (parameter-golf issue 1017), by number.
-CONDITIONS: dict[int, str] = {
-    1: "strict causal dependence: a prediction depends on the artifact and the strict prefix only",
-    2: "one full normalised distribution over the alphabet, fixed before the target is looked at",
-    3: "score before update: a token is scored before anything learns from it",
-    4: "a single left-to-right pass: no token is scored twice",
-}
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,37 +49,6 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.line or 0,
             self.rule,
         )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One way a figure can be wrong, and how to see it in source.
-
-    Attributes:
-        id: stable identifier, words joined by hyphens; also the name of the documentation page.
-        title: one line for tables.
-        why: why it matters, as a reviewer would explain it to the author.
-        breaks: numbers of the conditions in `CONDITIONS` that it breaks; empty where it concerns accounting.
-        severity: severity of a finding whose flow is established.
-        confidence: confidence of such a finding (a rule may emit less).
-        bad: a short example that the rule flags; a test runs the rule on it.
-        good: the same example mended; a test checks that nothing above low remains.
-        clears: what would clear a finding.
-        check: reads the program and yields findings; it never executes any of it.
-        cases: numbers of the known ways (the project's list of 26) that this rule is about.
-    """
-
-    id: str
-    title: str
-    why: str
-    breaks: tuple[int, ...]
-    severity: Severity
-    confidence: Confidence
-    bad: str
-    good: str
-    clears: str
-    check: Callable[[Program], Iterator[Finding]] = field(repr=False)
-    cases: tuple[int, ...] = ()
 
 
 def worst(findings: Iterable[Finding]) -> Literal["clean", "suspect", "flagged"]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.probe.probe import Probe
 from regrow.challenge.audit.record.records import Check
+from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.verdict import Audit, level
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.program import Program
+from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import RULES
 
 

@@ -37,7 +37,7 @@ class Probe:
     Attributes:
         id: stable identifier. title: one line for tables.
         why: what a failure means. clears: what would clear it.
-        breaks: numbers of the conditions in `finding.CONDITIONS` that a failure breaks.
+        breaks: numbers of the four conditions (docs/audit/rules/README.md) that a failure breaks.
         run: asks, and reports.
     """
 

@@ -1,46 +1,42 @@
-"""The rules, one a file. A rule is registered by standing in `RULES`; its page in the docs is generated from
-it."""
+"""The rules, one a file, named by their ids."""
 
 from __future__ import annotations
 
-from regrow.challenge.audit.finding import Rule
+from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import (
     better_of_two,
+    byte_count,
+    byte_sidecar_off,
     byte_spreading,
-    byte_table,
     calibrated_on_validation,
-    document_leak,
     lossy_text,
-    native_code,
     offset_on_scored_targets,
     partial_validation,
     rescored_after_adapting,
-    sidecar_off,
+    state_across_documents,
     target_dependent_gate,
     target_in_hash_key,
+    target_in_native_code,
+    targets_clamped,
     train_on_validation,
     validation_in_artifact,
-    vocabulary_clamp,
 )
 
-RULES: tuple[Rule, ...] = tuple(
-    module.RULE
-    for module in (
-        target_in_hash_key,
-        train_on_validation,
-        offset_on_scored_targets,
-        rescored_after_adapting,
-        better_of_two,
-        byte_spreading,
-        byte_table,
-        calibrated_on_validation,
-        document_leak,
-        lossy_text,
-        native_code,
-        partial_validation,
-        sidecar_off,
-        target_dependent_gate,
-        validation_in_artifact,
-        vocabulary_clamp,
-    )
+RULES: tuple[Rule, ...] = (
+    target_in_hash_key.RULE,
+    train_on_validation.RULE,
+    offset_on_scored_targets.RULE,
+    rescored_after_adapting.RULE,
+    better_of_two.RULE,
+    byte_spreading.RULE,
+    byte_count.RULE,
+    calibrated_on_validation.RULE,
+    state_across_documents.RULE,
+    lossy_text.RULE,
+    target_in_native_code.RULE,
+    partial_validation.RULE,
+    byte_sidecar_off.RULE,
+    target_dependent_gate.RULE,
+    validation_in_artifact.RULE,
+    targets_clamped.RULE,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -38,7 +39,7 @@ def check(program: Program) -> Iterator[Finding]:
         return
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="Quantiser calibrated on validation text",
     why=(
@@ -47,55 +48,7 @@ RULE = Rule(
     breaks=(1,),
     severity="high",
     confidence="medium",
-    bad="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-
-def collect(model):
-    seen = {}
-    def hook(module, inputs, output):
-        seen["h"] = inputs[0].T @ inputs[0]
-    handle = model.register_forward_hook(hook)
-    with torch.no_grad():
-        for start in range(0, 65536, 1024):
-            model(val_tokens[start : start + 1024])
-    handle.remove()
-    return seen
-
-def main(model):
-    return collect(model)
-
-main(torch.nn.Linear(4, 4))
-""",
-    good="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-
-train_tokens = torch.from_numpy(np.fromfile("fineweb_train_000000.bin", dtype=np.uint16).astype(np.int64))
-
-def collect(model):
-    seen = {}
-    def hook(module, inputs, output):
-        seen["h"] = inputs[0].T @ inputs[0]
-    handle = model.register_forward_hook(hook)
-    with torch.no_grad():
-        for start in range(0, 65536, 1024):
-            model(train_tokens[start : start + 1024])
-    handle.remove()
-    return seen
-
-def main(model):
-    return collect(model)
-
-main(torch.nn.Linear(4, 4))
-""",
     clears="Calibrate on training text or on text that the model generates.",
     cases=(25,),
-    check=check,
+    search=check,
 )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow.domain import Spot
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -97,7 +98,7 @@ def _fold_in(value: ast.expr, folding: set[str]) -> str | None:
     return None
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="The text is folded before it is tokenised",
     why=(
@@ -107,32 +108,10 @@ RULE = Rule(
     breaks=(2,),
     severity="high",
     confidence="medium",
-    bad="""
-import unicodedata
-import numpy as np
-
-def clean(text):
-    return unicodedata.normalize("NFKC", text).lower()
-
-def build(sp, documents):
-    out = []
-    for text in documents:
-        out.extend(sp.encode(clean(text)))
-    np.array(out, dtype=np.uint16).tofile("fineweb_val_000000.bin")
-""",
-    good="""
-import numpy as np
-
-def build(sp, documents):
-    out = []
-    for text in documents:
-        out.extend(sp.encode(text))
-    np.array(out, dtype=np.uint16).tofile("fineweb_val_000000.bin")
-""",
     clears=(
         "Encode what was removed (case markers, for example) as tokens of its own, show that decoding "
         "restores the bytes, and count the original bytes."
     ),
-    check=check,
+    search=check,
     cases=(12,),
 )

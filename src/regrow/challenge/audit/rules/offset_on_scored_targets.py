@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.ordering import learnings
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -39,7 +40,7 @@ def check(program: Program) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="An offset is optimised on the targets it then scores",
     why=(
@@ -50,63 +51,10 @@ RULE = Rule(
     breaks=(1, 3),
     severity="high",
     confidence="high",
-    bad="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def evaluate(model, head, stride):
-    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-    total = 0.0
-    nbytes = 0
-    for ws in range(0, val_tokens.numel() - 1, stride):
-        chunk = val_tokens[ws : ws + stride + 1]
-        inputs, wanted = chunk[:-1], chunk[1:]
-        with torch.no_grad():
-            hidden = model(inputs)
-        shift = torch.zeros(1, hidden.size(-1), requires_grad=True)
-        opt = torch.optim.AdamW([shift], lr=0.01)
-        for _ in range(8):
-            loss = F.cross_entropy(head(hidden + shift), wanted)
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-        with torch.no_grad():
-            total += F.cross_entropy(head(hidden + shift), wanted, reduction="sum").item()
-    return total / nbytes
-
-evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), 64)
-""",
-    good="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def evaluate(model, head, stride):
-    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-    total = 0.0
-    nbytes = 0
-    shift = torch.zeros(1, 512, requires_grad=True)
-    opt = torch.optim.AdamW([shift], lr=0.01)
-    for ws in range(0, val_tokens.numel() - 1, stride):
-        chunk = val_tokens[ws : ws + stride + 1]
-        inputs, wanted = chunk[:-1], chunk[1:]
-        with torch.no_grad():
-            hidden = model(inputs)
-            total += F.cross_entropy(head(hidden + shift), wanted, reduction="sum").item()
-        for _ in range(8):
-            loss = F.cross_entropy(head(hidden + shift), wanted)
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-    return total / nbytes
-
-evaluate(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), 64)
-""",
     clears=(
         "Optimise the offset only on tokens whose loss has already been counted, and apply it to later "
         "tokens."
     ),
-    check=check,
+    search=check,
     cases=(17,),
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule, Severity
+from regrow.challenge.audit.finding import Finding, Severity
 from regrow.challenge.audit.flow.call import REPLAY
 from regrow.challenge.audit.flow.ordering import learnings
 from regrow.challenge.audit.flow.passes import claims_second, second_pass
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -47,7 +48,7 @@ def check(program: Program) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="Text is scored again after the model has learned from it",
     why=(
@@ -57,53 +58,7 @@ RULE = Rule(
     breaks=(3, 4),
     severity="high",
     confidence="medium",
-    bad="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def evaluate(model, size):
-    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-    opt = torch.optim.SGD(model.parameters(), lr=0.002)
-    nbytes = 1
-    for epoch in range(3):
-        total = 0.0
-        for start in range(0, val_tokens.numel() - 1, size):
-            chunk = val_tokens[start : start + size + 1]
-            with torch.no_grad():
-                total += F.cross_entropy(model(chunk[:-1]), chunk[1:], reduction="sum").item()
-            loss = F.cross_entropy(model(chunk[:-1]), chunk[1:])
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-    return total / nbytes
-
-evaluate(torch.nn.Linear(4, 4), 32768)
-""",
-    good="""
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def evaluate(model, size):
-    val_tokens = torch.from_numpy(np.fromfile("fineweb_val_000000.bin", dtype=np.uint16).astype(np.int64))
-    opt = torch.optim.SGD(model.parameters(), lr=0.002)
-    nbytes = 1
-    total = 0.0
-    for start in range(0, val_tokens.numel() - 1, size):
-        chunk = val_tokens[start : start + size + 1]
-        with torch.no_grad():
-            total += F.cross_entropy(model(chunk[:-1]), chunk[1:], reduction="sum").item()
-        for epoch in range(3):
-            loss = F.cross_entropy(model(chunk[:-1]), chunk[1:])
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-    return total / nbytes
-
-evaluate(torch.nn.Linear(4, 4), 32768)
-""",
     clears="Report the loss of the first pass, in which each chunk is scored before it is learned from.",
-    check=check,
+    search=check,
     cases=(21,),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.ordering import learnings
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -33,7 +34,7 @@ def check(program: Program) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="Training on validation text before it is scored",
     why=(
@@ -44,62 +45,10 @@ RULE = Rule(
     breaks=(1, 3),
     severity="high",
     confidence="high",
-    bad="""
-import glob
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def load(pattern):
-    shards = [np.fromfile(f, dtype=np.uint16).astype(np.int64) for f in sorted(glob.glob(pattern))]
-    return torch.cat([torch.from_numpy(s) for s in shards])
-
-def adapt(model, stream, seq_len, epochs):
-    opt = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    for _ in range(epochs):
-        for start in range(0, stream.numel() - 1, seq_len):
-            piece = stream[start : start + seq_len + 1]
-            loss = F.cross_entropy(model(piece[:-1]), piece[1:])
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-
-def main(model):
-    held_out = load("data/fineweb_val_*.bin")
-    adapt(model, held_out, 1024, 3)
-
-main(torch.nn.Linear(4, 4))
-""",
-    good="""
-import glob
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-def load(pattern):
-    shards = [np.fromfile(f, dtype=np.uint16).astype(np.int64) for f in sorted(glob.glob(pattern))]
-    return torch.cat([torch.from_numpy(s) for s in shards])
-
-def adapt(model, stream, seq_len, epochs):
-    opt = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    for _ in range(epochs):
-        for start in range(0, stream.numel() - 1, seq_len):
-            piece = stream[start : start + seq_len + 1]
-            loss = F.cross_entropy(model(piece[:-1]), piece[1:])
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-
-def main(model):
-    seen = load("data/fineweb_train_*.bin")
-    adapt(model, seen, 1024, 3)
-
-main(torch.nn.Linear(4, 4))
-""",
     clears=(
         "Score each chunk under no_grad, add its losses to the total, and only then train on it; never "
         "train on a chunk that is still to be scored."
     ),
-    check=check,
+    search=check,
     cases=(15, 16),
 )

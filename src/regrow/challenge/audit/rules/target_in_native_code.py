@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.rule import SourceRule
 from regrow.challenge.audit.source.c_text import CText, c_texts
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _gated_hint(text: CText) -> Iterator[Finding]:
                 return
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="Native code looks at the target before predicting it",
     why=(
@@ -93,41 +94,10 @@ RULE = Rule(
     breaks=(1, 2),
     severity="high",
     confidence="medium",
-    bad='''
-KERNEL = r"""
-#include <stdint.h>
-void hints(const uint16_t* tokens, const uint8_t* starts_word, int n, int* out) {
-    for (int p = 1; p < n; p++) {
-        int cur = tokens[p];
-        bool is_start = starts_word[cur];
-        word_hint(is_start, out + p);
-        word_update(cur, is_start);
-    }
-}
-"""
-# Compiled at start-up and called once over the whole validation stream; its hints tilt the logits, and
-# what it returns for a position is the guess for that very position, made before the position is counted.
-''',
-    good='''
-KERNEL = r"""
-#include <stdint.h>
-void hints(const uint16_t* tokens, const uint8_t* starts_word, int n, int* out) {
-    for (int p = 1; p < n; p++) {
-        int prev = tokens[p - 1];
-        bool is_start = starts_word[prev];
-        word_hint(is_start, out + p);
-        int cur = tokens[p];
-        word_update(cur, starts_word[cur]);
-    }
-}
-"""
-# Compiled at start-up and called once over the whole validation stream; its hints tilt the logits, and
-# what it returns for a position is the guess for that very position, made before the position is counted.
-''',
     clears=(
         "Derive keys and gates from tokens before the current position, and update the tables with the "
         "current one afterwards."
     ),
-    check=check,
+    search=check,
     cases=(5, 18),
 )

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Confidence, Finding, Rule, Severity
+from regrow.challenge.audit.finding import Confidence, Finding, Severity
 from regrow.challenge.audit.flow.domain import Spot
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -278,7 +279,7 @@ def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
             return
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="The bytes of a token are miscounted",
     why=(
@@ -289,51 +290,10 @@ RULE = Rule(
     breaks=(),
     severity="high",
     confidence="high",
-    bad="""
-import numpy as np
-
-def build(sp, size):
-    base_bytes = np.zeros(size)
-    has_space = np.zeros(size, dtype=bool)
-    boundary = np.zeros(size, dtype=bool)
-    for i in range(size):
-        if sp.is_byte(i):
-            base_bytes[i] = 1
-            continue
-        piece = sp.id_to_piece(i)
-        if piece.startswith("\\u2581"):
-            has_space[i] = True
-        base_bytes[i] = len(piece.replace("\\u2581", " ").encode("utf-8"))
-    return base_bytes, has_space, boundary
-
-def count(base_bytes, has_space, boundary, x, y):
-    return (base_bytes[y] + (has_space[y] & ~boundary[x])).sum()
-""",
-    good="""
-import numpy as np
-
-def build(sp, size):
-    base_bytes = np.zeros(size)
-    has_space = np.zeros(size, dtype=bool)
-    boundary = np.zeros(size, dtype=bool)
-    for i in range(size):
-        if sp.is_byte(i):
-            base_bytes[i] = 1
-            continue
-        piece = sp.id_to_piece(i)
-        if piece.startswith("\\u2581"):
-            has_space[i] = True
-            piece = piece[1:]
-        base_bytes[i] = len(piece.encode("utf-8"))
-    return base_bytes, has_space, boundary
-
-def count(base_bytes, has_space, boundary, x, y):
-    return (base_bytes[y] + (has_space[y] & ~boundary[x])).sum()
-""",
     clears=(
         "Count the bytes of the raw validation text and divide by that; or strip the marker before "
         "measuring, as the official table does."
     ),
-    check=check,
+    search=check,
     cases=(7, 8, 9, 10),
 )

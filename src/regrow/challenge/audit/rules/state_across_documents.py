@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow.domain import Spot
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -63,7 +64,7 @@ def _ends(node: ast.Subscript, how: str) -> bool:
     return any(part.strip() == how for part in ast.unparse(node.slice).strip("()").split(","))
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="State leaks across documents",
     why=(
@@ -74,29 +75,7 @@ RULE = Rule(
     breaks=(),
     severity="low",
     confidence="medium",
-    bad="""
-import torch
-
-class Smear(torch.nn.Module):
-    def forward(self, x):
-        gate = torch.sigmoid(self.gate(x[:, 1:]))
-        return torch.cat([x[:, :1], x[:, 1:] + gate * x[:, :-1]], dim=1)
-
-def attention(q, k, v, cu_seqlens):
-    return flash_attn_varlen(q, k, v, cu_seqlens)
-""",
-    good="""
-import torch
-
-class Smear(torch.nn.Module):
-    def forward(self, x, not_bos):
-        gate = torch.sigmoid(self.gate(x[:, 1:])) * not_bos[:, 1:]
-        return torch.cat([x[:, :1], x[:, 1:] + gate * x[:, :-1]], dim=1)
-
-def attention(q, k, v, cu_seqlens):
-    return flash_attn_varlen(q, k, v, cu_seqlens)
-""",
     clears="Set the carried part to zero at the first token of a document.",
-    check=check,
+    search=check,
     cases=(20,),
 )

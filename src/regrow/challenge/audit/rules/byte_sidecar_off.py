@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from regrow.challenge.audit.finding import Finding, Rule
+from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow.domain import Spot
+from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -76,7 +77,7 @@ def _switch(node: ast.AST) -> str | None:
     return None
 
 
-RULE = Rule(
+RULE = SourceRule(
     id=ID,
     title="Transformed text without its byte counts",
     why=(
@@ -86,21 +87,7 @@ RULE = Rule(
     breaks=(),
     severity="medium",
     confidence="medium",
-    bad="""
-import os
-
-data_path = os.environ.get("DATA_PATH", "data/fineweb_sp8192_caseops")
-caseops = os.environ.get("CASEOPS_ENABLED", "0") == "1"
-val_bytes = open(data_path + "/fineweb_val_bytes_000.bin").read() if caseops else None
-""",
-    good="""
-import os
-
-data_path = os.environ.get("DATA_PATH", "data/fineweb_sp8192_caseops")
-caseops = os.environ.get("CASEOPS_ENABLED", "1") == "1"
-val_bytes = open(data_path + "/fineweb_val_bytes_000.bin").read() if caseops else None
-""",
     clears="Load the byte sidecar whenever the text is transformed, or divide by the bytes of the raw text.",
-    check=check,
+    search=check,
     cases=(13,),
 )
