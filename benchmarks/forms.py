@@ -15,12 +15,12 @@ from benchmarks.dated import this_machine, today, version
 from benchmarks.ngram.bench import fit_discounts
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
-from regrow.ngram.store.fitting import fit_table
-from regrow.ngram.store.grams import grams_of
+from regrow.ngram.store.linked_ngrams import grams_of
+from regrow.ngram.store.table_budget import fit_table
 from regrow.ngram.store.table_form import decode_table
 from regrow.ngram.store.text_form import decode_tokens
 from regrow.training.pack_memory import fit_text

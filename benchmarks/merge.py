@@ -27,8 +27,8 @@ from regrow.core.errors import EnvironmentProblem, RegrowError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.network.compute import keep_freed_pages
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.distributed import count_piece, merge_range, whole_of
+from regrow.ngram.counts.merge_processes import count_piece, merge_range, whole_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
 
 VOCAB_SIZE, ORDER, PROCESSES = 1024, 6, 2
 _ROUNDS = 3

@@ -30,7 +30,7 @@ from regrow.core.config.schema import Config
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.network.compute import compute_dtype
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.predict.evaluation import evaluate
 from regrow.training.trainer import train
 

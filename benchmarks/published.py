@@ -29,10 +29,10 @@ from regrow.core.errors import DataError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.hashed import LARGEST_COUNT, PUBLISHED_BUCKETS, HashedCounts
+from regrow.ngram.counts.hashed_counts import LARGEST_COUNT, PUBLISHED_BUCKETS, HashedCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.hashed_model import HashedModel
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 
 PUBLISHED_COUNTS = 31_142_393_856  # of the published run, in its log
 STAND_INS = ("uniform", "unigrams", "exact memory")

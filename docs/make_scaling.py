@@ -40,8 +40,8 @@ def measure(data: Path) -> dict[str, Any]:
     from regrow.data.dataset import Dataset
     from regrow.network.compute import keep_freed_pages
     from regrow.network.transformer import Transformer
-    from regrow.ngram.counts.counts import NgramCounts
-    from regrow.ngram.counts.distributed import Parcel
+    from regrow.ngram.counts.merge_processes import Parcel
+    from regrow.ngram.counts.ngram_counts import NgramCounts
     from regrow.ngram.counts.runs import merge_runs
 
     keep_freed_pages()

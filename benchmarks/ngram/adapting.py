@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regrow.core.config.schema import EvalConfig
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
 from regrow.predict.predictor import IGNORED, split_streams, stream_count
 

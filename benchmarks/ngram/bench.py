@@ -16,10 +16,10 @@ from benchmarks.ngram.ours import build_in_child, growth, rows_per_second
 from benchmarks.ngram.peers import kenlm_missing, run_kenlm, run_tokengrams, write_tokens
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
 from regrow.ngram.store.text_form import encode_tokens
 from regrow.training.batches import Plan

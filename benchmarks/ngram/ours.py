@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from benchmarks.ngram.child import Cost, run_child
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 
 _CHUNK = 8192
 _BATCH = 65_536
@@ -25,8 +25,8 @@ _BATCH = 65_536
 _BUILD = """
 import sys, time
 import numpy as np
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 def build(tokens):
     counts = NgramCounts(int(sys.argv[2]), int(sys.argv[3]), bos_id=int(sys.argv[4]))
     counts.add(tokens)

@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Artifact": "artifact.artifact",
     "EvalResult": "predict.evaluation",
-    "NgramCounts": "ngram.counts.counts",
-    "NgramModel": "ngram.model.model",
+    "NgramCounts": "ngram.counts.ngram_counts",
+    "NgramModel": "ngram.model.ngram_model",
     "Predictor": "predict.predictor",
     "SeededLinear": "network.lora",
     "audit": "challenge.audit",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.hashed import HashedCounts
+from regrow.ngram.counts.hashed_counts import HashedCounts
 
 
 def stored() -> bytes:

@@ -230,7 +230,7 @@ def _without(data: Any, bits: int) -> Any:
 def arm(moment: Moment) -> None:
     """Make this process end at `moment`."""
     import regrow.artifact.container
-    import regrow.ngram.counts.distributed
+    import regrow.ngram.counts.merge_processes
     import regrow.training.checkpoint
     import regrow.training.trainer
 
@@ -284,7 +284,7 @@ def arm(moment: Moment) -> None:
     elif moment.place == "late":
         entering(regrow.training.trainer.Trainer, "_one_step", end)
     elif moment.place == "merging":
-        entering(regrow.ngram.counts.distributed, "whole_of", end)
+        entering(regrow.ngram.counts.merge_processes, "whole_of", end)
     else:
         raise ValueError(moment.place)
 

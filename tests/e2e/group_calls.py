@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from regrow.core.dist import process_group
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.distributed import count_piece, merge_range, whole_of
+from regrow.ngram.counts.merge_processes import count_piece, merge_range, whole_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
 
 
 def merged_counts(seed: int, length: int, vocab: int, order: int, cap: int) -> None:

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 
 END, BOS, WORDS = 0, 1, 40
 GOLDEN = Path(__file__).with_name("kenlm_log10.json")

@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.store.grams import Grams, grams_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.store.linked_ngrams import Grams, grams_of
 from regrow.ngram.store.pruning import closed, pruned
 from regrow.ngram.store.table_form import EXACT, decode_grams, encode_table
 

@@ -15,8 +15,8 @@ from regrow.core.config.schema import EvalConfig, MixerConfig, ModelConfig
 from regrow.core.errors import RegrowError
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
 from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor
 from regrow.predict.adaptive.recent_counts import (

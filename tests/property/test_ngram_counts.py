@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 
 BOS = 1
 EXAMPLES = settings(max_examples=60, deadline=None)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from regrow.core.errors import NgramError
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.kneser_ney import FALLBACK_DISCOUNTS, discounts_of
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 
 BOS = 1
 EXAMPLES = settings(max_examples=60, deadline=None)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from regrow.core.errors import NgramError
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
-from regrow.ngram.store.fitting import fit_table
-from regrow.ngram.store.grams import grams_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store.linked_ngrams import grams_of
 from regrow.ngram.store.pruning import closed
+from regrow.ngram.store.table_budget import fit_table
 from regrow.ngram.store.table_form import decode_table, encode_table
 
 

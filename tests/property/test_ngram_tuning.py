@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from regrow.core.errors import NgramError
 from regrow.ngram.contexts import contexts_at, contexts_of
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model import discount_fit as tuning
 from regrow.ngram.model.discount_fit import tune_discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 
 BOS, VOCAB, ORDER = 1, 64, 4
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import MixerConfig, ModelConfig
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.predict.predictor import IGNORED, Predictor, split_streams, stream_count
 
 VOCAB, BOS, WINDOW = 40, 1, 8

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.hashed import PUBLISHED_BUCKETS, HashedCounts, default_buckets
+from regrow.ngram.counts.hashed_counts import PUBLISHED_BUCKETS, HashedCounts, default_buckets
 from regrow.ngram.model.hashed_model import HashedModel
 
 V = 40

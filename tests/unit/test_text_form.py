@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from regrow.core.errors import NgramError
-from regrow.ngram.store import text_model
+from regrow.ngram.store import text_coder
 from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 
@@ -110,6 +110,6 @@ def test_token_bytes_of_another_vocabulary_are_refused() -> None:
 
 def test_the_compiled_coder_holds_no_float() -> None:
     """Integer arithmetic alone: no floating type, and no maths library, in the compiled code."""
-    coder = numba.njit(text_model.SIGNATURE, nogil=True)(text_model._run_model)
+    coder = numba.njit(text_coder.SIGNATURE, nogil=True)(text_coder._run_model)
     body = "\n".join(coder.inspect_llvm().values())
     assert not re.search(r"\b(double|half|fadd|fmul|fdiv|fptosi|sitofp|uitofp)\b|\bfloat\b", body)

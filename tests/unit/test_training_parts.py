@@ -16,8 +16,8 @@ from regrow.data.dataset import Dataset
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.training import checkpoint
 from regrow.training.batches import IGNORED, Part, Plan, network_inputs, shuffled_batches
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint

@@ -10,9 +10,9 @@ from regrow.core.config.schema import MixerConfig, ModelConfig
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.discount_fit import KINDS, sample_of
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.training.batches import Part
 from regrow.training.pruning_weights import mixture_of, shares
 

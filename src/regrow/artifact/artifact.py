@@ -33,11 +33,11 @@ from regrow.network.compute import keep_freed_pages
 from regrow.network.lora import SeededLinear
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.hashed import HashedCounts
-from regrow.ngram.kinds import Memory, model_of
+from regrow.ngram.counts.hashed_counts import HashedCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.memory import Memory, model_of
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store import table_form
 from regrow.ngram.store.text_form import decode_tokens
 

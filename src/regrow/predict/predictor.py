@@ -22,7 +22,7 @@ from regrow.core.errors import RegrowError
 from regrow.network.compute import compute_dtype
 from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.kinds import Memory
+from regrow.ngram.memory import Memory
 
 IGNORED = -1
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a time: they fit a CPU's cache

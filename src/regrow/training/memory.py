@@ -4,7 +4,7 @@ Two honest orders. `ahead`: the whole training text is counted first, and a batc
 counts of the batch's own fold of documents; the first fold also fits the discounts. `prequential`: a batch is predicted
 by the memory as it stood before, then added.
 
-Several processes count a share each and merge their counts exactly (`distributed`), ahead once for the whole text,
+Several processes count a share each and merge their counts exactly (`merge_processes`), ahead once for the whole text,
 prequentially each time the model is estimated anew; what the memory says is then the same for any number of processes.
 
 Legend: B sequences, T tokens of a sequence, R = B * T rows, V vocabulary.
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import MemoryConfig
 from regrow.core.dist import ProcessGroup
 from regrow.network.mixer import MemoryRows
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.distributed import count_piece, merge_whole, piece_of
-from regrow.ngram.kinds import Memory, model_of, new_counts
+from regrow.ngram.counts.merge_processes import count_piece, merge_whole, piece_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.memory import Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.training.batches import Part, Plan
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import Config
 from regrow.core.errors import BudgetError, NgramError
 from regrow.data.dataset import Dataset
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.kinds import hashed_counts
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.memory import hashed_counts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
-from regrow.ngram.store.fitting import Adjust, fit_table
-from regrow.ngram.store.grams import Grams, grams_of
+from regrow.ngram.store.linked_ngrams import Grams, grams_of
+from regrow.ngram.store.table_budget import Adjust, fit_table
 from regrow.ngram.store.table_form import decode_table
 from regrow.ngram.store.text_form import encode_tokens
 from regrow.training.memory import Teacher

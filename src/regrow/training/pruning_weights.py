@@ -22,9 +22,9 @@ from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.model.discount_fit import KINDS, Sample, sample_of
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.model import NgramModel
-from regrow.ngram.store.fitting import Adjust
-from regrow.ngram.store.grams import Grams
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store.linked_ngrams import Grams
+from regrow.ngram.store.table_budget import Adjust
 from regrow.training.batches import IGNORED, Part, network_inputs
 from regrow.training.memory import Teacher
 

@@ -18,7 +18,7 @@ from regrow.data.tokenizer import Tokenizer
 from regrow.network.bases import base_sha256, derive_seed, seeded_orthogonal
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.text_form import encode_tokens
 from regrow.report.inspect import describe
 

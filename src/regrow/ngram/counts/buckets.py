@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.jit import compile_kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.keys import U64, Index
-from regrow.ngram.jit import compile_kernel
 
 _WORD_BITS = 64
 _MOST_BITS = 16

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.jit import compile_kernel
 from regrow.ngram.counts.keys import U64, Index
-from regrow.ngram.jit import compile_kernel
 
 Counts = NDArray[np.uint32]
 

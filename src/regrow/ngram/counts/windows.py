@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.jit import compile_kernel
 from regrow.ngram.counts import keys as k
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
-from regrow.ngram.jit import compile_kernel
 
 
 @dataclasses.dataclass(frozen=True)

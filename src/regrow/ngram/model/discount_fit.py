@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
+from regrow.core.jit import compile_kernel
 from regrow.ngram.contexts import contexts_at
-from regrow.ngram.counts.counts import NgramCounts, Tokens
-from regrow.ngram.jit import compile_kernel
+from regrow.ngram.counts.ngram_counts import NgramCounts, Tokens
+from regrow.ngram.model.backoff_trie import Trie, find_child
 from regrow.ngram.model.kneser_ney import Discounts, estimate
-from regrow.ngram.model.trie import Trie, find_child
 
 KINDS = 5
 _STEPS = 120

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.hashed import MULTIPLIERS, HashedCounts
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
+from regrow.ngram.counts.hashed_counts import MULTIPLIERS, HashedCounts
 from regrow.ngram.model.rows import Floats, NgramRows
 
 LEAST_COUNT = 2

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.counts import NgramCounts
 from regrow.ngram.counts.levels import chunks_of, levels_of
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
-from regrow.ngram.model.trie import Trie
+from regrow.ngram.model.backoff_trie import Trie
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 Discounts = tuple[float, ...]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.ngram.jit import compile_kernel
-from regrow.ngram.model.trie import Trie, find_child
+from regrow.core.jit import compile_kernel
+from regrow.ngram.model.backoff_trie import Trie, find_child
 
 Floats = NDArray[np.float32]
 Contexts = NDArray[np.int32]

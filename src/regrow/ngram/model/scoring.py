@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 
 _ROWS = 8192
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.ngram.jit import compile_kernel
-from regrow.ngram.store.grams import I32, Grams, Shelf, lower_links
+from regrow.core.jit import compile_kernel
+from regrow.ngram.store.linked_ngrams import I32, Grams, Shelf, lower_links
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ Table = Sequence[float]
 def worths(grams: Grams, discounts: Sequence[Table]) -> list[Floats]:
     """What each n-gram is worth in bits over the text that was counted, the rest left as it is: float32 [E] an order.
 
-    Order 1 is always kept. `discounts` as in `gram_model.model_of`.
+    Order 1 is always kept. `discounts` as in `model_from_ngrams.model_of`.
     """
     raw = raw_counts(grams)
     root = grams.shelves[0]

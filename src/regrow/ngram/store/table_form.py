@@ -13,7 +13,7 @@ Layout (integers little-endian; a varint is base 128, low group first):
     N times     varint: n-grams of each order 1..N
     ...         the coded stream, to the end
 
-The stream (see `regrow.ngram.store.table_model`) holds the V unigram counts and then, for orders 2..N in turn:
+The stream (see `regrow.ngram.store.table_coder`) holds the V unigram counts and then, for orders 2..N in turn:
 
 1. how many n-grams each context has, and which. They are a subset of those of its parent, the context without its
    oldest token, so each is one decision, predicted from the count below and from what the siblings took already; where
@@ -43,11 +43,11 @@ from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.core.varints import decode_varint, encode_varint
-from regrow.ngram.counts.counts import ORDER_LIMIT, VOCAB_LIMIT
-from regrow.ngram.model.model import NgramModel
-from regrow.ngram.store import table_model as tm
-from regrow.ngram.store.gram_model import model_of
-from regrow.ngram.store.grams import I32, U32, Grams, Shelf, extensions, lower_links, root_shelf
+from regrow.ngram.counts.ngram_counts import ORDER_LIMIT, VOCAB_LIMIT
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store import table_coder as tm
+from regrow.ngram.store.linked_ngrams import I32, U32, Grams, Shelf, extensions, lower_links, root_shelf
+from regrow.ngram.store.model_from_ngrams import model_of
 
 MAGIC = b"RgN1"
 EXACT = 31  # as mantissa: counts are stored whole
@@ -92,7 +92,7 @@ def encode_table(
     """The table form of n-grams whose every context is an n-gram (`pruning.closed`); the same on every machine.
 
     `mantissa` 1..31: counts are rounded to that many bits after the leading one (at 4, by at most 3 %); 31 keeps them
-    whole. `discounts` as in `gram_model.model_of`; they are stored as float32. `cost[n - 1]`: float64 of the
+    whole. `discounts` as in `model_from_ngrams.model_of`; they are stored as float32. `cost[n - 1]`: float64 of the
     contexts of order n (below the longest), to which the bits that their children took are added; for pricing.
     Raises NgramError for grams that are not closed, or discounts that a distribution cannot have.
     """

@@ -113,20 +113,20 @@ def decode_tokens(data: bytes) -> Tokens:
 
 
 def _run_encoder(tokens: Tokens, tree: Tree) -> bytes:
-    from regrow.ngram.store import text_model
+    from regrow.ngram.store import text_coder
 
     # No decision costs more than 13 bits (the coder's smallest probability is 16 / 65536).
     room = int(tree.length[tokens].sum(dtype=np.int64)) * 13 // 8 + 64
     stream = np.zeros(room, np.uint8)
-    n = text_model.run(False, tokens, stream, tree.child, tree.code, tree.length)
+    n = text_coder.run(False, tokens, stream, tree.child, tree.code, tree.length)
     return stream[:n].tobytes()
 
 
 def _run_decoder(stream: Bytes, n_tokens: int, tree: Tree) -> Tokens:
-    from regrow.ngram.store import text_model
+    from regrow.ngram.store import text_coder
 
     tokens: Tokens = np.zeros(n_tokens, np.uint16)
-    used = text_model.run(True, tokens, np.ascontiguousarray(stream), tree.child, tree.code, tree.length)
+    used = text_coder.run(True, tokens, np.ascontiguousarray(stream), tree.child, tree.code, tree.length)
     if used != stream.size:
         raise NgramError("text form: its coded tokens end too early or too late; pack it again")
     return tokens

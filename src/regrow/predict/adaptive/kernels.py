@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
 from regrow.predict.adaptive.recent_counts import (
     MANY,
     NODE_DISTINCT,

@@ -21,7 +21,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
 
 FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
 MANY = 256  # a context with more successors than this says little, and would cost the most time: it is left as it is

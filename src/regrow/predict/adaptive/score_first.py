@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import EvalConfig
 from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.kinds import Memory
+from regrow.ngram.memory import Memory
 from regrow.predict.predictor import IGNORED, ScoredChunk
 
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that a backward pass holds

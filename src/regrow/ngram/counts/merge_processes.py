@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from regrow.core.dist import Bytes, ProcessGroup
 from regrow.ngram.counts import keys as k
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run, merge_runs
 from regrow.ngram.counts.sorted_keys import locate
 

@@ -21,7 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
 
 NUMBER = (
     320  # slots of one number: 32 for its length in bits, 8 for each length's leading bits, 32 for the rest

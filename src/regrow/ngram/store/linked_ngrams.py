@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.jit import compile_kernel
 from regrow.ngram.counts import keys as k
-from regrow.ngram.counts.counts import NgramCounts
 from regrow.ngram.counts.levels import chunks_of, levels_of
-from regrow.ngram.jit import compile_kernel
+from regrow.ngram.counts.ngram_counts import NgramCounts
 
 I32 = NDArray[np.int32]
 U32 = NDArray[np.uint32]

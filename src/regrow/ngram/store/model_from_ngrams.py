@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.jit import compile_kernel
-from regrow.ngram.model.model import NgramModel
-from regrow.ngram.model.trie import Trie
-from regrow.ngram.store.grams import Grams
+from regrow.core.jit import compile_kernel
+from regrow.ngram.model.backoff_trie import Trie
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store.linked_ngrams import Grams
 
 _INDEX_LIMIT = 2**31 - 1
 Table = Sequence[float]

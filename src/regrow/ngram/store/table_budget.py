@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.store.grams import Grams
+from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.pruning import closed, pruned, worths
 from regrow.ngram.store.table_form import EXACT, encode_table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TypeAlias, cast
 
 from regrow.core.config.schema import MemoryConfig
-from regrow.ngram.counts.counts import NgramCounts
-from regrow.ngram.counts.hashed import HashedCounts
+from regrow.ngram.counts.hashed_counts import HashedCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.hashed_model import HashedModel
-from regrow.ngram.model.model import NgramModel
+from regrow.ngram.model.ngram_model import NgramModel
 
 Memory: TypeAlias = NgramModel | HashedModel
 

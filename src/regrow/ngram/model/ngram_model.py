@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.counts import NgramCounts
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.backoff_trie import Trie
 from regrow.ngram.model.kneser_ney import Discounts, estimate
 from regrow.ngram.model.rows import Floats, NgramRows, base_table, fill_rows
-from regrow.ngram.model.trie import Trie
 
 DENSE_VOCAB = 4096
 

@@ -14,10 +14,10 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
+from regrow.core.jit import compile_kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.levels import Level
 from regrow.ngram.counts.windows import Windows
-from regrow.ngram.jit import compile_kernel
 
 _INDEX_LIMIT = 2**31 - 1
 

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
 
 MAGIC = b"RgH1"
 PUBLISHED_BUCKETS = (1 << 20, 1 << 21, 1 << 21, 1 << 20, 1 << 19, 1 << 19)  # orders 2 to 7
