@@ -9,8 +9,11 @@ from pathlib import Path
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
 from regrow.challenge.audit.flow.domain import Spot
 from regrow.challenge.audit.flow.statements import Flow
-from regrow.challenge.audit.source.reader import Sources, Unit, add_unit, read_sources
+from regrow.challenge.audit.source.folder import Folder
+from regrow.challenge.audit.source.reader import read_sources
 from regrow.challenge.audit.source.settings import from_commands, from_logs, proven, without_source
+from regrow.challenge.audit.source.sources import Sources, add_unit
+from regrow.challenge.audit.source.unit import Unit
 
 
 class Program:
@@ -25,9 +28,9 @@ class Program:
         self.sources, self.every_branch = sources, every_branch
 
     @classmethod
-    def read(cls, path: Path, every_branch: bool = False) -> Program:
-        """Read a script or a submission folder."""
-        return cls(read_sources(path), every_branch)
+    def read(cls, where: Path | Folder, every_branch: bool = False) -> Program:
+        """Read a script or a submission folder, or take one that was listed before."""
+        return cls(read_sources(where), every_branch)
 
     @classmethod
     def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:

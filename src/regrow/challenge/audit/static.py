@@ -11,9 +11,10 @@ from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import RULES
+from regrow.challenge.audit.source.folder import Folder
 
 
-def static_findings(path: Path) -> list[Finding]:
+def static_findings(path: Path | Folder) -> list[Finding]:
     """Read a script or a submission folder and return what its source shows, gravest first.
 
     Never raises over what the source contains: a file that cannot be read is a finding, and so is a rule
@@ -29,7 +30,7 @@ def static_findings(path: Path) -> list[Finding]:
     return program_findings(program)
 
 
-def switched_off(path: Path, headline: float) -> list[Finding]:
+def switched_off(path: Path | Folder, headline: float) -> list[Finding]:
     """What the source shows once no switch is taken for off: for a headline that the default path cannot have made.
 
     Only findings that would flag a submission are kept, with medium confidence at most: which switches were on,

@@ -12,6 +12,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
+from regrow.challenge.audit.source.unit import Spot as Spot
+
 VAL = 1 << 0  # made from validation text
 TRAIN = 1 << 1  # made from training text
 TOK = 1 << 2  # token ids themselves, not something computed from them
@@ -52,15 +54,6 @@ ORIGIN = VAL | TRAIN
 KEEP = ~(TOK | TGT | CTX | MIXED | KEY | KEYT | PARAM | FILES_VAL | FILES_TRAIN | PIECE)
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda s: "?"})()
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A place in the source."""
-
-    file: str
-    line: int
-    column: int
 
 
 class Value:

@@ -20,7 +20,7 @@ from regrow.challenge.audit.source.settings import printed
 if TYPE_CHECKING:
     from regrow.challenge.audit.flow.ordering import Learning
     from regrow.challenge.audit.program import Program
-    from regrow.challenge.audit.source.reader import Unit
+    from regrow.challenge.audit.source.unit import Unit
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FIGURE = re.compile(r'"[^"]*bpb[^"]*"\s*:\s*(\d+\.\d+)')

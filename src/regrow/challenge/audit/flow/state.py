@@ -10,7 +10,7 @@ from typing import Any
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import MISSING, Elements, Scope, Spot, Value
 from regrow.challenge.audit.flow.events import Event
-from regrow.challenge.audit.source.reader import Unit
+from regrow.challenge.audit.source.unit import Unit
 
 #: Words that, on a data path or a name, say validation or training.
 VAL_WORD = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|heldout|held_out)([^a-z]|$)")

@@ -26,8 +26,8 @@ from regrow.challenge.audit.flow.domain import (
     join,
 )
 from regrow.challenge.audit.flow.roles import target_names, target_positions
-from regrow.challenge.audit.source.reader import Unit
 from regrow.challenge.audit.source.settings import printed
+from regrow.challenge.audit.source.unit import Unit
 
 _TERMINAL = ("return", "break", "continue", "raise")
 

@@ -14,7 +14,7 @@ from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
-    from regrow.challenge.audit.source.reader import Unit
+    from regrow.challenge.audit.source.unit import Unit
 
 ID = "byte-count"
 _MARKERS = {"\u2581", "\u0120", " ", "##", "\u2581\u2581"}

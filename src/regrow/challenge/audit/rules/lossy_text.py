@@ -13,7 +13,7 @@ from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
-    from regrow.challenge.audit.source.reader import Unit
+    from regrow.challenge.audit.source.unit import Unit
 
 ID = "lossy-text"
 _ENCODES = re.compile(r"\.(encode|EncodeAsIds|encode_as_ids|encode_batch|encode_ordinary)\(")

@@ -1,405 +1,94 @@
-"""Opens layers of compressed and encoded source by evaluating constants, never by running the script.
-
-Many submissions are one line: `exec(lzma.decompress(base64.b85decode("...")))`. This module evaluates the
-expression that is executed with a small evaluator of its own: literals, concatenation, a fixed list of pure
-decoders, files of the submission's own folder, and straight-line helper functions. Everything else is
-`Unknown`. Output and steps are bounded.
-"""
+"""Opens layers of compressed and encoded source that a script executes, breadth first; a layer may hide more."""
 
 from __future__ import annotations
 
 import ast
-import base64
-import binascii
-import bz2
-import codecs
-import lzma
-import zlib
-from collections.abc import Callable, Mapping
+import re
 from pathlib import Path
-from typing import Any
 
-#: Most bytes one decoder may produce, and most evaluation steps for one expression.
-MAX_OUTPUT_BYTES = 8_000_000
-MAX_STEPS = 60_000
+from regrow.challenge.audit.source.decoders import Bomb, MissingDecoder, Unknown
+from regrow.challenge.audit.source.evaluator import Evaluator
+from regrow.challenge.audit.source.sources import Sources, add_unit
+from regrow.challenge.audit.source.text import decode
+from regrow.challenge.audit.source.unit import Unit
 
-_BOUNDED_METHODS = frozenset(
-    "decode encode strip lstrip rstrip replace join translate split splitlines format lower upper hex "
-    "removeprefix removesuffix maketrans swapcase with_name with_suffix".split()
-)
-_LZMA_CONSTANTS = {name: getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}
+MAX_LAYERS = 6
 
-
-class Unknown(Exception):
-    """The expression is not a constant that this evaluator understands."""
+_DECOMPRESS = {"decompress", "b85decode", "b64decode", "a85decode"}
+_PYTHON = re.compile(r"(?m)^\s*(import|from|def|class)\s")
 
 
-class Bomb(Exception):
-    """A decoder's output passes `MAX_OUTPUT_BYTES`."""
-
-
-class MissingDecoder(Unknown):
-    """The layer needs a decoder that is not installed here (brotli, zstandard)."""
-
-
-def _bounded(decoder: Any, data: bytes) -> bytes:
-    out = bytes(decoder.decompress(data, MAX_OUTPUT_BYTES + 1))
-    if len(out) > MAX_OUTPUT_BYTES:
-        raise Bomb
-    return out
-
-
-def _zlib(data: bytes, wbits: int = 15, bufsize: int = 0, **_: Any) -> bytes:
-    return _bounded(zlib.decompressobj(wbits), data)
-
-
-def _lzma(
-    data: bytes, format: int = lzma.FORMAT_AUTO, memlimit: int | None = None, filters: Any = None
-) -> bytes:
-    limit = {} if format == lzma.FORMAT_RAW else {"memlimit": 512_000_000}
-    return _bounded(lzma.LZMADecompressor(format=format, filters=filters, **limit), data)
-
-
-def _optional(package: str) -> Callable[..., bytes]:
-    def decode(data: bytes, **_: Any) -> bytes:
-        try:
-            module = __import__(package)
-        except ImportError:
-            raise MissingDecoder(package) from None
-        if package == "brotli":
-            decoder = module.Decompressor()
-            out = bytes(decoder.process(data))
-        else:
-            out = bytes(module.ZstdDecompressor().decompress(data, max_output_size=MAX_OUTPUT_BYTES + 1))
-        if len(out) > MAX_OUTPUT_BYTES:
-            raise Bomb
-        return out
-
-    return decode
-
-
-_DECODERS: dict[str, Callable[..., Any]] = {
-    "lzma.decompress": _lzma,
-    "zlib.decompress": _zlib,
-    "gzip.decompress": lambda data: _zlib(data, 31),
-    "bz2.decompress": lambda data: _bounded(bz2.BZ2Decompressor(), data),
-    "brotli.decompress": _optional("brotli"),
-    "zstandard.decompress": _optional("zstandard"),
-    "base64.b85decode": base64.b85decode,
-    "base64.a85decode": base64.a85decode,
-    "base64.b64decode": base64.b64decode,
-    "base64.urlsafe_b64decode": base64.urlsafe_b64decode,
-    "base64.b32decode": base64.b32decode,
-    "base64.b16decode": base64.b16decode,
-    "base64.decodebytes": base64.decodebytes,
-    "binascii.a2b_base64": binascii.a2b_base64,
-    "binascii.unhexlify": binascii.unhexlify,
-    "bytes.fromhex": bytes.fromhex,
-    "codecs.decode": lambda data, how="utf-8", *a: codecs.decode(data, how),
-    "bytes": lambda *a: bytes(*a) if not a or not isinstance(a[0], int) else _refuse(),
-    "bytearray": lambda *a: bytes(*a) if not a or not isinstance(a[0], int) else _refuse(),
-    "str": lambda *a: str(*a),
-    "chr": chr,
-    "ord": ord,
-    "int": int,
-    "len": len,
-    "reversed": lambda x: x[::-1],
-    "list": list,
-    "tuple": tuple,
-    "map": lambda f, *xs: [f(*x) for x in zip(*xs, strict=False)],
-    "range": lambda *a: range(*a) if len(range(*a)) < 1_000_000 else _refuse(),
-}
-
-
-def _refuse() -> Any:
-    raise Unknown
-
-
-class Evaluator:
-    """Evaluates constant expressions of one module, with the names that its own constants give.
-
-    Args:
-        tree: the module.
-        path: where the module is; `__file__` inside it, and the folder that `open` may read.
-        root: no file outside this folder is read.
-        siblings: trees of the other modules of the folder, by module name, for decoders that live there.
-    """
-
-    def __init__(self, tree: ast.Module, path: Path, root: Path, siblings: Mapping[str, ast.Module]) -> None:
-        self.path, self.root, self.siblings = path, root, siblings
-        self.steps = 0
-        self.names: dict[str, ast.expr | str | ast.FunctionDef | ast.Lambda] = {}
-        self._busy: set[str] = set()
-        self._collect(tree.body)
-
-    def _collect(self, body: list[ast.stmt]) -> None:
-        for node in body:
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    self.names[alias.asname or alias.name.split(".")[0]] = alias.name
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                for alias in node.names:
-                    self._import(node.module, alias)
-            elif (
-                isinstance(node, ast.Assign)
-                and len(node.targets) == 1
-                and isinstance(node.targets[0], ast.Name)
-            ):
-                self.names[node.targets[0].id] = node.value
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-                self.names[node.target.id] = node.value
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                old = self.names.get(node.target.id)
-                if isinstance(old, ast.expr):
-                    joined = ast.BinOp(old, node.op, node.value)
-                    self.names[node.target.id] = ast.copy_location(joined, node)
-            elif isinstance(node, ast.FunctionDef):
-                self.names[node.name] = node
-                self._collect([n for n in node.body if not isinstance(n, ast.Return)])
-            elif isinstance(node, ast.With):
-                for item in node.items:
-                    if isinstance(item.optional_vars, ast.Name):
-                        self.names[item.optional_vars.id] = item.context_expr
-                self._collect(node.body)
-            elif isinstance(node, ast.Try | ast.If):
-                self._collect(node.body)
-
-    def _import(self, module: str, alias: ast.alias) -> None:
-        sibling = self.siblings.get(module.rsplit(".", 1)[-1])
-        name = alias.asname or alias.name
-        if sibling is None:
-            self.names[name] = f"{module}.{alias.name}"
-            return
-        for node in sibling.body:
-            if isinstance(node, ast.FunctionDef) and node.name == alias.name:
-                inner = Evaluator(sibling, self.path, self.root, {})
-                for key, value in inner.names.items():
-                    self.names.setdefault(key, value)
-                self.names[name] = node
-            elif isinstance(node, ast.Assign) and any(
-                isinstance(t, ast.Name) and t.id == alias.name for t in node.targets
-            ):
-                self.names[name] = node.value
-
-    def evaluate(self, node: ast.expr) -> Any:
-        """The constant that an expression denotes. Raises Unknown or Bomb; anything a decoder raises is
-        Unknown."""
-        self.steps = 0
-        try:
-            return self._eval(node, {})
-        except (Unknown, Bomb):
-            raise
-        except Exception as error:  # a decoder refused its input: the layer is not readable
-            raise Unknown(str(error)) from error
-
-    def _dotted(self, node: ast.expr) -> str:
-        if isinstance(node, ast.Name):
-            value = self.names.get(node.id)
-            return value if isinstance(value, str) else node.id
-        if isinstance(node, ast.Attribute):
-            return f"{self._dotted(node.value)}.{node.attr}"
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "__import__"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            return str(node.args[0].value)
-        return "?"
-
-    def _eval(self, node: ast.AST, local: dict[str, Any]) -> Any:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise Unknown
-        if isinstance(node, ast.Constant):
-            return node.value
-        if isinstance(node, ast.Name):
-            return self._name(node.id, local)
-        if isinstance(node, ast.BinOp):
-            return self._binop(node, local)
-        if isinstance(node, ast.JoinedStr):
-            return "".join(str(self._eval(v, local)) for v in node.values)
-        if isinstance(node, ast.FormattedValue):
-            return self._eval(node.value, local)
-        if isinstance(node, ast.Tuple | ast.List):
-            return [self._eval(e, local) for e in node.elts]
-        if isinstance(node, ast.Dict):
-            return {
-                self._eval(k, local): self._eval(v, local)
-                for k, v in zip(node.keys, node.values, strict=True)
-                if k
-            }
-        if isinstance(node, ast.Subscript):
-            return self._eval(node.value, local)[self._eval(node.slice, local)]
-        if isinstance(node, ast.Slice):
-            parts = (node.lower, node.upper, node.step)
-            return slice(*[None if p is None else self._eval(p, local) for p in parts])
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self._eval(node.operand, local)
-        if isinstance(node, ast.ListComp | ast.GeneratorExp) and len(node.generators) == 1:
-            return self._comprehension(node, local)
-        if isinstance(node, ast.Attribute):
-            return self._attribute(node, local)
-        if isinstance(node, ast.Call):
-            return self._call(node, local)
-        raise Unknown
-
-    def _name(self, name: str, local: dict[str, Any]) -> Any:
-        if name in local:
-            return local[name]
-        if name == "__file__":
-            return str(self.path)
-        value = self.names.get(name)
-        if isinstance(value, ast.expr):
-            if name in self._busy:
-                raise Unknown
-            self._busy.add(name)
-            try:
-                return self._eval(value, {})
-            finally:
-                self._busy.discard(name)
-        if isinstance(value, ast.FunctionDef):
-            return lambda *a: self._function(value, list(a), {})
-        if name in _DECODERS:
-            return _DECODERS[name]
-        raise Unknown
-
-    def _binop(self, node: ast.BinOp, local: dict[str, Any]) -> Any:
-        left, right = self._eval(node.left, local), self._eval(node.right, local)
-        if isinstance(node.op, ast.Add):
-            return left + right
-        if isinstance(node.op, ast.Mult) and not (isinstance(left, int) and isinstance(right, int)):
-            size = len(left) * right if isinstance(right, int) else len(right) * left
-            if size > MAX_OUTPUT_BYTES:
-                raise Bomb
-            return left * right
-        if isinstance(node.op, ast.Div) and isinstance(left, str) and isinstance(right, str):
-            return left.rstrip("/") + "/" + right
-        if isinstance(left, int) and isinstance(right, int):
-            if isinstance(node.op, ast.BitXor):
-                return left ^ right
-            if isinstance(node.op, ast.Sub):
-                return left - right
-            if isinstance(node.op, ast.Mod) and right:
-                return left % right
-            if isinstance(node.op, ast.BitAnd):
-                return left & right
-        raise Unknown
-
-    def _comprehension(self, node: ast.ListComp | ast.GeneratorExp, local: dict[str, Any]) -> list[Any]:
-        generator = node.generators[0]
-        if generator.ifs or not isinstance(generator.target, ast.Name):
-            raise Unknown
-        inner = dict(local)
-        out = []
-        for item in self._eval(generator.iter, local):
-            inner[generator.target.id] = item
-            out.append(self._eval(node.elt, inner))
-        return out
-
-    def _attribute(self, node: ast.Attribute, local: dict[str, Any]) -> Any:
-        if node.attr in _LZMA_CONSTANTS:
-            return _LZMA_CONSTANTS[node.attr]
-        if node.attr in ("parent", "name", "stem") and not isinstance(node.value, ast.Attribute | ast.Name):
-            value = self._eval(node.value, local)
-            return str(getattr(Path(str(value)), node.attr))
-        dotted = self._dotted(node)
-        if dotted in _DECODERS:
-            return _DECODERS[dotted]
-        if node.attr in ("parent", "name", "stem"):
-            return str(getattr(Path(str(self._eval(node.value, local))), node.attr))
-        raise Unknown
-
-    def _call(self, node: ast.Call, local: dict[str, Any]) -> Any:
-        func = node.func
-        dotted = self._dotted(func)
-        if dotted in ("open", "io.open"):
-            return ("file", str(self._eval(node.args[0], local)))
-        args = [self._eval(a, local) for a in node.args if not isinstance(a, ast.Starred)]
-        kwargs = {k.arg: self._eval(k.value, local) for k in node.keywords if k.arg}
-        if dotted in ("compile", "textwrap.dedent", "memoryview", "io.BytesIO", "io.StringIO"):
-            return args[0]
-        if dotted in ("Path", "pathlib.Path", "os.path.abspath", "os.path.realpath"):
-            return str(Path(*[str(a) for a in args]))
-        if dotted == "os.path.join":
-            return "/".join(str(a) for a in args)
-        if dotted == "os.path.dirname":
-            return str(Path(str(args[0])).parent)
-        if dotted in _DECODERS:
-            return _DECODERS[dotted](*args, **kwargs)
-        if isinstance(func, ast.Name):
-            callee = local.get(func.id, self.names.get(func.id))
-            if isinstance(callee, ast.FunctionDef):
-                return self._function(callee, args, kwargs)
-            if isinstance(callee, ast.Lambda):
-                return self._eval(
-                    callee.body, dict(zip([a.arg for a in callee.args.args], args, strict=False))
+def open_layers(sources: Sources) -> None:
+    """Add a unit for each layer that can be opened, and a finding for each that cannot."""
+    queue = [(u, 0) for u in sources.units]
+    seen = {u.text for u in sources.units}
+    trees = {u.module: u.tree for u in sources.units}
+    while queue:
+        unit, depth = queue.pop(0)
+        evaluator = Evaluator(unit.tree, sources.root / unit.name.split("!")[0], sources.root, trees)
+        layers = 0
+        for node, call in _executed(unit.tree):
+            text = _opened(node, call, unit, evaluator, sources)
+            for name, known in list(sources.unread.items()):
+                if known == text:  # the readable copy lies beside the hidden one
+                    copy = add_unit(sources, name, Path(name).stem, sources.unread.pop(name), "reached")
+                    queue += [(copy, depth + 1)] if copy is not None else []
+                    seen.add(known)
+            if text is None or text in seen or len(text) < 12:
+                continue
+            if call == "data" and not _PYTHON.search(text):
+                continue
+            if depth >= MAX_LAYERS:
+                sources.unreadable(
+                    unit.name, f"Layers below the first {MAX_LAYERS} were not opened.", node.lineno
                 )
-            if callable(callee):
-                return callee(*args)
-            if isinstance(callee, str) and callee in _DECODERS:
-                return _DECODERS[callee](*args, **kwargs)
-        if isinstance(func, ast.Attribute):
-            return self._method(func, args, kwargs, local)
-        raise Unknown
+                continue
+            seen.add(text)
+            layers += 1
+            name = f"{unit.name}!layer{layers}"
+            if (inner := add_unit(sources, name, unit.module, text, unit.role, call == "data")) is not None:
+                queue.append((inner, depth + 1))
 
-    def _method(
-        self, func: ast.Attribute, args: list[Any], kwargs: dict[str, Any], local: dict[str, Any]
-    ) -> Any:
-        owner = self._eval(func.value, local)
-        if func.attr in ("read", "read_bytes", "read_text", "getvalue"):
-            binary = func.attr == "read_bytes"
-            if isinstance(owner, bytes):
-                return owner
-            name = owner[1] if isinstance(owner, tuple) else str(owner)
-            data = self.read(name)
-            mode = "b" in ast.unparse(func.value)[-6:] or binary
-            return data if mode else data.decode("utf-8", "replace")
-        if func.attr in ("resolve", "absolute", "expanduser"):
-            return owner
-        if func.attr in ("joinpath", "with_name") and isinstance(owner, str):
-            return (
-                str(Path(owner).joinpath(*args))
-                if func.attr == "joinpath"
-                else str(Path(owner).with_name(args[0]))
-            )
-        if func.attr in _BOUNDED_METHODS and isinstance(owner, str | bytes):
-            out = getattr(owner, func.attr)(*args, **kwargs)
-            if isinstance(out, str | bytes) and len(out) > MAX_OUTPUT_BYTES:
-                raise Bomb
-            return out
-        raise Unknown
 
-    def _function(self, node: ast.FunctionDef, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if node.name in self._busy:
-            raise Unknown
-        self._busy.add(node.name)
-        local = dict(zip([a.arg for a in node.args.args], args, strict=False)) | kwargs
-        try:
-            for step in node.body:
-                if isinstance(step, ast.Return) and step.value is not None:
-                    return self._eval(step.value, local)
-                if isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name):
-                    local[step.targets[0].id] = self._eval(step.value, local)
-                elif not (
-                    isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)
-                ) and not isinstance(step, ast.Import | ast.ImportFrom):
-                    raise Unknown
-        finally:
-            self._busy.discard(node.name)
-        raise Unknown
+def _opened(node: ast.expr, call: str, unit: Unit, evaluator: Evaluator, sources: Sources) -> str | None:
+    """The text that an expression denotes; None, and where code hides in it a finding, if it cannot be told."""
+    quote = unit.quote(node.lineno, node.col_offset)
+    try:
+        value = evaluator.evaluate(node)
+    except Bomb:
+        sources.report(
+            "decompression-bomb", ("high", "high"), unit.name, node.lineno,
+            "A hidden layer unpacks to more than 8 MB; it was not opened.", quote,
+        )  # fmt: skip
+        return None
+    except (Unknown, RecursionError) as error:
+        if call == "exec":
+            what = f" (needs the {error} decoder)" if isinstance(error, MissingDecoder) else ""
+            sources.report(
+                "hidden-source", ("medium", "medium"), unit.name, node.lineno,
+                f"Code is executed that cannot be read from the folder without running it{what}.", quote,
+            )  # fmt: skip
+        return None
+    if isinstance(value, bytes):
+        return decode(value, python=True)[0]
+    return value if isinstance(value, str) else None
 
-    def read(self, name: str) -> bytes:
-        """Bytes of a file of the submission's own folder; anything else is Unknown."""
-        raw = Path(name)
-        path = raw if raw.is_absolute() else self.path.parent / raw
-        try:
-            resolved = path.resolve()
-            if not resolved.is_relative_to(self.root.resolve()) or not resolved.is_file():
-                raise Unknown
-            if resolved.stat().st_size > 20_000_000:
-                raise Unknown
-            return resolved.read_bytes()
-        except (OSError, RuntimeError, ValueError):
-            raise Unknown from None
+
+def _executed(tree: ast.Module) -> list[tuple[ast.expr, str]]:
+    """Expressions handed to exec or compile, and constants that are decompressed for any purpose."""
+    found: list[tuple[ast.expr, str]] = []
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args or isinstance(node.args[0], ast.Starred):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name in ("exec", "eval", "compile") and isinstance(node.func, ast.Name):
+            if name == "exec":
+                found.append((node.args[0], "exec"))
+            elif name == "compile" and id(node) not in inside:
+                found.append((node.args[0], "data"))
+            inside.update(id(n) for n in ast.walk(node.args[0]))
+        elif name in _DECOMPRESS and id(node) not in inside:
+            found.append((node, "data"))
+            inside.update(id(n) for n in ast.walk(node))
+    return found

@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from regrow.challenge.audit.source.reader import Unit
+from regrow.challenge.audit.source.unit import Unit
 
 _COMMAND = re.compile(r"(?<![\w$])([A-Z][A-Z0-9_]{2,})=(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\;|`)\"']+)")
 _LINE = re.compile(r"^([A-Za-z_]\w*)\s*[:=]\s*(True|False|-?\d+(?:\.\d+)?(?:e-?\d+)?)$")

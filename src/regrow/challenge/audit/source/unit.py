@@ -1,0 +1,64 @@
+"""One parsed Python text of a submission, and a place in it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["entry", "reached", "aside"]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place in the source."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass
+class Unit:
+    """One parsed Python text.
+
+    Attributes:
+        name: how findings call it: a path relative to the audited folder, or `path!layer1`.
+        module: its module name, for imports between siblings.
+        text: the source.
+        tree: its syntax tree.
+        role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder only).
+        functions: every function, found on first use.
+    """
+
+    name: str
+    module: str
+    text: str
+    tree: ast.Module
+    role: Role = "aside"
+    lines: list[str] = field(default_factory=list)
+    functions: list[ast.FunctionDef | ast.AsyncFunctionDef] | None = None
+
+    def function_around(self, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """The innermost function that holds a line."""
+        if self.functions is None:
+            self.functions = [
+                n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+            ]
+        around = [n for n in self.functions if n.lineno <= line <= (n.end_lineno or n.lineno)]
+        return max(around, key=lambda n: n.lineno, default=None)
+
+    def around(self, line: int) -> str:
+        """Text of the innermost function that holds a line; of the whole unit where none does."""
+        node = self.function_around(line)
+        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno]) if node is not None else self.text
+
+    def quote(self, line: int | None, column: int = 0, width: int = 160) -> str:
+        """The source line, stripped; a long line is cut around `column`."""
+        if line is None or not 1 <= line <= len(self.lines):
+            return ""
+        text = self.lines[line - 1]
+        if len(text) > width:
+            start = max(0, min(column - 20, len(text) - width))
+            text = ("… " if start else "") + text[start : start + width] + " …"
+        return text.strip()
