@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.record.accounting import account, audit_record, record_findings
 from regrow.challenge.audit.record.records import load_record
-from regrow.challenge.audit.record.student import one_sided_p, upper_tail
+from regrow.challenge.significance import one_sided_p, upper_tail
 
 
 def rules(folder: Path, above: str = "low") -> dict[str, Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from regrow.challenge.audit.record.student import one_sided_p
+from regrow.challenge.significance import bytes_per_token, one_sided_p, record_bar
 from regrow.challenge.submit.bundle import SCRIPT, bundle
 from regrow.challenge.submit.rules import SeedRun, broken_rules, read_run, train_seconds
 from regrow.core.config.load import apply_overrides, config_toml
@@ -20,7 +19,6 @@ from regrow.core.errors import DataError, RuleError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.training.log import is_challenge_text, official_log, read_records, val_loss
 
-RECORD_STEP_NATS = 0.005  # nats a token by which the challenge wants a record to be better
 TRACKS = ("non-record", "record")
 README, CLAIMS = "README.md", "submission.json"
 
@@ -154,8 +152,7 @@ def p_value(figures: Sequence[float], baseline: float, loss: float, mean: float)
     """
     if len(figures) < 2:
         return None
-    bytes_a_token = loss / (math.log(2) * mean)
-    return one_sided_p(list(figures), baseline - RECORD_STEP_NATS / (math.log(2) * bytes_a_token))
+    return one_sided_p(list(figures), record_bar(baseline, bytes_per_token(loss, mean)))
 
 
 def _blended(run: SeedRun) -> float:

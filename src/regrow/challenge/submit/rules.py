@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 
 from regrow.artifact.container import read_artifact
+from regrow.challenge.facts import GRACE, LIMIT_BYTES, LIMIT_SECONDS
 from regrow.core.config.load import load_config
 from regrow.core.config.schema import Config
 from regrow.core.errors import DataError
 from regrow.core.results import Result
 
-LIMIT_BYTES = 16_000_000  # decimal, code and model together
-LIMIT_SECONDS = 600.0  # of training, and of evaluation
-_GRACE = 1.01  # the step that passes the cap is finished
 _PROOF_OVER = 0.002  # of the evaluated figure; a range coder's own cost is far below
 _PROOF_BYTES = 140  # of a stream's header, which shows on a short text
 _ARTIFACT = "artifact.safetensors"
@@ -139,5 +137,5 @@ def _times(run: SeedRun) -> list[str]:
     return [
         f"{what} of {run.folder} took {seconds:.0f} s of {LIMIT_SECONDS:.0f}"
         for what, seconds in limits
-        if seconds > LIMIT_SECONDS * _GRACE
+        if seconds > LIMIT_SECONDS * GRACE
     ]

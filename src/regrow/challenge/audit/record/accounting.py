@@ -25,8 +25,8 @@ from regrow.challenge.audit.record.records import (
     load_record,
     number,
 )
-from regrow.challenge.audit.record.student import one_sided_p
 from regrow.challenge.audit.record.trace import short, trace
+from regrow.challenge.significance import one_sided_p
 
 #: Nats per token by which a record must beat the one before it, and the p-value it must reach.
 RECORD_STEP_NATS = 0.005

@@ -1,4 +1,4 @@
-"""Mean, deviation and one-sided p-value of a few seeds, without scipy.
+"""Whether a few seeds beat a baseline by the step that a record needs: a one-sided t test, without scipy.
 
 The tail of Student's t is the regularised incomplete beta function, P(T > t) = I_x(v/2, 1/2) / 2 with x = v /
 (v + t^2), evaluated by its continued fraction with the modified Lentz recurrence (Abramowitz and Stegun
@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+
+from regrow.challenge.facts import RECORD_STEP_NATS
 
 _TINY = 1e-300
 _ENOUGH = 1e-15
@@ -79,3 +81,13 @@ def one_sided_p(values: Sequence[float], bar: float) -> float | None:
         return None
     t = (bar - statistics.fmean(values)) / (deviation / math.sqrt(len(values)))
     return upper_tail(t, len(values) - 1)
+
+
+def record_bar(baseline: float, bytes_per_token: float) -> float:
+    """Bits per byte that a record must stay below: `baseline` less the step, which is stated in nats per token."""
+    return baseline - RECORD_STEP_NATS / (math.log(2) * bytes_per_token)
+
+
+def bytes_per_token(loss: float, bpb: float) -> float:
+    """Bytes per token behind a loss (nats per token) and a figure (bits per byte) of the same evaluation."""
+    return loss / (math.log(2) * bpb)
