@@ -32,8 +32,8 @@ from regrow.core.dist import process_group
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
-from regrow.network.bases import derive_seed
 from regrow.network.compute import compute_dtype, keep_freed_pages
+from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.transformer import Transformer
 from regrow.training.packing import network_bpb

@@ -10,14 +10,8 @@ import hashlib
 
 import pytest
 
-from regrow.network.bases import (
-    base_sha256,
-    derive_seed,
-    integer_base,
-    random_words,
-    seeded_orthogonal,
-    seeded_uniform,
-)
+from regrow.network.bases import base_sha256, seeded_orthogonal, seeded_uniform
+from regrow.network.hadamard import derive_seed, integer_base, random_words
 
 GOLDEN = [
     (0x2F29A4834BFE6C02, 64, 64, "104f584656cd62acda86083462c88614401fa434de3bf80f5615609f6ed43daa"),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.network.bases import block_and_rounds, derive_seed, integer_base, random_words
+from regrow.network.hadamard import block_and_rounds, derive_seed, integer_base, random_words
 
 SEEDS = st.integers(min_value=0, max_value=2**64 - 1)
 SIDES = st.integers(min_value=1, max_value=5).map(lambda k: 64 * k)

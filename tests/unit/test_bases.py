@@ -7,17 +7,9 @@ import pytest
 import torch
 
 from regrow.core.errors import ConfigError
-from regrow.network import bases
-from regrow.network.bases import (
-    base_sha256,
-    block_and_rounds,
-    derive_seed,
-    integer_base,
-    random_words,
-    seeded_base,
-    seeded_orthogonal,
-    seeded_uniform,
-)
+from regrow.network import hadamard
+from regrow.network.bases import BaseKind, base_sha256, seeded_base, seeded_orthogonal, seeded_uniform
+from regrow.network.hadamard import block_and_rounds, derive_seed, integer_base, random_words
 
 SHAPES = [(64, 64), (64, 320), (448, 192), (512, 512), (1536, 512), (256, 1536), (1600, 64), (4160, 64)]
 
@@ -49,7 +41,7 @@ def test_the_float_base_is_the_integer_base_times_one_constant(rows: int, cols: 
 
 @pytest.mark.parametrize("gain", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("kind", ["hadamard", "qr"])
-def test_every_singular_value_is_the_gain(kind: bases.BaseKind, gain: float) -> None:
+def test_every_singular_value_is_the_gain(kind: BaseKind, gain: float) -> None:
     values = torch.linalg.svdvals(seeded_base(kind, 1, 128, 320, gain).double())
     assert torch.allclose(values, torch.full((128,), gain, dtype=torch.float64), rtol=1e-6)
 
@@ -65,8 +57,8 @@ def test_entries_have_no_share_of_zeros_and_a_gaussian_fourth_moment(side: int) 
 
 def test_two_rounds_would_leave_many_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why there are three: after two, an entry sums few signs of one parity, and those cancel often."""
-    monkeypatch.setattr(bases, "_MIN_ROUNDS", 2)
-    monkeypatch.setattr(bases, "_MIN_PATHS", 1)
+    monkeypatch.setattr(hadamard, "_MIN_ROUNDS", 2)
+    monkeypatch.setattr(hadamard, "_MIN_PATHS", 1)
     assert (integer_base(0, 512, 512) == 0).mean() > 0.05
     assert (integer_base(0, 512, 1600) == 0).mean() > 0.2
 
@@ -93,7 +85,7 @@ def test_bits_do_not_depend_on_the_number_of_threads_or_on_the_chunk(monkeypatch
         assert base_sha256(seeded_orthogonal(5, 448, 320)) == expected
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr(bases, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(hadamard, "_CHUNK_BYTES", 1)
     assert base_sha256(seeded_orthogonal(5, 448, 320)) == expected
 
 
@@ -125,7 +117,7 @@ def test_layers_seeded_from_one_root_are_unrelated_along_their_diagonals() -> No
 @pytest.mark.parametrize(("kind", "tolerance"), [("hadamard", 1e-6), ("qr", 1e-6), ("gaussian", 0.02)])
 @pytest.mark.parametrize(("rows", "cols"), [(128, 512), (512, 128)])
 def test_all_kinds_have_the_same_frobenius_norm(
-    kind: bases.BaseKind, tolerance: float, rows: int, cols: int
+    kind: BaseKind, tolerance: float, rows: int, cols: int
 ) -> None:
     norm = seeded_base(kind, 4, rows, cols, 2.0).double().norm().item()
     assert norm == pytest.approx(2.0 * 128**0.5, rel=tolerance)

@@ -24,6 +24,7 @@ from regrow.artifact.container import read_artifact, write_artifact
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.quantize import quantize_rows
+from regrow.artifact.weights import split_records
 from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError, NgramError
@@ -151,7 +152,7 @@ def pack_weights(network: Transformer) -> bytes:
 def load_weights(network: Transformer, payload: bytes, source: str) -> None:
     """The inverse of `pack_weights`, into a network of the same config. Raises ArtifactError for a payload
     that does not fit."""
-    records = _records(payload, source)
+    records = split_records(payload, source)
     parameters = sorted(network.named_parameters())
     if len(records) != len(parameters):
         raise ArtifactError(
@@ -170,7 +171,7 @@ def load_weights(network: Transformer, payload: bytes, source: str) -> None:
 def weight_owners(network: Transformer, payload: bytes) -> dict[str, int]:
     """Bytes of the weights payload by owner."""
     owners = {"adapters": 0, "embeddings": 0, "matrices": 0, "vectors": 0}
-    records = _records(payload, "weights")
+    records = split_records(payload, "weights")
     for (name, p), record in zip(sorted(network.named_parameters()), records, strict=True):
         if not is_matrix(p):
             owner = "vectors"
@@ -267,14 +268,3 @@ def _floats(record: bytes, dtype: type) -> Tensor | None:
     if len(record) % kind.itemsize:
         return None
     return torch.from_numpy(np.frombuffer(record, kind).astype(np.float32))
-
-
-def _records(payload: bytes, source: str) -> list[bytes]:
-    records, at = [], 0
-    while at < len(payload):
-        size = int.from_bytes(payload[at : at + 4], "little")
-        if at + 4 + size > len(payload):
-            raise ArtifactError(f"{source}: the weights are cut short; copy the file again.")
-        records.append(payload[at + 4 : at + 4 + size])
-        at += 4 + size
-    return records

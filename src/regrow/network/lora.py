@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from regrow.network.bases import BaseKind, derive_seed, seeded_base, seeded_uniform
+from regrow.network.bases import BaseKind, seeded_base, seeded_uniform
+from regrow.network.hadamard import derive_seed
 
 
 class SeededLinear(nn.Module):

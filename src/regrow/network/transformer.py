@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from regrow.core.config.schema import ModelConfig
 from regrow.network.attention import MAX_SCORE, band_attention, band_mask, step_attention
-from regrow.network.bases import derive_seed, seeded_uniform
+from regrow.network.bases import seeded_uniform
+from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
+from regrow.network.shapes import hidden_width
 
 
 class Shape(NamedTuple):
@@ -245,8 +247,3 @@ def rotary_tables(start: int, length: int, rope_dims: int, device: torch.device)
 def soft_cap(logits: Tensor, cap: float) -> Tensor:
     """cap * tanh(logits / cap); a cap of 0 leaves them as they are."""
     return cap * torch.tanh(logits / cap) if cap > 0 else logits
-
-
-def hidden_width(config: ModelConfig) -> int:
-    """Width of the MLP's hidden layer: d_model * mlp_ratio, in the multiples of 64 a seeded base needs."""
-    return max(64, round(config.d_model * config.mlp_ratio / 64) * 64)

@@ -11,7 +11,7 @@ from regrow.artifact.artifact import base_hashes, ledger_of, weight_owners
 from regrow.artifact.container import read_artifact
 from regrow.core.config.load import config_from_dict
 from regrow.core.errors import ArtifactError, ConfigError
-from regrow.network.bases import derive_seed
+from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.transformer import Transformer
 

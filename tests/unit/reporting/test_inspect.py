@@ -15,7 +15,8 @@ from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError
 from regrow.core.files import sha256_hex
 from regrow.data.tokenizer import Tokenizer
-from regrow.network.bases import base_sha256, derive_seed, seeded_orthogonal
+from regrow.network.bases import base_sha256, seeded_orthogonal
+from regrow.network.hadamard import derive_seed
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.model.ngram_model import NgramModel

@@ -1,0 +1,42 @@
+"""Names and shapes of the network's trained parameters, without torch: what a reader of weights must know."""
+
+from __future__ import annotations
+
+from regrow.core.config.schema import ModelConfig
+
+
+def hidden_width(config: ModelConfig) -> int:
+    """Width of the MLP's hidden layer: d_model * mlp_ratio, in the multiples of 64 a seeded base needs."""
+    return max(64, round(config.d_model * config.mlp_ratio / 64) * 64)
+
+
+def matrix_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """[out, in] of every matrix of a block, by name."""
+    d, kv, hidden = config.d_model, config.n_kv_head * (config.d_model // config.n_head), hidden_width(config)
+    return {"q": (d, d), "k": (kv, d), "v": (kv, d), "out": (d, d), "up": (hidden, d), "down": (d, hidden)}
+
+
+def is_seeded(config: ModelConfig, name: str) -> bool:
+    """Whether a block's matrix of that name is a frozen base with an adapter."""
+    return config.seeded == "all" or (config.seeded == "mlp" and name in ("up", "down"))
+
+
+def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """Every trained parameter of the network, in the order of the weights payload: by name."""
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (vocab_size, config.d_model)}
+    for layer in range(config.n_layer):
+        block = f"blocks.{layer}"
+        shapes[f"{block}.q_gain"] = (config.n_head, 1)
+        shapes[f"{block}.attention_gain"] = shapes[f"{block}.mlp_gain"] = (config.d_model,)
+        for name, (rows, cols) in matrix_shapes(config).items():
+            if not is_seeded(config, name):
+                shapes[f"{block}.{name}.dense"] = (rows, cols)
+            elif config.r:
+                shapes[f"{block}.{name}.lora_a"] = (config.r, cols)
+                shapes[f"{block}.{name}.lora_b"] = (rows, config.r)
+    return dict(sorted(shapes.items()))
+
+
+def is_matrix(shape: tuple[int, ...]) -> bool:
+    """Whether a parameter is stored as a matrix (int8 by row) and not as a vector (float16)."""
+    return len(shape) == 2 and 1 not in shape
