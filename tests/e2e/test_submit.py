@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import run_json, run_regrow, tiny_settings
 
-# What the script must do without: everything regrow depends on but torch, numpy and sentencepiece, and regrow itself.
-# Python imports a module of this name at its start, in child processes too.
+from regrow.challenge.submit.bundle import bundle
+from regrow.core.config.load import config_toml, load_config
+
+ROOT = Path(__file__).parents[2]
+
+# Python imports a module of this name at its start, in child processes too: it hides packages that are installed.
 HIDE = """
 import importlib.machinery, sys
-hidden = {"regrow", "msgspec", "numba", "llvmlite", "constriction", "safetensors", "tomli_w", "rich", "typer",
-          "tensorboard", "matplotlib", "pyarrow"}
+hidden = {hidden}
 usual = importlib.machinery.PathFinder.find_spec
 def find_spec(name, path=None, target=None):
     if path is None and name.partition(".")[0] in hidden:
@@ -27,6 +34,24 @@ def find_spec(name, path=None, target=None):
     return usual(name, path, target)
 importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
 """
+
+
+def alone(place: Path, script: Path, *hidden: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `script` in an empty folder of `place` where regrow and `hidden` cannot be imported."""
+    (place / "hide").mkdir()
+    (place / "hide" / "sitecustomize.py").write_text(HIDE.format(hidden={"regrow", *hidden}))
+    (place / "empty").mkdir()
+    shutil.copy(script, place / "empty")
+    environment = {**os.environ, "PYTHONPATH": str(place / "hide")}
+
+    def python(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)], env=environment, cwd=place / "empty", capture_output=True,
+            text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    assert "No module named 'regrow'" in python("-c", "import regrow").stderr
+    return python
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +82,8 @@ def submission(seeds: list[Path], tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_record_folder_holds_what_the_challenge_asks_for(submission: Path, seeds: list[Path]) -> None:
     """The files, the keys, the mean and deviation of the seeds, and bytes that are those of the files."""
     assert sorted(p.name for p in submission.iterdir()) == [
-        "README.md", "submission.json", "train_gpt.py", "train_seed1.log", "train_seed2.log", "train_seed3.log",
+        "README.md", "requirements.txt", "submission.json", "train_gpt.py", "train_seed1.log", "train_seed2.log",
+        "train_seed3.log",
     ]  # fmt: skip
     claims = json.loads((submission / "submission.json").read_text())
     required = "author github_id name blurb date val_loss val_bpb bytes_total bytes_code".split()
@@ -96,24 +122,21 @@ def test_the_audit_finds_nothing(submission: Path) -> None:
 def test_the_script_alone_reproduces_training_and_score(
     submission: Path, seeds: list[Path], data: Path, tmp_path: Path
 ) -> None:
-    """In an empty folder, a fresh process, with neither regrow nor most of its dependencies to be imported: the same
-    artifact to the byte, the same figure, and a proof by the script's own decoder."""
-    (tmp_path / "hide").mkdir()
-    (tmp_path / "hide" / "sitecustomize.py").write_text(HIDE)
+    """In an empty folder, a fresh process, with nothing of regrow's to be imported but what requirements.txt names: the
+    same artifact to the byte, the same figure, and a proof by the script's own decoder."""
+    required = {
+        re.split("[=]=", line)[0] for line in (submission / "requirements.txt").read_text().splitlines()
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    others = {re.split(r"[<>=~\[]", line)[0] for line in wanted} - {
+        name.replace("_", "-") for name in required
+    }
+    assert {"typer", "rich", "pyarrow", "matplotlib"} <= others
+    python = alone(tmp_path, submission / "train_gpt.py", *(name.replace("-", "_") for name in others))
     place = tmp_path / "empty"
-    place.mkdir()
-    shutil.copy(submission / "train_gpt.py", place)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "hide")}
-    seen = subprocess.run(
-        [sys.executable, "-c", "import regrow"], env=environment, cwd=place, capture_output=True, check=False
-    )
-    assert b"No module named 'regrow'" in seen.stderr
-    command = [sys.executable, "train_gpt.py", "--data", str(data), "--seed", "2", "--out", "run", "--prove"]
-    done = subprocess.run(
-        command, env=environment, cwd=place, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = python("train_gpt.py", "--data", data, "--seed", 2, "--out", "run", "--prove")
     assert done.returncode == 0, done.stderr
-    assert "numba is not installed" in done.stderr
     whole = (seeds[1] / "artifact.safetensors").read_bytes()
     assert (place / "run" / "artifact.safetensors").read_bytes() == whole
     wanted = json.loads((seeds[1] / "result.json").read_text())
@@ -128,13 +151,26 @@ def test_the_script_alone_reproduces_training_and_score(
     assert lines(done.stdout) == lines((submission / "train_seed2.log").read_text())
 
 
+def test_a_missing_requirement_is_named_with_the_command_that_installs_it(
+    submission: Path, tmp_path: Path
+) -> None:
+    """One sentence, exit code 2, before anything is unpacked; the version is that of requirements.txt."""
+    python = alone(tmp_path, submission / "train_gpt.py", "numba", "msgspec")
+    done = python("train_gpt.py", "--data", "x")
+    needs = [
+        n for n in (submission / "requirements.txt").read_text().split() if n.startswith(("msg", "numba"))
+    ]
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"pip install {' '.join(needs)}\n") and len(needs) == 2
+
+
 def test_the_sources_can_be_read(submission: Path, tmp_path: Path) -> None:
     """Unpacked, they are the modules with their comments."""
     command = [sys.executable, "-I", str(submission / "train_gpt.py"), "unpack", str(tmp_path / "s")]
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     import regrow
 
-    for name in ("trainer.py", "codec.py", "data/challenge.py"):
+    for name in ("training/trainer.py", "predict/codec.py", "data/shards/conversion.py"):
         original = Path(regrow.__file__).parent / name
         assert (tmp_path / "s" / "regrow" / name).read_text() == original.read_text()
 
@@ -188,12 +224,25 @@ def test_every_broken_rule_is_named_and_nothing_is_written(
 def test_too_many_bytes_are_refused_with_the_budget_that_would_do(
     seeds: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Code and model together; the sentence says which budget leaves room for the code."""
+    """Code and model together; a run trained with the budget that the sentence names leaves room for the code."""
     from regrow.challenge.submit import rules
     from regrow.challenge.submit.record import submit
     from regrow.core.errors import RuleError
 
-    monkeypatch.setattr(rules, "LIMIT_BYTES", 200_000)
-    with pytest.raises(RuleError, match=r"over 200,000; set pack\.budget_bytes to \d"):
-        submit(seeds, tmp_path / "out")
+    artifact = (seeds[0] / "artifact.safetensors").stat().st_size
+    made = submit(seeds[:1], tmp_path / "fits")
+    assert made.artifact_budget == 16_000_000 - made.claims["bytes_code"]
+    limit = made.claims["bytes_code"] + artifact - 1
+    monkeypatch.setattr(rules, "LIMIT_BYTES", limit)
+    with pytest.raises(
+        RuleError, match=rf"1 over {limit:,}; train with pack\.budget_bytes=\d+\.$"
+    ) as refused:
+        submit(seeds[:1], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    budget = int(str(refused.value).rpartition("=")[2].rstrip("."))
+    assert 0 <= artifact - 1 - budget < 1000
+    text = (seeds[0] / "config.toml").read_text()
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "config.toml").write_text(text.replace("400000", str(budget)))
+    changed = config_toml(load_config(tmp_path / "again" / "config.toml"))
+    assert budget + bundle(changed, "A title.").code_bytes <= limit

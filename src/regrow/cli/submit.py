@@ -45,8 +45,8 @@ def command(
 ) -> None:
     """Make a record folder from runs of several seeds.
 
-    A parameter-golf submission: README.md, submission.json, a log a seed and a train_gpt.py that stands alone, with
-    the seeds' mean, deviation and p-value. The folder is then audited.
+    A parameter-golf submission: README.md, submission.json, a log of each seed, a train_gpt.py that stands alone and
+    its requirements.txt, with the seeds' mean, deviation and p-value. The folder is then audited.
 
     Exits with 1 if a rule is not met (every one is named, nothing is written), or if the audit finds anything.
     """
@@ -56,7 +56,9 @@ def command(
 
         made = submit(runs, out, Author(author, github_id, name, blurb), baseline=baseline, track=track.value)
         verdict = audit(out).verdict
-        output.result({"folder": out, "verdict": verdict, **made.claims})
+        output.result(
+            {"folder": out, "verdict": verdict, "artifact_budget": made.artifact_budget, **made.claims}
+        )
         claims = made.claims
         std, p = claims["val_bpb_std"], claims.get("p_value")
         output.table(
@@ -67,6 +69,8 @@ def command(
                 ("  proven, mean", f"{claims['proven_bpb']:.5f}"),
                 ("p-value", "-" if p is None else f"{p:.3g}"),
                 ("bytes, code and model", f"{claims['bytes_total']:,}"),
+                ("  of it code", f"{claims['bytes_code']:,}"),
+                ("  budget left for the model", f"{made.artifact_budget:,}"),
             ]
         )
         output.line(f"audit       {verdict}")

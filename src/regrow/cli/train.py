@@ -42,9 +42,11 @@ def command(
             config = out / "config.toml"
         settings = resolve_config(preset, config, overrides)
 
+        from regrow.challenge.log_lines import log_writers
         from regrow.training.trainer import train
 
-        run = train(settings, data, out, resume=resume, progress=output.progress)
+        writers = log_writers(settings, out)
+        run = train(settings, data, out, resume=resume, progress=output.progress, callbacks=writers)
         if not run.is_first:
             return
         result = run.result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,9 @@ from regrow.data.dataset import read_text_argument
 from regrow.predict.adaptive.predictor import adaptation_of
 from regrow.predict.codec import Encoded, encode
 
+#: The command that decodes, before its three arguments ARTIFACT STREAM -o OUT.
+DECODER = (sys.executable, "-m", "regrow", "decompress", "--quiet")
+
 
 def prove(
     artifact: Path,
@@ -34,10 +36,12 @@ def prove(
     adapt: bool = False,
     overrides: Sequence[str] = (),
     group: ProcessGroup | None = None,
+    decoder_command: Sequence[str] = DECODER,
 ) -> Proof:
     """Encode the held-out text of `data`, decode it elsewhere, compare SHA-256. bpb = 8 * stream bytes / raw bytes.
 
-    The decoder is `regrow decompress` in a new interpreter whose working folder holds the stream and nothing else.
+    The decoder is a new process whose working folder holds the stream and nothing else: `decoder_command`, followed by
+    ARTIFACT STREAM -o OUT; as a rule `regrow decompress`.
     `adapt`: by the predictor that learns from what it has coded, set by [eval] of the artifact's config and
     `overrides` of it; the stream says so, and the decoder repeats every update.
 
@@ -53,13 +57,15 @@ def prove(
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
     if group is None or group.world_size == 1:
-        return _prove_piece(artifact, data, raw, 1, progress, overrides if adapt else None)
+        return _prove_piece(artifact, data, raw, 1, progress, overrides if adapt else None, decoder_command)
     if adapt:
         raise ValueError("an adaptive proof is one process's work")
-    return _together(artifact, data, raw, progress, group)
+    return _together(artifact, data, raw, progress, group, decoder_command)
 
 
-def _together(artifact: Path, data: Path, raw: bytes, progress: Progress, group: ProcessGroup) -> Proof:
+def _together(
+    artifact: Path, data: Path, raw: bytes, progress: Progress, group: ProcessGroup, decoder: Sequence[str]
+) -> Proof:
     """Every process's piece, and the proof that they make."""
     if not artifact.is_file():
         Artifact.load(artifact)  # says so, in every process
@@ -72,7 +78,7 @@ def _together(artifact: Path, data: Path, raw: bytes, progress: Progress, group:
     told: Proof | str | None = None
     if group.rank < len(pieces):
         try:
-            told = _prove_piece(artifact, data, pieces[group.rank], len(pieces), progress, None)
+            told = _prove_piece(artifact, data, pieces[group.rank], len(pieces), progress, None, decoder)
         except RegrowError as error:
             told = f"process {group.rank}: {error}"  # all must hear of it, for all wait for each other
     found = _shared(told, Proof | str | None, group)
@@ -101,7 +107,13 @@ def pieces_of(raw: bytes, count: int) -> list[bytes]:
 
 
 def _prove_piece(
-    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
+    artifact: Path,
+    data: Path,
+    raw: bytes,
+    pieces: int,
+    progress: Progress,
+    overrides: Sequence[str] | None,
+    decoder: Sequence[str],
 ) -> Proof:
     """The proof of one of so many pieces of the text of `data`; `overrides`: those of an adaptive one, else None."""
     started = time.perf_counter()
@@ -110,7 +122,7 @@ def _prove_piece(
     with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
         (Path(folder) / "stream").write_bytes(encoded.stream)
         started = time.perf_counter()
-        decoded = _decode_elsewhere(artifact.resolve(), Path(folder), progress)
+        decoded = _decode_elsewhere(artifact.resolve(), Path(folder), progress, decoder)
         decode_seconds = time.perf_counter() - started
     return Proof(
         bpb=8 * len(encoded.stream) / len(raw),
@@ -151,24 +163,12 @@ def _summed(proofs: Sequence[Proof]) -> Proof:
     )
 
 
-def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress) -> bytes:
-    command = [
-        sys.executable,
-        "-m",
-        "regrow",
-        "decompress",
-        str(artifact),
-        "stream",
-        "-o",
-        "decoded",
-        "--json",
-        "--quiet",
-    ]
+def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress, decoder: Sequence[str]) -> bytes:
+    command = [*decoder, str(artifact), "stream", "-o", "decoded"]
     with progress.task("decode in a fresh process"):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ProofError(
             f"{artifact}: the fresh process could not decode: {done.stderr.strip() or done.returncode}"
         )
-    json.loads(done.stdout)
     return (folder / "decoded").read_bytes()

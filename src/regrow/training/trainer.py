@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ from regrow.training.checkpoint import (
     load_checkpoint,
 )
 from regrow.training.gradients import GradientSum
-from regrow.training.log import RunLog
+from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
 from regrow.training.memory import Teacher
 from regrow.training.optim import Optimiser, learning_rate
@@ -69,9 +69,17 @@ class Run:
 
 
 def train(
-    config: Config, data: Dataset | Path, out: Path, *, resume: bool = False, progress: Progress | None = None
+    config: Config,
+    data: Dataset | Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train by `config` on `data`, pack, and write the run's files into `out`.
+
+    The first process calls `on_step` of each of `callbacks` at every log step (`train.log_every`).
 
     Under torchrun all processes call it alike; when torchrun starts them again after one died, they go on from the
     newest checkpoint. Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact
@@ -84,7 +92,7 @@ def train(
         speaks = (progress or Silent()) if group.is_first else Silent()
         if group.is_first:
             remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
-        trainer = Trainer(config, dataset, out, group, speaks)
+        trainer = Trainer(config, dataset, out, group, speaks, callbacks)
         if group.most_restarts:  # on several machines torchrun counts by machine; the count of one is enough
             wanted = group.sums([resume or group.restarts])[0] > 0
             resume = wanted and has_checkpoint(out / "checkpoint")
@@ -101,9 +109,16 @@ class Trainer:
     """The state of a run under way, and the loop that moves it."""
 
     def __init__(
-        self, config: Config, data: Dataset, out: Path, group: ProcessGroup, progress: Progress
+        self,
+        config: Config,
+        data: Dataset,
+        out: Path,
+        group: ProcessGroup,
+        progress: Progress,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.config, self.data, self.out, self.group, self.progress = config, data, out, group, progress
+        self.callbacks = callbacks
         t = config.train
         self._check()
         self.dtype = compute_dtype(group.device)
@@ -169,7 +184,7 @@ class Trainer:
         saved_at, shown = self.elapsed, 0.0
         with (
             stop_signals() as stopped,
-            RunLog(self.out, self.config, self.group.is_first) as log,
+            RunLog(self.out, self.config, self.group.is_first, self.callbacks) as log,
             self._checkpoints() as checkpoints,
             self.progress.task("train", total, unit) as task,
         ):

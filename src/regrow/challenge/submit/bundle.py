@@ -1,27 +1,23 @@
-"""`train_gpt.py`: the modules that training, packing, scoring and proving need, in one script that stands alone.
+"""`train_gpt.py`: the modules that training, packing, scoring and proving need, in one script; and its requirements.
 
 The script is a page of plain Python: what it is, how it is run, the config, and one compressed constant, the sources
 with their comments, a line `#:: PATH` before each. Run, it writes them to a temporary folder and imports them from
-there. Small stand-ins for the other packages regrow uses go to the end of the search path, so that the script also runs
-where only torch, numpy and sentencepiece are installed.
+there.
 """
 
 from __future__ import annotations
 
 import base64
+import importlib.metadata
 import lzma
-from pathlib import Path
+from dataclasses import dataclass
 
-from regrow.challenge.submit import fallbacks
 from regrow.challenge.submit.closure import closure
 
-SCRIPT = "train_gpt.py"
+SCRIPT, REQUIREMENTS = "train_gpt.py", "requirements.txt"
 _ROOTS = ("regrow.challenge.submit.program",)
-_NOT_NEEDED = (
-    "regrow.challenge.submit",
-    "regrow.challenge.submit.record",
-    "regrow.challenge.submit.fallbacks",
-)
+# Imported where they are used, and the script does not use them: bars on a terminal, Parquet files.
+_NOT_USED = {"rich", "pyarrow"}
 _MARK = "#:: "
 
 _TEMPLATE = '''"""{title}
@@ -31,18 +27,20 @@ _TEMPLATE = '''"""{title}
     python train_gpt.py prove ARTIFACT --data DATA          encode it, decode it in a fresh process, compare
     python train_gpt.py unpack DIR                          the sources below, to read
 
-DATA is a folder of shards with their tokenizer, or a folder that `regrow data` made. Needs torch, numpy and
-sentencepiece. {others} used where they are installed; the small stand-ins below give the same bytes without them,
-counting and reading the memory hundreds of times slower without numba.
+DATA is a folder of shards with their tokenizer, or a folder that `regrow data` made. What the script needs to be
+installed stands in REQUIREMENTS, with the versions it was made with.
 """
 
 import atexit
 import base64
+import importlib.util
 import lzma
 import os
 import shutil
 import sys
 import tempfile
+
+REQUIREMENTS = {requirements}
 
 CONFIG = """
 {config}"""
@@ -62,44 +60,53 @@ def unpack(folder):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["unpack"]:
         sys.exit(unpack(sys.argv[2]))
+    missing = [need for name, need in REQUIREMENTS.items() if importlib.util.find_spec(name) is None]
+    if missing:
+        print("train_gpt.py: error: install what is missing: pip install " + " ".join(missing), file=sys.stderr)
+        sys.exit(2)
     home = tempfile.mkdtemp(prefix="train_gpt_")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     unpack(home)
     sys.path[:0] = [home]
-    sys.path += [os.path.join(home, "fallbacks")]
     from regrow.challenge.submit.program import main
 
     sys.exit(main(CONFIG, os.path.abspath(__file__), sys.argv[1:]))
 '''
 
 
-def bundle(config_toml: str, title: str) -> str:
-    """The text of a `train_gpt.py` that trains by `config_toml`. The same sources and config give the same text."""
-    found = closure(_ROOTS, _NOT_NEEDED)
-    files = {"regrow/submission/__init__.py": "", **found.modules}
-    stand_ins = [name for name in stand_in_names() if name in found.foreign]
-    place = Path(fallbacks.__file__).parent
-    for name in stand_ins:
-        paths = sorted((place / name).glob("*.py")) if (place / name).is_dir() else [place / f"{name}.py"]
-        for path in paths:
-            files[f"fallbacks/{path.relative_to(place)}"] = path.read_text(encoding="utf-8")
-    sources = "".join(f"\n{_MARK}{name}\n{text}" for name, text in sorted(files.items()))
+@dataclass(frozen=True)
+class Bundle:
+    """`script`: the text of train_gpt.py; `requirements`: that of requirements.txt."""
+
+    script: str
+    requirements: str
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of the script, which the challenge counts."""
+        return len(self.script.encode())
+
+
+def bundle(config_toml: str, title: str) -> Bundle:
+    """A script that trains by `config_toml`. The same sources, config and installed versions give the same text."""
+    found = closure(_ROOTS)
+    sources = "".join(f"\n{_MARK}{name}\n{text}" for name, text in found.modules.items())
     packed = lzma.compress(sources.encode(), preset=9 | lzma.PRESET_EXTREME)
-    return _TEMPLATE.format(
+    needs = _requirements(sorted(found.foreign - _NOT_USED))
+    entries = "".join(f'\n    "{name}": "{need}",' for name, need in needs.items())
+    script = _TEMPLATE.format(
         title=title,
-        others=_joined(stand_ins),
+        requirements=f"{{{entries}\n}}",
         config=config_toml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"'),
         payload=base64.b85encode(packed).decode(),
         mark=_MARK,
     )
+    return Bundle(script, "".join(f"{need}\n" for need in needs.values()))
 
 
-def stand_in_names() -> list[str]:
-    """The packages there is a stand-in for, sorted."""
-    place = Path(fallbacks.__file__).parent
-    names = [p.stem for p in place.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()]
-    return sorted(set(names) - {"__init__"})
-
-
-def _joined(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]} are" if len(names) > 1 else f"{names[0]} is"
+def _requirements(packages: list[str]) -> dict[str, str]:
+    """Import name -> `distribution==version`, as installed here; without a build's own mark such as `+cpu`, which
+    names a wheel that is not everywhere."""
+    distributions = importlib.metadata.packages_distributions()
+    names = {package: distributions[package][0] for package in packages}
+    return {p: f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for p, name in names.items()}

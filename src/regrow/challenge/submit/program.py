@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 from regrow.artifact.artifact import Artifact
+from regrow.challenge.log_lines import log_writers, proof_line, whole_log
 from regrow.core.config.load import apply_overrides, parse_config
 from regrow.core.config.schema import Config
 from regrow.core.errors import ProofError, RegrowError
-from regrow.core.files import atomic_write_bytes, atomic_write_text, sha256_hex
+from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.core.progress import Lines, Progress
 from regrow.core.results import Proof, Result
-from regrow.data.dataset import Dataset, read_text_argument
 from regrow.data.shards.conversion import build_from_shards
 from regrow.data.shards.format import is_shards
-from regrow.predict.codec import decode, encode
+from regrow.predict.codec import decode
 from regrow.predict.evaluation import evaluate
-from regrow.training.log import official_log, proof_line, read_records
+from regrow.predict.proof import prove
+from regrow.training.log import read_records
 from regrow.training.trainer import train
 
 ARTIFACT = "artifact.safetensors"
@@ -61,8 +59,8 @@ def main(config_toml: str, script: str, arguments: list[str]) -> int:
             measured = evaluate(given.artifact, _data(given.data, given.artifact.parent, progress)).bpb
             sys.stdout.write(f"final_artifact_roundtrip_exact val_bpb:{measured.blended:.8f}\n")
         elif name == "prove":
-            proof = prove(given.artifact, _data(given.data, given.artifact.parent, progress), script)
-            sys.stdout.write(proof_line(proof) + "\n")
+            data = _data(given.data, given.artifact.parent, progress)
+            sys.stdout.write(proof_line(_prove(given.artifact, data, script, progress)) + "\n")
         else:
             raw = decode(Artifact.load(given.artifact), given.stream.read_bytes())
             atomic_write_bytes(given.out, raw)
@@ -76,21 +74,20 @@ def _train(config: Config, script: str, given: argparse.Namespace, progress: Pro
     if given.seed is not None:
         config = apply_overrides(config, [f"train.seed={given.seed}"])
     out: Path = given.out
-    run = train(
-        config, Dataset.load(_data(given.data, out, progress)), out, resume=given.resume, progress=progress
-    )
+    data = _data(given.data, out, progress)
+    writers = log_writers(config, out)
+    run = train(config, data, out, resume=given.resume, progress=progress, callbacks=writers)
     if not run.is_first:
         return
-    data = _data(given.data, out, progress)
     measured = evaluate(run.artifact, data, progress=progress)
     result = Result.update(
         out / "result.json", {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds}
     )
     if given.prove:
-        result = Result.update(out / "result.json", {"proof": prove(run.artifact, data, script)})
-    lines = official_log(config, read_records(out), result, Path(script).stat().st_size)
-    atomic_write_text(out / "log.txt", "".join(line + "\n" for line in lines))
-    sys.stdout.writelines(line + "\n" for line in lines)
+        result = Result.update(out / "result.json", {"proof": _prove(run.artifact, data, script, progress)})
+    log = whole_log(config, read_records(out), result, Path(script).stat().st_size)
+    atomic_write_text(out / "log.txt", log)
+    sys.stdout.write(log)
 
 
 def _data(given: Path, out: Path, progress: Progress) -> Path:
@@ -108,34 +105,9 @@ def _data(given: Path, out: Path, progress: Progress) -> Path:
     return place
 
 
-def prove(artifact: Path, data: Path, script: str) -> Proof:
-    """Encode the held-out text, let `script` decode it in a fresh process, and compare. Raises ProofError."""
-    raw = read_text_argument(data)
-    started = time.perf_counter()
-    encoded = encode(Artifact.load(artifact), raw)
-    encode_seconds = time.perf_counter() - started
-    with tempfile.TemporaryDirectory(prefix="train_gpt_proof_") as folder:
-        stream, decoded = Path(folder, "stream"), Path(folder, "decoded")
-        stream.write_bytes(encoded.stream)
-        command = [
-            sys.executable,
-            script,
-            "decompress",
-            str(artifact.resolve()),
-            str(stream),
-            "-o",
-            str(decoded),
-        ]
-        started = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        decode_seconds = time.perf_counter() - started
-        if done.returncode != 0:
-            raise ProofError(f"{artifact}: the fresh process could not decode: {done.stderr.strip()[-300:]}")
-        match = sha256_hex(decoded.read_bytes()) == sha256_hex(raw)
-    if not match:
+def _prove(artifact: Path, data: Path, script: str, progress: Progress) -> Proof:
+    """The proof, whose decoder is the script itself in a fresh process. Raises ProofError."""
+    proof = prove(artifact, data, progress, decoder_command=(sys.executable, script, "decompress"))
+    if not proof.sha256_match:
         raise ProofError(f"{artifact}: the decoded text is not the encoded text; nothing is proven.")
-    return Proof(
-        bpb=8 * len(encoded.stream) / len(raw), stream_bytes=len(encoded.stream), raw_bytes=len(raw),
-        sha256_match=match, max_abs_row_sum_error=encoded.max_abs_row_sum_error,
-        encode_seconds=encode_seconds, decode_seconds=decode_seconds,
-    )  # fmt: skip
+    return proof

@@ -1,4 +1,4 @@
-"""The record folder: README.md, submission.json, a log a seed, and `train_gpt.py`."""
+"""The record folder: README.md, submission.json, a log of each seed, `train_gpt.py` and requirements.txt."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 
+from regrow.challenge.facts import RECORD_STEP_NATS
+from regrow.challenge.log_lines import is_challenge_text, val_loss, whole_log
 from regrow.challenge.significance import bytes_per_token, one_sided_p, record_bar
-from regrow.challenge.submit.bundle import SCRIPT, bundle
-from regrow.challenge.submit.rules import SeedRun, broken_rules, read_run, train_seconds
+from regrow.challenge.submit.bundle import REQUIREMENTS, SCRIPT, bundle
+from regrow.challenge.submit.rules import SeedRun, artifact_budget, broken_rules, read_run, train_seconds
 from regrow.core.config.load import apply_overrides, config_toml
 from regrow.core.errors import DataError, RuleError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
-from regrow.training.log import is_challenge_text, official_log, read_records, val_loss
+from regrow.training.log import read_records
 
 TRACKS = ("non-record", "record")
 README, CLAIMS = "README.md", "submission.json"
@@ -36,10 +38,11 @@ class Author:
 
 @dataclass(frozen=True)
 class Submission:
-    """What was made: the folder, and submission.json as a mapping."""
+    """What was made: the folder, submission.json as a mapping, and the bytes that the cap leaves for the artifact."""
 
     folder: Path
     claims: dict[str, Any]
+    artifact_budget: int
 
 
 def submit(
@@ -53,9 +56,10 @@ def submit(
     """Make the record folder `out` from runs of several seeds.
 
     `baseline`: bits per byte, on the same text, of what this is to be better than. The p-value is of a one-sided
-    one-sample t-test that the seeds' mean lies below the baseline less the 0.005 nats a token that a record needs; with
-    one run, or without a baseline, there is none. Raises RuleError with every rule that is not met, DataError
-    for a run whose files are not there and for an `out` that holds something else. Nothing is written then.
+    one-sample t-test that the seeds' mean lies below the baseline less the nats per token that a record needs
+    (`facts.RECORD_STEP_NATS`); with one run, or without a baseline, there is none. Raises RuleError with every rule
+    that is not met, DataError for a run whose files are not there and for an `out` that holds something else. Nothing
+    is written then.
     """
     author = author or Author()
     _check_out(out)
@@ -66,33 +70,32 @@ def submit(
     config = apply_overrides(found[0].config, [])
     name = author.name or f"regrow {config.preset}: seeded {config.model.seeded}, memory {config.memory.kind}"
     title = f"{name}. Made by regrow submit; one config, seeds {', '.join(str(run.seed) for run in found)}."
-    script = bundle(config_toml(config), title.replace('"""', "'''").replace("\\", "/"))
-    code_bytes = len(script.encode())
+    made = bundle(config_toml(config), title.replace('"""', "'''").replace("\\", "/"))
+    code_bytes = made.code_bytes
     broken = broken_rules(found, code_bytes, track == "record")
     if broken:
         raise RuleError(f"{out}: is not made, {'; '.join(broken)}.")
     claims = _claims(found, code_bytes, author, name, baseline, track)
     logs = {
-        f"train_seed{run.seed}.log": official_log(
-            run.config, read_records(run.folder), run.result, code_bytes
-        )
+        f"train_seed{run.seed}.log": whole_log(run.config, read_records(run.folder), run.result, code_bytes)
         for run in found
     }
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("train_seed*.log"):
         old.unlink()
-    for file, lines in logs.items():
-        atomic_write_text(out / file, "".join(line + "\n" for line in lines))
-    atomic_write_text(out / SCRIPT, script)
+    for file, text in logs.items():
+        atomic_write_text(out / file, text)
+    atomic_write_text(out / SCRIPT, made.script)
+    atomic_write_text(out / REQUIREMENTS, made.requirements)
     atomic_write_bytes(out / CLAIMS, msgspec.json.format(msgspec.json.encode(claims), indent=2) + b"\n")
     atomic_write_text(out / README, _readme(found, claims))
-    return Submission(out, claims)
+    return Submission(out, claims, artifact_budget(code_bytes))
 
 
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; choose a folder with --out.")
-    mine = {README, CLAIMS, SCRIPT}
+    mine = {README, CLAIMS, SCRIPT, REQUIREMENTS}
     entries = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
     strange = [
         e for e in entries if e not in mine and not (e.startswith("train_seed") and e.endswith(".log"))
@@ -148,7 +151,7 @@ def _claims(
 def p_value(figures: Sequence[float], baseline: float, loss: float, mean: float) -> float | None:
     """P of the one-sided test described at `submit`; None for fewer than two figures, or figures without any spread.
 
-    `loss` and `mean`: nats a token and bits per byte of the same evaluation, which tell bytes a token.
+    `loss` and `mean`: nats per token and bits per byte of the same evaluation, which tell bytes per token.
     """
     if len(figures) < 2:
         return None
@@ -177,7 +180,7 @@ def _blurb(run: SeedRun) -> str:
     )
     return (
         f"{m.n_layer} layers, {m.d_model} wide, {frozen[m.seeded]}, adapters of rank {m.r}; {stored}; one normalised "
-        "distribution a token, proven by compressing the held-out text and decoding it in a fresh process."
+        "distribution per token, proven by compressing the held-out text and decoding it in a fresh process."
     )
 
 
@@ -201,8 +204,8 @@ def _readme(runs: Sequence[SeedRun], claims: dict[str, Any]) -> str:
         test = f"Mean {claims['val_bpb']:.5f}, standard deviation {claims['val_bpb_std']:.5f} over {len(runs)} seeds."
         if claims.get("p_value") is not None:
             test += (
-                f" One-sided t-test of the mean against {claims['baseline_bpb']:.4f} less the 0.005 nats a token that "
-                f"a record needs: p = {claims['p_value']:.3g}."
+                f" One-sided t-test of the mean against {claims['baseline_bpb']:.4f} less the {RECORD_STEP_NATS:g} "
+                f"nats per token that a record needs: p = {claims['p_value']:.3g}."
             )
         elif "baseline_bpb" in claims:
             test += " The seeds do not differ, so a t-test says nothing."
@@ -232,13 +235,11 @@ Scored on {text}.
 ## Run it
 
 ```
+pip install -r requirements.txt
 python train_gpt.py --data DATA --seed {runs[0].seed} --out RUN --prove
 python train_gpt.py unpack SOURCES
 ```
 
-DATA is a folder of the challenge's shards with their tokenizer, or one that `regrow data` made. The script needs
-torch, numpy and sentencepiece, nothing else. Where numba is not installed the memory is counted and read by plain
-Python, which gives the same bytes hundreds of times slower; for a real run `pip install numba`. msgspec, constriction,
-safetensors and tomli_w are used if installed, and small stand-ins of theirs in the script if not. `unpack` writes the
+DATA is a folder of the challenge's shards with their tokenizer, or one that `regrow data` made. `unpack` writes the
 commented sources.
 """
