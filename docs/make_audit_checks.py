@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regrow.challenge.audit.index import NOTES
 from regrow.challenge.audit.kinds import KINDS
 from regrow.challenge.audit.probe import PROBES
-from regrow.challenge.audit.record.accounting import CHECKS
 from regrow.challenge.audit.record.artifact_record import CHECK
+from regrow.challenge.audit.record.checks import CHECKS
 from regrow.challenge.audit.rules import RULES
 
 PAGE = Path(__file__).with_name("audit") / "checks.md"
-HEAD = """# Record checks and probes
+HEAD = """# Record checks, probes and notes
 
 This page is made by `python docs/make_audit_checks.py`; change the checks, not the page. The rules that read
 source have [pages of their own](rules/README.md).
@@ -36,6 +37,8 @@ def page() -> str:
         parts.append(
             f"### `{probe.id}`: {probe.title}\n\n{probe.why}{broken}\n\n*To clear:* {probe.clears}\n"
         )
+    parts.append("## Notes\nFindings about the audit itself: what it could not read, follow or judge.\n")
+    parts += [f"### `{note.id}`: {note.title}\n\n{note.why}\n\n*To clear:* {note.clears}\n" for note in NOTES]
     return "\n".join(parts)
 
 

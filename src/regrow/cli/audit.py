@@ -46,6 +46,7 @@ def command(
         list[Path] | None,
         typer.Option("--out", "-o", metavar="FILE", help="Also write a table: .csv, .json or .html."),
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also print findings of low severity.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -55,35 +56,39 @@ def command(
     headline's line. With --run it probes the scorer itself, in a limited child process.
 
     Exits with 1 for a finding at or above --fail-on, or a failed probe. A finding held with low confidence
-    counts as medium at most.
+    counts as medium at most. Exits with 2 where there is nothing to audit: no claim, no figure, no script that
+    scores; with --many, where that is so of every submission.
     """
     from regrow.cli.output import speaking
 
     with speaking(json, quiet) as output:
         audits = _audits(paths, run, smoke, many, quiet)
         _write(audits, sarif, out or [])
-        _print(audits, output, many)
-        from regrow.challenge.audit.verdict import fails
+        _print(audits, output, many, every)
+        from regrow.challenge.audit.verdict import exit_code
 
-        if any(fails(audit, fail_on.value) for audit in audits):
-            raise typer.Exit(1)
+        if code := exit_code(audits, fail_on.value, many):
+            raise typer.Exit(code)
 
 
 def _audits(paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool) -> list[Audit]:
-    from regrow.challenge.audit.many import audit_many
-    from regrow.challenge.audit.one import audit_one
+    from regrow.challenge.audit.many import audit_many, submissions
+    from regrow.challenge.audit.one import audit_one, check_path
     from regrow.core.errors import ConfigError
 
     if run is not None and (many or len(paths) > 1):
         raise ConfigError("--run probes the scorer of one submission; give one PATH, without --many.")
+    for path in paths:  # a path that is wrong is told before the work on the others
+        check_path(path)
     if not many:
         return [audit_one(path, run, smoke) for path in paths]
+    found = [submission for path in paths for submission in submissions(path)]
 
     def tell(done: int, of: int) -> None:
         if not quiet and (done % 10 == 0 or done == of):
             typer.echo(f"{done} of {of} audited", err=True)
 
-    return [audit for path in paths for audit in audit_many(path, smoke=smoke, tell=tell)]
+    return audit_many(found, smoke=smoke, tell=tell)
 
 
 def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:
@@ -104,23 +109,20 @@ def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:
             write_table(audits, table)
 
 
-def _print(audits: list[Audit], output: Output, many: bool) -> None:
-    from regrow.challenge.audit.verdict import report
+def _print(audits: list[Audit], output: Output, many: bool, every: bool) -> None:
+    from regrow.challenge.audit.report import report
 
-    single = len(audits) == 1 and not many
-    output.result(audits[0] if single else {"submissions": audits})
+    output.result(audits[0] if len(audits) == 1 and not many else {"submissions": audits})
     if not many:
         for count, audit in enumerate(audits):
-            output.line(("\n" if count else "") + report(audit))
+            output.line(("\n" if count else "") + report(audit, every))
         return
-    from regrow.challenge.audit.table import row
+    from regrow.challenge.audit.table import row, tally
 
-    rows = [row(audit) for audit in audits]
+    rows = [row(audit, every) for audit in audits]
     output.table(
         [(r["path"], r["verdict"], "-" if r["bpb"] is None else f"{r['bpb']:.4f}", r["rules"]) for r in rows],
-        ("submission", "verdict", "bpb", "findings above low"),
+        ("submission", "verdict", "bpb", "findings" if every else "findings above low"),
     )
-    tally = {
-        verdict: sum(a.verdict == verdict for a in audits) for verdict in ("flagged", "suspect", "clean")
-    }
-    output.line(f"{len(audits)} submissions: " + ", ".join(f"{n} {verdict}" for verdict, n in tally.items()))
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in tally(audits).items())
+    output.line(f"{len(audits)} submissions: {counts}")

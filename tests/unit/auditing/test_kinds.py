@@ -9,7 +9,7 @@ import pytest
 
 from regrow.challenge.audit.kinds import KINDS, Kind
 from regrow.challenge.audit.probe import PROBES
-from regrow.challenge.audit.record.accounting import CHECKS
+from regrow.challenge.audit.record.checks import CHECKS
 from regrow.challenge.audit.rules import RULES
 
 REPOSITORY = Path(__file__).parents[3]

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.record.accounting import account, audit_record, record_findings
-from regrow.challenge.audit.record.records import load_record
+from regrow.challenge.audit.record.accounting import account, record_findings
+from regrow.challenge.audit.record.record import load_record
 from regrow.challenge.significance import one_sided_p, upper_tail
 
 
@@ -191,8 +191,8 @@ def test_no_claims_and_no_log_crash_a_check(tmp_path: Path, claims: dict[str, An
     """Whatever types the claims have and whatever a log holds, every question is answered."""
     folder = submission(tmp_path / "a", {"train.log": "seed:1\nval_bpb:1.2345 val_loss:2\n" + log})
     (folder / "submission.json").write_text(json.dumps(claims))
-    findings, told = audit_record(folder)
-    assert not [f.message for f in findings if f.rule == "rule-crashed"] and told
+    record = load_record(folder)
+    assert not [f.message for f in record_findings(record) if f.rule == "rule-crashed"] and account(record)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (folder / "loop").symlink_to(folder)
     (folder / "secret.log").symlink_to("/etc/passwd")
     record = load_record(folder)
-    assert all("loop" not in str(p) and p.name != "secret.log" for p in record.files)
+    assert all("loop" not in str(p) and p.name != "secret.log" for p in record.folder.files)
 
 
 @pytest.mark.parametrize(

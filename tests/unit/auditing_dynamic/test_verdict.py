@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ from audited_submission import submission
 from regrow.artifact.container import PAYLOADS, write_artifact
 from regrow.challenge.audit import audit, many
 from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.index import identifiers
 from regrow.challenge.audit.many import audit_many, submissions
 from regrow.challenge.audit.probe.probe import ProbeResult
 from regrow.challenge.audit.record import accounting
-from regrow.challenge.audit.record.records import Check, Record
+from regrow.challenge.audit.record.check import Check
+from regrow.challenge.audit.record.record import Record
+from regrow.challenge.audit.report import report
 from regrow.challenge.audit.sarif import sarif
 from regrow.challenge.audit.table import to_csv, to_html
-from regrow.challenge.audit.verdict import Audit, fails, judge, report
+from regrow.challenge.audit.verdict import Audit, clearing, fails, judge
 from regrow.cli import main
 from regrow.core.errors import DataError
 
@@ -207,7 +212,7 @@ def test_a_submission_that_kills_its_process_leaves_the_others_judged(
     for name in ("a", "bad", "c"):
         submission(tmp_path / name)
     monkeypatch.setattr(many, "_guarded", _breaks)
-    audits = {Path(a.path).name: a for a in audit_many(tmp_path, workers=2)}
+    audits = {Path(a.path).name: a for a in audit_many(submissions(tmp_path), workers=2)}
     assert audits["a"].verdict == audits["c"].verdict == "clean"
     assert audits["bad"].findings[0].rule == "rule-crashed"
 
@@ -217,7 +222,7 @@ def test_a_submission_that_takes_too_long_is_said_so(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(many, "audit_one", lambda *a, **k: time.sleep(30))
     submission(tmp_path / "slow")
-    (slow,) = audit_many(tmp_path, workers=1, seconds_each=1)
+    (slow,) = audit_many(submissions(tmp_path), workers=1, seconds_each=1)
     assert "more than 1 s" in slow.findings[0].message
 
 
@@ -235,3 +240,74 @@ def test_an_artifact_is_checked_against_its_manifest_and_budget(tmp_path: Path) 
     for name, damaged in {"c": raw[:-1] + b"?", "d": raw + b"hidden", "e": b"no artifact"}.items():
         (tmp_path / f"{name}.safetensors").write_bytes(damaged)
         assert audit(tmp_path / f"{name}.safetensors").verdict == "flagged"
+
+
+def test_an_identifier_is_of_one_thing() -> None:
+    """A rule and a probe shared one once, and SARIF and 'what would clear it' mixed them."""
+    ids = [one.id for one in identifiers()]
+    assert len(ids) > 40 and len(set(ids)) == len(ids)
+    assert all(one.title and one.why and one.clears for one in identifiers())
+    assert all(re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", name) for name in ids)
+
+
+def test_what_is_found_has_a_description() -> None:
+    """No finding is made under a name that the index does not know."""
+    source = "".join(p.read_text() for p in Path(many.__file__).parent.rglob("*.py"))
+    made = set(re.findall(r'(?:Finding|report)\(\s*"([a-z-]+)"', source))
+    assert {"unreadable-source", "rule-crashed"} & made and made <= {one.id for one in identifiers()}
+
+
+def test_a_probe_and_a_rule_about_bytes_are_cleared_apart() -> None:
+    cleared = clearing([finding("high", rule="byte-count")], [ProbeResult("count-bytes", "failed", "")])
+    assert set(cleared) == {"byte-count", "count-bytes"} and cleared["byte-count"] != cleared["count-bytes"]
+
+
+def test_names_that_are_not_utf8_cost_nobody_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submission(tmp_path / "all" / "good")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "all") + b"/caf\xe9"))
+    submission(odd, bytes_total=17_000_000, logs={}, name="\ud800")
+    Path(os.fsdecode(os.fsencode(odd) + b"/h\xfflper.py")).write_text("def f(:\n")
+    out = [tmp_path / f"t.{kind}" for kind in ("csv", "html", "json", "sarif")]
+    wanted = [arg for path in out[:3] for arg in ("-o", str(path))]
+    command = ["audit", str(tmp_path / "all"), "--many", "--quiet", "--sarif", str(out[3]), *wanted]
+    assert main([*command, "--json"]) == main(command) == 1
+    line, *table = capsys.readouterr().out.splitlines()
+    told = json.loads(line)["submissions"]
+    assert [(Path(a["path"]).name, a["verdict"]) for a in told] == [
+        ("caf\ufffd", "flagged"),
+        ("good", "clean"),
+    ]
+    assert any("good" in row and "clean" in row for row in table)
+    assert all("good" in path.read_text(encoding="utf-8") for path in out[:3]) and "caf" in out[3].read_text()
+
+
+def test_an_audit_that_cannot_be_sent_back_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "bad"):
+        submission(tmp_path / name)
+    monkeypatch.setattr(many, "_guarded", _unsendable)
+    audits = {Path(a.path).name: a for a in audit_many(submissions(tmp_path), workers=1)}
+    assert audits["a"].verdict == "clean" and audits["bad"].findings[0].rule == "rule-crashed"
+
+
+def _unsendable(path: Path, smoke: bool, seconds: int) -> Audit:
+    return Audit(str(path), "clean", [], account={"x": (lambda: 0) if path.name == "bad" else 0})
+
+
+def test_a_wrong_path_is_told_before_the_others_are_audited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("regrow.challenge.audit.one.audit_one", lambda *a: pytest.fail("work had begun"))
+    good = submission(tmp_path / "good")
+    for wrong in (tmp_path / "missing", "x" * 300):
+        assert main(["audit", str(good), str(wrong)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_was_not_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrow.challenge.audit.source.folder.MAX_FILES", 3)
+    (found,) = [f for f in audit(submission(tmp_path / "a")).findings if f.rule == "read-in-part"]
+    assert "files after the first 3" in found.message

@@ -44,4 +44,4 @@ def audit_many(folder: Path | str, smoke: bool = False, workers: int | None = No
     """
     from regrow.challenge.audit import many
 
-    return many.audit_many(Path(folder), smoke=smoke, workers=workers)
+    return many.audit_many(many.submissions(Path(folder)), smoke=smoke, workers=workers)

@@ -12,12 +12,12 @@ from types import FrameType
 
 from regrow.challenge.audit.one import audit_one
 from regrow.challenge.audit.record.accounting import crashed
+from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.verdict import Audit, judge
 from regrow.core.errors import DataError
 
 #: Seconds that one submission may take; past them it is reported as not judged, and the others go on.
 SECONDS_EACH = 120
-_DEPTH = 6
 
 
 def submissions(root: Path) -> list[Path]:
@@ -31,16 +31,17 @@ def submissions(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise DataError(f"{root}: --many needs a folder of submissions.")
-    found = list(_beneath(root, _DEPTH, top=True))
+    found = list(_beneath(root, top=True))
     if not found:
         raise DataError(f"{root}: there is no submission in this folder.")
     return sorted(found)
 
 
-def _beneath(folder: Path, depth: int, top: bool = False) -> Iterator[Path]:
+def _beneath(folder: Path, top: bool = False) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+    except OSError:  # its own audit says that it cannot be read
+        yield folder
         return
     files = [e.name for e in entries if e.is_file(follow_symlinks=False)]
     scripts = [name for name in files if name.endswith(".py")]
@@ -52,34 +53,30 @@ def _beneath(folder: Path, depth: int, top: bool = False) -> Iterator[Path]:
     if scripts:
         yield from (folder / name for name in scripts)
     for entry in entries:
-        if depth and entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__")):
-            yield from _beneath(Path(entry.path), depth - 1)
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith((".", "__")):
+            yield from _beneath(Path(entry.path))
 
 
 def audit_many(
-    root: Path,
+    paths: list[Path],
     *,
     smoke: bool = False,
     workers: int | None = None,
     seconds_each: int = SECONDS_EACH,
     tell: Callable[[int, int], None] | None = None,
 ) -> list[Audit]:
-    """Audit every submission under a folder.
+    """Audit many submissions.
 
     Args:
-        root: the folder.
+        paths: the submissions, as `submissions` finds them.
         smoke: also the smoke test of each.
         workers: processes; the machine's cores where left out.
         seconds_each: seconds one submission may take.
         tell: called with how many are done and how many there are.
 
     Returns:
-        One audit a submission, in the order of their paths.
-
-    Raises:
-        DataError: the folder holds no submission.
+        One audit a submission, in the order given.
     """
-    paths = submissions(root)
     done: dict[Path, Audit] = {}
     left = paths
     width = max(1, min(workers or os.cpu_count() or 1, len(paths)))
@@ -108,12 +105,15 @@ def _round(
         waiting: dict[Future[Audit], Path] = {
             pool.submit(_guarded, path, smoke, seconds): path for path in paths
         }
-        try:
-            for future in as_completed(waiting):
-                done[waiting[future]] = future.result()
-                tell()
-        except BrokenProcessPool:
-            return
+        for future in as_completed(waiting):
+            path = waiting[future]
+            try:
+                done[path] = future.result()
+            except BrokenProcessPool:
+                return
+            except Exception as error:  # what it found could not be sent here: that is its finding alone
+                done[path] = _not_judged(path, error)
+            tell()
 
 
 def _guarded(path: Path, smoke: bool, seconds: int) -> Audit:
@@ -134,5 +134,6 @@ def _guarded(path: Path, smoke: bool, seconds: int) -> Audit:
 
 
 def _not_judged(path: Path, error: BaseException) -> Audit:
-    finding = crashed("audit", path, error)
-    return Audit(path=str(path), verdict=judge([finding], []), findings=[finding])
+    name = printable(str(path))
+    finding = crashed("audit", Path(name), error)
+    return Audit(path=name, verdict=judge([finding], []), findings=[finding])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,12 +13,36 @@ from regrow.challenge.audit.finding import Finding, worst
 from regrow.challenge.audit.probe.probe import ProbeResult
 from regrow.challenge.audit.record.accounting import account, crashed, record_findings
 from regrow.challenge.audit.record.artifact_record import artifact_findings
-from regrow.challenge.audit.record.checks.sizes import count, main_script
-from regrow.challenge.audit.record.records import load_record
+from regrow.challenge.audit.record.record import Record, load_record
 from regrow.challenge.audit.sandbox.smoke import Smoke
+from regrow.challenge.audit.source.folder import Folder, read_folder
+from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.static import static_findings, switched_off
+from regrow.challenge.audit.subject import nothing_to_audit
 from regrow.challenge.audit.verdict import Audit, clearing, judge
 from regrow.core.errors import DataError
+
+
+@dataclass
+class _Told:
+    """What was found so far, the account, and the script with its bytes of code."""
+
+    findings: list[Finding] = field(default_factory=list)
+    account: dict[str, Any] = field(default_factory=dict)
+    script: Path | None = None
+    code: int | None = None
+
+
+def check_path(path: Path) -> None:
+    """Raise DataError where there is nothing at `path`."""
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null byte
+        exists = False
+    if not exists:
+        raise DataError(
+            f"{path}: there is nothing to audit; give a script, a submission folder or an artifact."
+        )
 
 
 def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit:
@@ -31,30 +57,18 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
         DataError: there is nothing at `path`, or the shim is missing.
     """
     began = time.perf_counter()
-    if not path.exists():
-        raise DataError(
-            f"{path}: there is nothing to audit; give a script, a submission folder or an artifact."
-        )
+    check_path(path)
     if run is not None and not run.is_file():
         raise DataError(f"{run}: there is no such shim; docs/audit/shim.md says how to write one.")
-    findings: list[Finding] = []
-    told: dict[str, object] = {}
+    artifact = path.is_file() and path.suffix == ".safetensors"
+    told = _Told(*artifact_findings(path)) if artifact else _read(path)
+    findings = told.findings
     tested: Smoke | None = None
-    if path.is_file() and path.suffix == ".safetensors":
-        findings, told = artifact_findings(path)
-    else:
-        findings = list(static_findings(path))
-        if path.is_dir():
-            more, told, script, weight = _record(path)
-            findings += more
-            findings += _unexplained(path, findings, told)
-        else:
-            script, weight = path, path.stat().st_size
-        if smoke and script is not None:
-            from regrow.challenge.audit.sandbox.smoke import smoke_test
+    if smoke and told.script is not None:
+        from regrow.challenge.audit.sandbox.smoke import smoke_test
 
-            tested = smoke_test(script, weight)
-            findings += _of_smoke(tested, script)
+        tested = smoke_test(told.script, told.code)
+        findings += _smoke_findings(tested, told.script)
     results: list[ProbeResult] = []
     confined: dict[str, str] = {}
     if run is not None:
@@ -67,28 +81,66 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
             if r.outcome == "crashed"
         ]
     findings = sorted({_placed(finding, path) for finding in findings}, key=Finding.sort_key)
-    return Audit(
-        path=str(path),
-        verdict=judge(findings, results),
-        findings=findings,
-        probes=results,
-        smoke=tested,
-        account=told,
-        confined=confined,
-        clears=clearing(findings, results),
-        seconds=round(time.perf_counter() - began, 3),
+    return _printable(
+        Audit(
+            path=str(path),
+            verdict=judge(findings, results),
+            findings=findings,
+            probes=results,
+            smoke=tested,
+            account=told.account,
+            confined=confined,
+            clears=clearing(findings, results),
+            seconds=round(time.perf_counter() - began, 3),
+        )
     )
 
 
-def _unexplained(path: Path, findings: list[Finding], told: dict[str, object]) -> list[Finding]:
+def _read(path: Path) -> _Told:
+    """What a script or a folder shows without being run."""
+    try:
+        folder = read_folder(path)
+    except OSError as error:
+        message = f"The folder cannot be read: {error}."
+        return _Told([Finding("unreadable-source", "medium", "high", str(path), None, message, "")])
+    told = _Told(static_findings(folder))
+    record: Record | None = None
+    if folder.script is not None:
+        told.script, told.code = path, path.stat().st_size
+    else:
+        record = _account(folder, told)
+        told.findings += _unexplained(folder, told)
+    if folder.dropped:
+        message = f"Not everything was read: {'; '.join(folder.dropped)}."
+        told.findings.append(Finding("read-in-part", "low", "high", str(path), None, message, ""))
+    if worst(told.findings) == "clean":
+        told.findings += nothing_to_audit(folder, record)
+    return told
+
+
+def _account(folder: Folder, told: _Told) -> Record | None:
+    """Add a folder's record: findings, account, and the script it is run with."""
+    try:
+        record = load_record(folder)
+    except Exception as error:
+        told.findings.append(crashed("record", folder.root, error))
+        return None
+    told.findings += record_findings(record)
+    try:
+        told.account, told.script, told.code = account(record), record.size.script, record.size.code
+    except Exception as error:
+        told.findings.append(crashed("account", folder.root, error))
+    return record
+
+
+def _unexplained(folder: Folder, told: _Told) -> list[Finding]:
     """Findings behind switches, where a figure below every legal one has no log and nothing live explains it."""
-    rules = {f.rule for f in findings}
+    rules = {f.rule for f in told.findings}
+    bpb = (told.account.get("headline") or {}).get("bpb")
     unexplained = {"below-known-floor", "headline-untraced"} <= rules
-    lead = told.get("headline")
-    bpb = lead.get("bpb") if isinstance(lead, dict) else None
-    if not unexplained or bpb is None or worst(findings) == "flagged":
+    if not unexplained or bpb is None or worst(told.findings) == "flagged":
         return []
-    return switched_off(path, bpb)
+    return switched_off(folder, bpb)
 
 
 def _placed(finding: Finding, path: Path) -> Finding:
@@ -96,30 +148,25 @@ def _placed(finding: Finding, path: Path) -> Finding:
     root = path if path.is_dir() else path.parent
     if not finding.file or Path(finding.file).is_absolute() or finding.file.startswith(str(root)):
         return finding
-    placed = str(root / finding.file)
-    return msgspec.structs.replace(finding, file=placed)
+    return msgspec.structs.replace(finding, file=str(root / finding.file))
 
 
-def _record(path: Path) -> tuple[list[Finding], dict[str, object], Path | None, int | None]:
-    """Findings and account of a folder, the script it is run with and the bytes of its code."""
-    try:
-        record = load_record(path)
-    except Exception as error:
-        return [crashed("record", path, error)], {}, None, None
-    findings = record_findings(record)
-    try:
-        return findings, account(record), main_script(record), count(record).code
-    except Exception as error:
-        return [*findings, crashed("account", path, error)], {}, main_script(record), None
-
-
-def _of_smoke(tested: Smoke, script: Path) -> list[Finding]:
+def _smoke_findings(tested: Smoke, script: Path) -> list[Finding]:
     if tested.outcome != "fail":
         return []
     said = tested.error.splitlines()[0] if tested.error else "it gave no reason"
-    return [
-        Finding(
-            "smoke-failed", "low", "medium", str(script), tested.line,
-            f"The smoke test came as far as `{tested.stage}`: {said[:300]}", tested.text,
-        )
-    ]  # fmt: skip
+    message = f"The smoke test came as far as `{tested.stage}`: {said[:300]}"
+    return [Finding("smoke-failed", "low", "medium", str(script), tested.line, message, tested.text)]
+
+
+def _printable(audit: Audit) -> Audit:
+    """The audit in text that every form can hold: what a file's name or a claim has beyond UTF-8 is replaced."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return printable(value)
+        if isinstance(value, dict):
+            return {clean(key): clean(inner) for key, inner in value.items()}
+        return [clean(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    return msgspec.convert(clean(msgspec.to_builtins(audit)), Audit)

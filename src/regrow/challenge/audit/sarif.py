@@ -7,9 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.probe.probe import Probe
-from regrow.challenge.audit.record.records import Check
-from regrow.challenge.audit.rule import Rule
+from regrow.challenge.audit.index import identifiers
 from regrow.challenge.audit.verdict import Audit, level
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
@@ -48,13 +46,7 @@ def sarif(audits: Sequence[Audit], version: str) -> dict[str, Any]:
 
 
 def _described() -> dict[str, dict[str, Any]]:
-    """Every rule, check and probe as a SARIF reporting descriptor."""
-    from regrow.challenge.audit.probe import PROBES
-    from regrow.challenge.audit.record.accounting import CHECKS
-    from regrow.challenge.audit.record.artifact_record import CHECK
-    from regrow.challenge.audit.rules import RULES
-
-    described: list[Rule | Check | Probe] = [*RULES, *CHECKS, CHECK, *PROBES]
+    """Every identifier as a SARIF reporting descriptor."""
     return {
         one.id: {
             "id": one.id,
@@ -63,7 +55,7 @@ def _described() -> dict[str, dict[str, Any]]:
             "fullDescription": {"text": one.why},
             "help": {"text": f"To clear: {one.clears}"},
         }
-        for one in described
+        for one in identifiers()
     }
 
 

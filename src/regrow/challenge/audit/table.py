@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from regrow.challenge.audit.verdict import Audit
+from regrow.challenge.audit.verdict import VERDICTS, Audit
 from regrow.core.errors import DataError
 
 COLUMNS = (
@@ -21,11 +21,15 @@ COLUMNS = (
 
 #: How a cell begins that a spreadsheet would run.
 _RUNS = ("=", "+", "-", "@", "\t")
-_ORDER = {"flagged": 0, "suspect": 1, "clean": 2}
 
 
-def row(audit: Audit) -> dict[str, Any]:
-    """One audit as a row of the table."""
+def tally(audits: Sequence[Audit]) -> dict[str, int]:
+    """How many have each verdict, the gravest first; verdicts that nobody has are left out."""
+    return {v: n for v in VERDICTS if (n := sum(a.verdict == v for a in audits))}
+
+
+def row(audit: Audit, every: bool = False) -> dict[str, Any]:
+    """One audit as a row of the table; `every`: with the rules of low findings."""
     severities = Counter(f.severity for f in audit.findings)
     size = audit.account.get("bytes") or {}
     seeds = audit.account.get("seeds") or {}
@@ -37,7 +41,7 @@ def row(audit: Audit) -> dict[str, Any]:
         "findings_medium": severities["medium"],
         "findings_low": severities["low"],
         "probes_failed": sum(p.outcome == "failed" for p in audit.probes),
-        "rules": " ".join(dict.fromkeys(f.rule for f in audit.findings if f.severity != "low")),
+        "rules": " ".join(dict.fromkeys(f.rule for f in audit.findings if every or f.severity != "low")),
         "model_bytes": size.get("model_logged"),
         "code_bytes": size.get("code_here"),
         "bytes_per_token": (audit.account.get("text") or {}).get("bytes_per_token"),
@@ -70,8 +74,8 @@ def to_html(audits: Sequence[Audit]) -> str:
     from jinja2 import Environment
 
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_PAGE)
-    ordered = sorted(audits, key=lambda a: (_ORDER[a.verdict], a.path))
-    return page.render(audits=[(a, row(a)) for a in ordered], counts=Counter(a.verdict for a in audits))
+    ordered = sorted(audits, key=lambda a: (VERDICTS.index(a.verdict), a.path))
+    return page.render(audits=[(a, row(a)) for a in ordered], counts=tally(audits))
 
 
 def write_table(audits: Sequence[Audit], path: Path) -> None:
@@ -99,12 +103,12 @@ def write_table(audits: Sequence[Audit], path: Path) -> None:
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,
-initial-scale=1"> <title>Audit of {{ audits|length }} submissions</title>
+initial-scale=1"><title>Audit of {{ audits|length }} submissions</title>
 <style>
 :root { color-scheme: light dark; --line: #8884; --bad: #c0392b; --doubt: #b7791f; --good: #2f855a; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } details { border-top: 1px solid var(--line); padding: .3rem 0; }
-summary { cursor: pointer; display: grid; grid-template-columns: 5.5rem 5.5rem 1fr; gap: .8rem; }
+summary { cursor: pointer; display: grid; grid-template-columns: 8rem 5.5rem 1fr; gap: .8rem; }
 summary .rules { opacity: .75; font-size: .85rem; display: block; } .path { overflow-wrap: anywhere; }
 .flagged { color: var(--bad); } .suspect { color: var(--doubt); } .clean { color: var(--good); }
 b.flagged, b.suspect, b.clean { text-transform: uppercase; font-size: .8rem; letter-spacing: .04em; }
@@ -112,8 +116,8 @@ article { margin: .6rem 0 1rem 1.5rem; } pre { overflow-x: auto; background: #88
 .8rem; } .num { text-align: right; font-variant-numeric: tabular-nums; } p { margin: .2rem 0; }
 </style></head><body>
 <h1>Audit of {{ audits|length }} submissions</h1>
-<p>{% for v in ("flagged", "suspect", "clean") %}<b class="{{ v }}">{{ v }}</b> {{ counts[v] }} &ensp; {%
-endfor %}</p> {% for audit, row in audits %}
+<p>{% for v, n in counts.items() %}<b class="{{ v }}">{{ v }}</b> {{ n }} &ensp; {% endfor %}</p>
+{% for audit, row in audits %}
 <details><summary><b class="{{ audit.verdict }}">{{ audit.verdict }}</b>
 <span class="num">{{ row.bpb if row.bpb is not none else "–" }}</span>
 <span class="path">{{ audit.path }}<span class="rules">{{ row.rules }}</span></span></summary>

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from regrow.challenge.audit.probe import (
-    byte_count,
     change_future,
     change_target,
     code_length,
+    count_bytes,
     permute_documents,
     predict_twice,
     score_twice,
@@ -22,5 +22,5 @@ PROBES: tuple[Probe, ...] = (
     score_twice.PROBE,
     code_length.PROBE,
     permute_documents.PROBE,
-    byte_count.PROBE,
+    count_bytes.PROBE,
 )

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-_READ_AT_MOST = 8_000_000
+from regrow.challenge.audit.record.possible import FIGURE, NUMBER, impossible
+from regrow.challenge.audit.source.text import decode
+
 _LINE_AT_MOST = 4_000
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
-_FIGURE = re.compile(rf"(?<![A-Za-z0-9_])([A-Za-z_]*(?:bpb|BPB)[A-Za-z_]*)\s*[:=]\s*\**({_NUMBER})")
-_EXACT = re.compile(rf"(?<![A-Za-z_])exact\s*[:=]\s*({_NUMBER})")
-_LOSS = re.compile(rf"(?<![A-Za-z0-9])((?:[A-Za-z_]*_)?(?:val_)?loss)\s*[:=]\s*({_NUMBER})")
+_FIGURE = re.compile(rf"(?<![A-Za-z0-9_])([A-Za-z_]*(?:bpb|BPB)[A-Za-z_]*)\s*[:=]\s*\**({NUMBER})")
+_EXACT = re.compile(rf"(?<![A-Za-z_])exact\s*[:=]\s*({NUMBER})")
+_PLAIN_FIGURE = re.compile(
+    rf"(?<![A-Za-z0-9_])(val_bpb|val_loss|bits_per_byte)\s*[:=]\s*\**({FIGURE})", re.IGNORECASE
+)
+_LOSS = re.compile(rf"(?<![A-Za-z0-9])((?:[A-Za-z_]*_)?(?:val_)?loss)\s*[:=]\s*({NUMBER})")
 _COUNTED_TOKENS = re.compile(r"(?<![A-Za-z_])(?:tokens|scored_tokens|n_tokens)\s*[:=]\s*([\d,]{4,})")
 _COUNTED_BYTES = re.compile(
     r"(?<![A-Za-z_])(?:bytes|N_bytes|n_bytes|byte_count|total_bytes)\s*[:=]\s*([\d,]{4,})"
@@ -35,15 +39,15 @@ _VAL_TOKENS = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?(?:val_loader:.*?tokens:|val_to
 _TOKENIZER = re.compile(r"tokenizer_path\s*[:=]\s*(\S+)")
 _TOTAL = re.compile(
     r"(?:total\s+submission\s+size|submission\s+size|total\s+artifact|artifact\s+total|total\s+size)"
-    r"[^:=]{0,60}[:=]\s*([\d,_]{5,})",
+    r"[^:=]{0,60}[:=]\s*(-?[\d,_]{5,})",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?code\s+size[^:=]*[:=]\s*([\d,_]+)", re.IGNORECASE)
-_MODEL = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?serialized[^:=]*[:=]\s*([\d,_]+)\s*bytes", re.IGNORECASE)
+_CODE = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?code\s+size[^:=]*[:=]\s*(-?[\d,_]+)", re.IGNORECASE)
+_MODEL = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?serialized[^:=]*[:=]\s*(-?[\d,_]+)\s*bytes", re.IGNORECASE)
 _TRAIN_MS = re.compile(r"train_time\s*[:=]\s*(\d+(?:\.\d+)?)\s*ms")
 _EVAL_MS = re.compile(r"eval_time\s*[:=]\s*(\d+(?:\.\d+)?)\s*ms")
 _PAIR = re.compile(
-    rf"(?<![A-Za-z0-9_./])([A-Za-z][A-Za-z_0-9]{{2,40}})\s*[:=]\s*({_NUMBER}|True|False)(?=[\s,;)]|$)"
+    rf"(?<![A-Za-z0-9_./])([A-Za-z][A-Za-z_0-9]{{2,40}})\s*[:=]\s*({NUMBER}|True|False)(?=[\s,;)]|$)"
 )
 
 #: Settings that may differ between the runs of one mean: they name a run or a place, not a design.
@@ -81,6 +85,16 @@ class Reading(msgspec.Struct, frozen=True):
     text: str
 
 
+class Odd(msgspec.Struct, frozen=True):
+    """A figure that cannot be: its line, its name, how it is printed, and why it cannot be."""
+
+    line: int
+    name: str
+    value: str
+    why: str
+    text: str
+
+
 class Noted(msgspec.Struct, frozen=True):
     """A number on a line of a log, e.g. a size in bytes or a token count."""
 
@@ -99,6 +113,7 @@ class RunLog(msgspec.Struct):
         settings: settings printed before the first step, those that merely name the run left out; name ->
             (line, value).
         readings: printed figures in order.
+        odd: figures that no evaluation can have; of those printed during training the last alone.
         totals: code plus model, bytes, as printed.
         code: bytes of code as printed. model: bytes of model files as printed.
         val_tokens: validation tokens as the loader printed them.
@@ -111,6 +126,7 @@ class RunLog(msgspec.Struct):
     seed_in_name: int | None = None
     settings: dict[str, tuple[int, str]] = {}
     readings: list[Reading] = []
+    odd: list[Odd] = []
     totals: list[Noted] = []
     code: list[Noted] = []
     model: list[Noted] = []
@@ -156,20 +172,25 @@ def _readings(number: int, line: str, step: bool) -> list[Reading]:
 
 
 def read_log(path: Path) -> RunLog:
-    """Read what a training log says; source printed into the log and progress lines are passed over.
-
-    Args:
-        path: a text file; at most its first 8 MB are read, undecodable bytes are replaced.
+    """Read what a training log says; see `parse_log`.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as handle:
-        text = handle.read(_READ_AT_MOST).decode("utf-8", errors="replace")
+    return parse_log(path, decode(path.read_bytes())[0])
+
+
+def parse_log(path: Path, text: str) -> RunLog:
+    """Read what a training log says; source printed into the log and progress lines are passed over.
+
+    Args:
+        path: the file, whose name may carry the seed. text: what it holds.
+    """
     named = _SEED_NAME.search(path.stem)
     log = RunLog(path=path, seed_in_name=int(named[1][:18]) if named else None)
     trained = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    last: dict[str, Odd | None] = {}  # of each name, as printed during training
+    for number, line in enumerate(text.replace("\0", "").splitlines(), start=1):
         line = line[:_LINE_AT_MOST]
         if not line.strip() or _SOURCE.search(line):
             continue
@@ -177,6 +198,9 @@ def read_log(path: Path) -> RunLog:
         trained = trained or step
         if not _PROGRESS.search(line):
             log.readings.extend(_readings(number, line, step))
+            for name, odd in _plain_figures(number, line):
+                last[name] = odd if step else None
+                log.odd += [odd] if odd is not None and not step else []
         _note(log, number, line)
         if not trained:
             if (seed := _SEED.search(line)) and log.seed is None:
@@ -185,7 +209,20 @@ def read_log(path: Path) -> RunLog:
                 wanted = key == "vocab_size" or not _OF_THE_RUN.search(key.lower())
                 if wanted and key not in log.settings:
                     log.settings[key] = (number, value)
+    log.odd += [odd for odd in last.values() if odd is not None]
     return log
+
+
+def _plain_figures(number: int, line: str) -> list[tuple[str, Odd | None]]:
+    """Each figure that goes by its plain name, with why it cannot be; a best one so far may begin as infinite."""
+    found: list[tuple[str, Odd | None]] = []
+    for match in _PLAIN_FIGURE.finditer(line):
+        name, value = match[1].lower(), match[2]
+        grave = impossible(name, float(value))
+        text = line.strip()[:300]
+        odd = Odd(number, name, value, grave[1], text) if grave and "best" not in line.lower() else None
+        found.append((name, odd))
+    return found
 
 
 def _note(log: RunLog, number: int, line: str) -> None:

@@ -6,10 +6,9 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from regrow.challenge.audit.record.claims import Headline
 from regrow.challenge.audit.record.logs import Reading, RunLog
-from regrow.challenge.audit.record.records import Headline, Record, claimed_seeds, headline
 
 _SUBSETS_AT_MOST = 10
 
@@ -36,15 +35,6 @@ class Trace:
         """The figures that go in, bits per byte."""
         return [reading.bpb for _, reading in self.used]
 
-    def quote(self, root: Path) -> str:
-        """The lines themselves, each with its place."""
-        return "\n".join(f"{short(log.path, root)}:{r.line}: {r.text}" for log, r in self.used)
-
-
-def short(path: Path, root: Path) -> str:
-    """`path` as seen from the submission's folder."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
 
 def last_by_label(log: RunLog) -> dict[str, Reading]:
     """The last reading of each label in a log."""
@@ -56,31 +46,22 @@ def _rank(reading: Reading) -> tuple[bool, bool]:
     return (reading.step, "exact" not in reading.label)
 
 
-def trace(record: Record, lead: Headline | None = None) -> Trace | None:
+def find_trace(runs: Sequence[RunLog], lead: Headline | None, seeds: dict[int, float]) -> Trace | None:
     """Find the log lines whose figure, or whose mean, is the headline.
 
     The mean of one label over all logs is tried first, then a single line, then means over some of the logs
     (those of the claimed seeds first).
 
     Args:
-        record: the submission.
-        lead: its headline, where it is at hand.
+        runs: the logs. lead: the headline. seeds: each seed's claimed bits per byte.
 
     Returns:
         None where no line and no mean agrees to the digits printed.
     """
-    lead = lead or headline(record)
     if lead is None:
         return None
-    if "trace" not in record.memo:
-        record.memo["trace"] = _trace(record, lead)
-    found: Trace | None = record.memo["trace"]
-    return found
-
-
-def _trace(record: Record, lead: Headline) -> Trace | None:
     columns: dict[str, list[tuple[RunLog, Reading]]] = {}
-    logs = _distinct(record.logs)
+    logs = _distinct(runs)
     for log in logs:
         for label, reading in last_by_label(log).items():
             columns.setdefault(label, []).append((log, reading))
@@ -88,11 +69,12 @@ def _trace(record: Record, lead: Headline) -> Trace | None:
     for label, rows in ordered:
         if len(rows) > 1 and _agrees(rows, lead):
             return Trace("mean", label, tuple(rows))
-    if found := _of_the_claimed(ordered, lead, claimed_seeds(record)):
+    if found := _of_the_claimed(ordered, lead, seeds):
         return found
     for log in logs:
         for reading in sorted(log.readings, key=_rank):
-            if abs(reading.bpb - lead.bpb) <= lead.tolerance:
+            # Two figures agree to the digits of the coarser one.
+            if abs(reading.bpb - lead.bpb) <= max(lead.tolerance, 1.02 * min(reading.half_unit, 5e-4)):
                 others = tuple(
                     r for r in columns[reading.label] if r[0] is not log and r[1].bpb != reading.bpb
                 )
@@ -127,6 +109,8 @@ def _of_the_claimed(
 
 def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: Headline) -> Trace | None:
     """A mean over some of the logs, no seed twice, the most of them first."""
+    if lead.tolerance > 6e-5:
+        return None  # so few digits agree with some mean by chance
     for label, rows in ordered:
         if rows[0][1].step or not 3 <= len(rows) <= _SUBSETS_AT_MOST:
             continue
@@ -143,7 +127,8 @@ def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: Headline) -> Trace 
 def _agrees(rows: Sequence[tuple[RunLog, Reading]], lead: Headline) -> bool:
     """Whether the mean of the rows is the headline, to the digits both are printed with."""
     mean = statistics.fmean(reading.bpb for _, reading in rows)
-    return abs(mean - lead.bpb) <= 2 * lead.tolerance + max(reading.half_unit for _, reading in rows)
+    slack = lead.tolerance + min(lead.tolerance, 5.1e-5) + max(reading.half_unit for _, reading in rows)
+    return abs(mean - lead.bpb) <= slack
 
 
 def _distinct(logs: Sequence[RunLog]) -> list[RunLog]:

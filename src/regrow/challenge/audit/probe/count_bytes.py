@@ -37,7 +37,7 @@ def _run(scorer: Scorer) -> ProbeResult:
 
 
 PROBE = Probe(
-    id="byte-count",
+    id="count-bytes",
     title="The bytes divided by are the bytes of the text",
     why="Too many bytes in the denominator make any model look better.",
     clears="len(raw text) before tokenising.",

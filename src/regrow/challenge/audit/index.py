@@ -1,0 +1,66 @@
+"""Every identifier that a finding or a probe can go by: of rules, record checks, probes, and notes of the audit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from regrow.challenge.audit.subject import NOTHING
+
+
+class Described(Protocol):
+    """What a report, SARIF and the documentation say of an identifier."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def clears(self) -> str: ...
+
+
+class Note(NamedTuple):
+    """A finding that is not about a way of being wrong but about the audit itself."""
+
+    id: str
+    title: str
+    why: str
+    clears: str
+
+
+NOTES = (
+    Note(NOTHING, "There is nothing to judge", "A folder without a claim, a figure or a scorer is not clean.",
+         "A script, a submission folder or a regrow artifact."),
+    Note("unreadable-source", "A file could not be read or parsed", "Nothing in it was judged.",
+         "The file as text that Python can parse."),
+    Note("hidden-source", "Code is executed that is not in the folder", "What cannot be read cannot be judged.",
+         "The unpacked source beside the script."),
+    Note("decompression-bomb", "A hidden layer unpacks to more than eight megabytes", "It was not opened.",
+         "The unpacked source beside the script."),
+    Note("not-followed", "The source was not followed to its end", "Part of it was not judged.",
+         "A shorter or flatter source; until then judge this part by hand."),
+    Note("read-in-part", "Not everything was read", "What lies beyond the audit's limits was not judged.",
+         "The submission alone, without the files that do not belong to it."),
+    Note("rule-crashed", "A rule or check crashed", "What it looks for was not judged.",
+         "Report the crash, with the file, to regrow; until then judge this question by hand."),
+    Note("probe-crashed", "A probe did not come to an end", "Its question stays open.",
+         "A shim, or a scorer, with which every probe comes to an end; the message holds its last words."),
+    Note("smoke-failed", "The script does not run on a CPU", "It says nothing about the score.",
+         "A script that imports, builds its model and takes a step."),
+)  # fmt: skip
+
+
+def identifiers() -> list[Described]:
+    """All of them, in the order of the documentation. No two share an id."""
+    from regrow.challenge.audit.probe import PROBES
+    from regrow.challenge.audit.record.artifact_record import CHECK
+    from regrow.challenge.audit.record.checks import CHECKS
+    from regrow.challenge.audit.rules import RULES
+
+    return [*RULES, *CHECKS, CHECK, *PROBES, *NOTES]
+
+
+def described() -> dict[str, Described]:
+    """Each identifier's description."""
+    return {one.id: one for one in identifiers()}

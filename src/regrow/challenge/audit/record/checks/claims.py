@@ -1,0 +1,91 @@
+"""The claims themselves: can they be read, and can the numbers be at all?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from regrow.challenge.audit.record.check import Found, check
+from regrow.challenge.audit.record.claims import Claims
+from regrow.challenge.audit.record.possible import FIGURE, figures, impossible, is_difference
+from regrow.challenge.audit.record.record import Record
+
+#: So many impossible figures are named; the rest is counted.
+_NAMED_AT_MOST = 8
+_SHOWN = re.compile(FIGURE, re.IGNORECASE)
+_IN_TEXT = re.compile(
+    rf"(?<![A-Za-z0-9_])(val_bpb|val_loss|bytes_total|artifact_bytes)[\"'*`\s:=|]{{1,8}}({FIGURE})",
+    re.IGNORECASE,
+)
+
+
+@check(
+    "claims-unreadable",
+    "submission.json is missing or broken",
+    why="Without it nobody can see what is claimed.",
+    clears="A submission.json that parses and states val_bpb, val_loss and bytes_total.",
+)
+def unreadable(record: Record) -> Iterator[Found]:
+    claims = record.claims
+    if claims.error:
+        message = f"The claims cannot be read: {claims.error}."
+        yield Found("low", "high", claims.path, None, message, claims.text[:200])
+    elif claims.path is None:
+        yield Found("low", "high", record.folder.root, None, "There is no submission.json.")
+
+
+@check(
+    "impossible-figure",
+    "A figure that no evaluation can have",
+    why="Zero, negative or infinite bits per byte, a size of no bytes or of more than any disk holds: whatever made "
+    "such a number, it measured nothing.",
+    clears="The figure as it was measured; null where it was not.",
+)
+def impossible_figure(record: Record) -> Iterator[Found]:
+    found = [*_claimed(record), *_in_readme(record), *_in_logs(record)]
+    yield from found[:_NAMED_AT_MOST]
+    if len(found) > _NAMED_AT_MOST:
+        worst = next((f for f in found if f.severity == "high"), found[0])
+        message = f"{len(found) - _NAMED_AT_MOST} more figures cannot be either."
+        yield Found(worst.severity, "high", worst.path, None, message)
+
+
+def _claimed(record: Record) -> Iterator[Found]:
+    claims = record.claims
+    for name, value in figures(claims.values):
+        if reason := impossible(name, value):
+            line, text = _line(claims, name, value)
+            yield Found(reason[0], "high", claims.path, line, f"`{name}` is {value:.10g}: {reason[1]}.", text)
+
+
+def _line(claims: Claims, name: str, value: float) -> tuple[int | None, str]:
+    """Where a number stands: the first line with its name and its value, else the first with its name."""
+    for line, text in claims.lines():
+        _, named, rest = text.partition(f'"{name}"')
+        if named and any(repr(float(shown)) == repr(value) for shown in _SHOWN.findall(rest)):
+            return line, text.strip()[:300]
+    return claims.line(f'"{name}"')
+
+
+def _in_readme(record: Record) -> Iterator[Found]:
+    for line, text in record.readme.lines():
+        for match in _IN_TEXT.finditer(text):
+            reason = impossible(match[1], float(match[2]))
+            if reason and not is_difference(text[: match.start()]):
+                message = f"`{match[1]}` is {match[2]}: {reason[1]}."
+                yield Found(reason[0], "high", record.readme.path, line, message, text.strip()[:300])
+
+
+def _in_logs(record: Record) -> Iterator[Found]:
+    for log in record.lead_logs:
+        for odd in log.odd:
+            message = f"The log prints {odd.name} {odd.value}: {odd.why}."
+            yield Found("high", "high", log.path, odd.line, message, odd.text)
+        for what, notes in (("total", log.totals), ("model", log.model)):
+            for note in notes:
+                if reason := impossible(f"{what}_bytes", note.value):
+                    message = f"The log prints a {what} of {note.value:,} bytes: {reason[1]}."
+                    yield Found("high", "high", log.path, note.line, message, note.text)
+
+
+CHECKS = (unreadable, impossible_figure)

@@ -1,0 +1,85 @@
+"""Which values a number of a given name can have at all: in submission.json, in a README and in a log alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from regrow.challenge.audit.finding import Severity
+
+#: A number as people print it, and what they print when it is none.
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+FIGURE = rf"{NUMBER}|[-+]?(?:nan|inf(?:inity)?)\b"
+
+
+class _Range(NamedTuple):
+    names: re.Pattern[str]
+    above: float  # exclusive
+    below: float  # exclusive
+    words: str
+
+
+_RANGES = tuple(
+    _Range(re.compile(names), above, below, words)
+    for names, above, below, words in (
+        (r"bpb|bits_per_byte|^per_seed|^seed_results", 0, 100, "bits per byte are more than 0 and less than 100"),
+        (r"(^|_)val_loss(_mean|_exact|_nats)?$|^(mean_|final_)?loss$", 0, 100, "nats per token are more than 0 and "
+         "less than 100"),
+        (r"(total|artifact|model|submission).*(bytes|size)|bytes_(total|model)", 0, 1e12, "an artifact has at least "
+         "1 byte and less than a terabyte"),
+        (r"bytes|_size$", -1, 1e15, "a number of bytes is not negative, and less than a petabyte"),
+        (r"^p$|^p_?val(ue)?", -1e-12, 1 + 1e-12, "a probability lies between 0 and 1"),
+        (r"(^|_)(std|stdev|deviation)(_|$)", -1e-12, math.inf, "a deviation is not negative"),
+        (r"seconds|_tokens$|(^|_)steps$|^params|_params$", -1e-12, math.inf, "it cannot be negative"),
+    )
+)  # fmt: skip
+_DEVIATION = re.compile(r"(^|_)(std|stdev|deviation|p|p_?value|t_statistic)(_|$)")
+_DIFFERENCE = re.compile(
+    r"delta|Δ|gain|improv|diff|gap|change|\bvs|_vs|minus|drop|reduc|shrink|effect|cost|penalty|benefit|saving|slope|margin"
+    r"|better|worse|lower",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(rf"\s*(?:{FIGURE})\s*", re.IGNORECASE)
+
+
+def is_difference(text: str) -> bool:
+    """Whether a name, or the words before it, say that a number is the difference of two figures."""
+    return _DIFFERENCE.search(text) is not None
+
+
+def impossible(name: str, value: float) -> tuple[Severity, str] | None:
+    """Why a number of this name cannot have this value, and how grave that is; None where it can."""
+    name = name.lower()
+    known = None if is_difference(name) else next((r for r in _RANGES if r.names.search(name)), None)
+    if not math.isfinite(value):
+        grave = known is not None and not _DEVIATION.search(
+            name
+        )  # one run has no deviation, and some print nan for it
+        return ("high" if grave else "low"), "it is not a finite number"
+    if _DEVIATION.search(name) and known is not None and "bits" in known.words:
+        known = next(r for r in _RANGES if r.names.search("std"))
+    if known is None or known.above < value < known.below:
+        return None
+    return "high", known.words
+
+
+def figures(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number under a value of submission.json, with the name it goes by.
+
+    Seeds and places in a list are no names: what lies under them goes by the name above.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            plain = re.fullmatch(r"(seed)?_?\d+|mean|exact", str(key).lower())
+            yield from figures(inner, name if plain and name else str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from figures(inner, name)
+    elif isinstance(value, str):
+        if _PLAIN.fullmatch(value):
+            yield name, float(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        large = isinstance(value, int) and abs(value) > 1e300  # more digits than a float can hold
+        yield name, math.copysign(math.inf, value) if large else float(value)
