@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
-from regrow.challenge.audit.flow.domain import Spot
-from regrow.challenge.audit.flow.statements import Flow
+from regrow.challenge.audit.flow.state import Trace
+from regrow.challenge.audit.flow.walk import follow
 from regrow.challenge.audit.source.folder import Folder
 from regrow.challenge.audit.source.reader import read_sources
 from regrow.challenge.audit.source.settings import from_commands, from_logs, proven, without_source
 from regrow.challenge.audit.source.sources import Sources, add_unit
-from regrow.challenge.audit.source.unit import Unit
+from regrow.challenge.audit.source.unit import Spot, Unit
 
 
 class Program:
@@ -63,16 +63,10 @@ class Program:
         return from_commands(self.sources.notes) | from_logs(self._logs, self.units)
 
     @cached_property
-    def flow(self) -> Flow:
-        """The walk; made on first use."""
-        flow = Flow(
-            dict(self.environment),
-            self._logs,
-            proven=proven(self._logs, self.units),
-            every_branch=self.every_branch,
-        )
-        flow.run(self.units)
-        return flow
+    def flow(self) -> Trace:
+        """What the walk over it leaves; made on first use."""
+        shown = proven(self._logs, self.units)
+        return follow(self.units, self.environment, self._logs, shown, self.every_branch)
 
     def unit(self, name: str) -> Unit | None:
         """A unit by the name that findings use."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
-    from regrow.challenge.audit.flow.domain import Spot
-    from regrow.challenge.audit.flow.events import Event
+    from regrow.challenge.audit.flow.domain import Event
     from regrow.challenge.audit.program import Program
 
 

@@ -12,6 +12,14 @@ from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import RULES
 from regrow.challenge.audit.source.folder import Folder
+from regrow.challenge.audit.source.unit import Spot
+
+_PROBLEMS = {
+    "too-deep": "The source nests too deeply to be followed from here on",
+    "too-long": "The source is too long to be followed from here on",
+    "too-many-calls": "Calls inside calls are followed only so far, and end here",
+    "too-many-events": "The script does more than the audit follows, and it stopped here",
+}
 
 
 def static_findings(path: Path | Folder) -> list[Finding]:
@@ -59,29 +67,20 @@ def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Fi
     """Findings of some rules over a program that has been read."""
     findings = list(program.sources.findings)
     try:
-        problems = program.flow.problems
+        findings += [_not_followed(what, spot) for (what, _), spot in program.flow.problems.items()]
     except Exception as error:  # the walk itself failed: say so, and let the rules that do not need it run
         findings.append(_crashed("flow", str(program.sources.root), error))
-        problems = []
-    for what, file, line in problems:
-        text = "nests too deeply" if what == "too-deep" else "is too long"
-        findings.append(
-            Finding(
-                "not-followed",
-                "low",
-                "high",
-                file,
-                line,
-                f"The source {text} to be followed from here on.",
-                "",
-            )
-        )
     for rule in rules:
         try:
             findings.extend(rule.check(program))
         except Exception as error:
             findings.append(_crashed(rule.id, str(program.sources.root), error))
     return sorted(set(findings), key=Finding.sort_key)
+
+
+def _not_followed(what: str, spot: Spot) -> Finding:
+    text = f"{_PROBLEMS[what]}; what it does beyond that was not judged."
+    return Finding("not-followed", "medium", "high", spot.file, spot.line, text, "")
 
 
 def _crashed(rule: str, file: str, error: Exception) -> Finding:

@@ -1,1 +1,1 @@
-"""Data flow: a script walked on abstract values, as it would run."""
+"""The interpreter of the static audit: what flows where in a script, without running it."""

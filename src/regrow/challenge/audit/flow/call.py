@@ -1,13 +1,15 @@
-"""Calls: into the submission's own functions and classes, and into libraries as `library` describes them."""
+"""Attributes and calls: into the submission's own functions and classes, and into libraries as `MODELS` describes."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
 from regrow.challenge.audit.flow import domain as v
+from regrow.challenge.audit.flow import state
 from regrow.challenge.audit.flow.domain import (
     NOTHING,
     Bound,
@@ -16,316 +18,331 @@ from regrow.challenge.audit.flow.domain import (
     External,
     Function,
     Instance,
+    LoopId,
     Partial,
     Scope,
     Value,
+    element,
+    flat,
+    join,
+    union,
 )
-from regrow.challenge.audit.flow.library.externals import Externals
 from regrow.challenge.audit.flow.roles import named_target
+from regrow.challenge.audit.flow.scoring import gold, model_called
+from regrow.challenge.audit.flow.state import MODELS, Call, Summary, Walk, evaluate, execute, expression
 
-MAX_CALL_DEPTH = 24
-#: Loops of a replayed call get new numbers, so that two calls are never taken for one turn of a loop.
-REPLAY = 1_000_000
-_REPLAYED = {"loss", "score", "backward", "step", "mix", "lookup", "update", "select", "perbyte"}
+#: Words that, in a name, say validation.
+VAL_NAME = re.compile(
+    r"^(val|validation)_?(tok\w*|stream|np|data_np|ids|seqs?|tokens\w*)$|^(valid|eval|heldout)_tokens\w*$"
+)
+BYTE_NAME = re.compile(r"(?i)^(?!.*(prob|logp|log_p|mass|_p_|^p_)).*byte")
+_SHAPES = {"shape", "dtype", "device", "ndim", "size", "grad_fn", "is_cuda", "itemsize", "nbytes"}
+#: Events that a call leaves again when it is made once more with the same arguments.
+_REPLAYED = {"loss", "score", "backward", "step", "mix", "select", "perbyte"}
 
 
-class Calls(Externals):
-    """Evaluation of calls."""
-
-    def _call(self, node: ast.Call) -> Value:
-        func = node.func
-        if isinstance(func, ast.Attribute):
-            receiver = self.eval(func.value)
-            callee = (
-                self.attribute(receiver, func.attr, func)
-                if receiver.ref is not None
-                else Value(receiver.tags)
-            )
-            name = func.attr
-        else:
-            receiver = NOTHING
-            callee = self.eval(func)
-            name = func.id if isinstance(func, ast.Name) else ""
-        args: list[Value] = []
-        for arg in node.args:
-            if isinstance(arg, ast.Starred):
-                value = self.eval(arg.value)
-                if isinstance(value.ref, Elements) and value.ref.items is not None:
-                    args.extend(value.ref.items)
-                else:
-                    args.append(self.element(value))
-            else:
-                args.append(self.eval(arg))
-        kwargs: dict[str, Value] = {}
-        for keyword in node.keywords:
-            value = self.eval(keyword.value)
-            if keyword.arg is not None:
-                kwargs[keyword.arg] = value
-            elif isinstance(value.ref, Elements) and value.ref.keyed:
-                kwargs.update({str(k): item for k, item in value.ref.keyed.items()})
-        return self.call(callee, receiver, name, args, kwargs, node)
-
-    def call(
-        self,
-        callee: Value,
-        receiver: Value,
-        name: str,
-        args: list[Value],
-        kwargs: dict[str, Value],
-        node: ast.Call,
-    ) -> Value:
-        """Call a value."""
-        ref = callee.ref
-        if isinstance(ref, Partial):
-            return self.call(ref.callee, receiver, name, [*ref.args, *args], {**ref.kwargs, **kwargs}, node)
-        if isinstance(ref, Function):
-            return self._called(ref, args, kwargs, node, name)
-        if isinstance(ref, Bound):
-            special = self.special_method(ref, name, args, kwargs, node)
-            if special is not None:
-                return special
-            return self._called(ref.function, [ref.receiver, *args], kwargs, node, name)
-        if isinstance(ref, ClassDef):
-            return self._instantiate(ref, args, kwargs, node)
-        if isinstance(ref, Instance):
-            return self._call_instance(callee, args, kwargs, node, name)
-        return self.external_call(
-            ref.name if isinstance(ref, External) else "", receiver, name, args, kwargs, node
-        )
-
-    def _called(
-        self, function: Function, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str
-    ) -> Value:
-        result = self.call_function(function, args, kwargs, node)
-        return self._ensure_loss(function.name or name, result, args, kwargs, node)
-
-    def _ensure_loss(
-        self, name: str, result: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call
-    ) -> Value:
-        """A model given inputs and targets returns a loss, even where its body could not be followed."""
-        if not re.search(r"forward|loss|model|cross|nll|ce", name):
-            return result
-        given = [*args, *kwargs.values()]
-        row = 0 if re.search(r"loss|cross|nll|(^|_)ce(_|$)", name) else v.DIST  # a model may return its row
-        if (
-            any(a.tags & v.TGT for a in given)
-            and not result.tags & (v.GOLD | row | v.TGT | v.KEY)
-            and result.ref is None
-        ):
-            return self.gold(v.union(result, *given, keep=v.KEEP), node, summed=True)
-        return result
-
-    def _call_instance(
-        self, callee: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call, name: str
-    ) -> Value:
-        ref = callee.ref
-        assert isinstance(ref, Instance)
-        if ref.cls is not None:
-            for method in ("forward", "__call__"):
-                found = ref.cls.find(method)
-                if found is not None and isinstance(found.ref, Function):
-                    result = self.call_function(found.ref, [callee, *args], kwargs, node)
-                    if ref.cls.is_module:
-                        result = self._ensure_loss("forward", result, args, kwargs, node)
-                        self.model_called(node, args)
-                    return result
-        return self.external_call(f"instance.{ref.kind}", callee, name, args, kwargs, node)
-
-    def _instantiate(
-        self, cls: ClassDef, args: list[Value], kwargs: dict[str, Value], node: ast.Call
-    ) -> Value:
-        instance = Instance(
-            cls, "optimizer" if cls.kind_of("Optimizer", "SGD", "Adam") else "", line=node.lineno
-        )
-        if cls.is_module:
-            instance.kind = "module"
-        value = Value(ref=instance)
-        if instance.kind == "optimizer":
-            instance.attrs["params"] = v.union(
-                *[self.flat(a) for a in args], *[self.flat(a) for a in kwargs.values()]
-            )
-        init = cls.find("__init__")
-        if init is not None and isinstance(init.ref, Function):
-            if instance.kind == "optimizer":
-                self.called.add(id(init.ref.node))
-            else:
-                self.call_function(init.ref, [value, *args], kwargs, node)
-        else:
-            for name, arg in kwargs.items():
-                instance.attrs[name] = arg
-            fields = [k for k in cls.scope.names if not k.startswith("__")]
-            for name, arg in zip(fields, args, strict=False):
-                instance.attrs[name] = arg
+def named_validation(name: str, value: Value) -> Value:
+    """Data that its name calls validation tokens."""
+    if value.tags & v.VAL or isinstance(value.ref, Function | Bound | ClassDef | Scope):
         return value
+    return value.with_tags(v.VAL | v.TOK) if VAL_NAME.match(name) else value
 
-    def call_function(
-        self,
-        function: Function,
-        args: list[Value],
-        kwargs: dict[str, Value],
-        node: ast.AST | None,
-        unknown: bool = False,
-    ) -> Value:
-        """Follow a call into a function of the submission.
 
-        Args:
-            function: what is called.
-            args: positional arguments; a method's receiver first.
-            kwargs: keyword arguments.
-            node: the call, or None where the walk itself calls.
-            unknown: nothing is known of the arguments (a function that nobody calls).
-        """
-        body = function.node
-        self.called.add(id(body))
-        if id(body) in self.call_nodes or len(self.call_nodes) > MAX_CALL_DEPTH:
-            return v.union(*args, *kwargs.values(), keep=v.KEEP)
-        key = self._key(function, args, kwargs, unknown)
-        if key is not None and key in self.memo:
-            value, first, last, loops, calls = self.memo[key]
-            self._replay(first, last, loops, calls)
-            return value
-        names = self._parameters(body, args, kwargs, unknown)
-        saved = (
-            self.unit,
-            self.scope,
-            self.targets,
-            self.returns,
-            self.globals_declared,
-            self.no_grad,
-            self.stack,
-            self.function_node,
-            self.yields,
-        )
-        self.function_node, self.yields = body, []
-        self.unit, self.returns, self.globals_declared = function.unit, [], frozenset()
-        self.scope = Scope(names, function.scope)
-        self.targets = self.function_targets(body)
-        self.stack = (*self.stack, function.name)
-        self.call_nodes.append(id(body))
-        if id(body) in self.quiet_functions:
-            self.no_grad += 1
-        first = len(self.events)
-        if isinstance(body, ast.Lambda):
-            result = self.eval(body.body)
+@expression(ast.Attribute)
+def _attribute(walk: Walk, node: ast.Attribute) -> Value:
+    return attribute(walk, evaluate(walk, node.value), node.attr)
+
+
+def attribute(walk: Walk, owner: Value, name: str) -> Value:
+    """Attribute of a value: of an instance, class, module, library, or of data (a view or a shape)."""
+    if name == "grad" and owner.tags & (v.LEAF | v.PARAM):
+        return Value(v.GRAD)
+    if name == "training":  # a module being scored is not training
+        return Value(const=False) if walk.frame.no_grad else NOTHING
+    found = _member(walk, owner, name)
+    if found is None:
+        if name in ("module", "_orig_mod"):
+            return owner
+        if name in _SHAPES:
+            return NOTHING
+        if name in ("data", "T", "mT", "values", "real"):
+            found = owner
+        elif isinstance(owner.ref, Instance):
+            found = Value(owner.tags & v.PARAM if name in ("weight", "bias") else 0)
         else:
-            self._roles_of_parameters(names)
-            self.block(body.body)
-            result = v.join(*self.returns) if self.returns else NOTHING
-            if self.yields:
-                result = Value(ref=Elements("list", None, v.join(*self.yields)))
-        self.call_nodes.pop()
-        (
-            self.unit, self.scope, self.targets, self.returns, self.globals_declared, self.no_grad,
-            self.stack, self.function_node, self.yields,
-        ) = saved  # fmt: skip
-        if key is not None:
-            self.memo[key] = (result, first, len(self.events), len(self.loops), len(self.stack))
+            is_path = name in ("stem", "name", "parent")
+            found = owner.plain(-1 if is_path else ~(v.FILES_VAL | v.FILES_TRAIN))
+    found = named_validation(name, found)
+    if BYTE_NAME.search(name) and not isinstance(found.ref, Function | Bound | ClassDef | Instance):
+        found = found.with_tags(v.BYTES)
+    return found.unknown() if name in walk.facts.restless else found
+
+
+def _member(walk: Walk, owner: Value, name: str) -> Value | None:
+    ref = owner.ref
+    if isinstance(ref, Instance):
+        found = ref.attrs.get(name)
+        if found is None and ref.cls is not None and (method := ref.cls.find(name)) is not None:
+            found = _method(walk, method, owner)
+        return found
+    if isinstance(ref, ClassDef):
+        found = ref.find(name)
+        if found is not None and isinstance(found.ref, Function) and found.ref.kind == "classmethod":
+            return Value(ref=Bound(found.ref, owner))
+        return found
+    if isinstance(ref, Scope):
+        return ref.names.get(name)
+    if isinstance(ref, External):
+        return Value(owner.tags & v.ORIGIN, ref=External(f"{ref.name}.{name}"))
+    return None
+
+
+def _method(walk: Walk, method: Value, owner: Value) -> Value:
+    ref = method.ref
+    if not isinstance(ref, Function) or ref.kind == "staticmethod":
+        return method
+    if ref.kind == "classmethod":
+        return Value(ref=Bound(ref, Value(ref=owner.ref.cls)))
+    return call_function(walk, ref, [owner], {}) if ref.kind == "property" else Value(ref=Bound(ref, owner))
+
+
+@expression(ast.Call)
+def _call(walk: Walk, node: ast.Call) -> Value:
+    func, receiver = node.func, NOTHING
+    if isinstance(func, ast.Attribute):
+        receiver, name = evaluate(walk, func.value), func.attr
+        callee = attribute(walk, receiver, name) if receiver.ref is not None else Value(receiver.tags)
+    else:
+        callee, name = evaluate(walk, func), func.id if isinstance(func, ast.Name) else ""
+    args: list[Value] = []
+    for arg in node.args:
+        value = evaluate(walk, arg)
+        if not isinstance(arg, ast.Starred):
+            args.append(value)
+        elif isinstance(value.ref, Elements) and value.ref.items is not None:
+            args.extend(value.ref.items)
+        else:
+            args.append(element(value))
+    kwargs: dict[str, Value] = {}
+    for keyword in node.keywords:
+        value = evaluate(walk, keyword.value)
+        if keyword.arg is not None:
+            kwargs[keyword.arg] = value
+        elif isinstance(value.ref, Elements) and value.ref.keyed:
+            kwargs.update({str(k): item for k, item in value.ref.keyed.items()})
+    return invoke(walk, callee, Call(node, name, receiver, args, kwargs))
+
+
+def invoke(walk: Walk, callee: Value, call: Call) -> Value:
+    """Call a value."""
+    ref = callee.ref
+    if isinstance(ref, Partial):
+        args, kwargs = [*ref.args, *call.args], {**ref.kwargs, **call.kwargs}
+        return invoke(walk, ref.callee, replace(call, args=args, kwargs=kwargs))
+    if isinstance(ref, Function):
+        return _called(walk, ref, call.args, call)
+    if isinstance(ref, Bound):
+        inner = ref.receiver.ref
+        if isinstance(inner, Instance) and inner.kind == "optimizer" and call.name in ("step", "zero_grad"):
+            value = MODELS[call.name](walk, replace(call, receiver=ref.receiver))
+            if value is not None:
+                return value
+        if isinstance(inner, Instance) and inner.kind == "module" and call.name.startswith("forward"):
+            model_called(walk, call.node, call.given)
+        return _called(walk, ref.function, [ref.receiver, *call.args], call)
+    if isinstance(ref, ClassDef):
+        return _instantiate(walk, ref, call)
+    if isinstance(ref, Instance):
+        return _call_instance(walk, callee, call)
+    if isinstance(ref, External):
+        call = replace(call, dotted=ref.name, name=ref.name.rsplit(".", 1)[-1])
+    return _external(walk, call)
+
+
+def _external(walk: Walk, call: Call) -> Value:
+    """What a library gives; where its own model cannot tell, what it would be as a call of any other name."""
+    model = MODELS.get(call.name)
+    value = model(walk, call) if model is not None else None
+    if value is None:
+        value = MODELS[""](walk, call)
+    return value if value is not None else NOTHING
+
+
+def _called(walk: Walk, function: Function, args: list[Value], call: Call) -> Value:
+    result = call_function(walk, function, args, call.kwargs, call.node)
+    return _ensure_loss(walk, function.name or call.name, result, args, call)
+
+
+def _ensure_loss(walk: Walk, name: str, result: Value, args: list[Value], call: Call) -> Value:
+    """A model given inputs and targets returns a loss, even where its body could not be followed."""
+    if result.ref is not None or not re.search(r"forward|loss|model|cross|nll|ce", name):
         return result
+    given = [*args, *call.kwargs.values()]
+    row = 0 if re.search(r"loss|cross|nll|(^|_)ce(_|$)", name) else v.DIST  # a model may return its row
+    if any(a.tags & v.TGT for a in given) and not result.tags & (v.GOLD | row | v.TGT | v.KEY):
+        return gold(walk, union(result, *given, keep=v.KEEP), call.node, summed=True)
+    return result
 
-    def _roles_of_parameters(self, names: dict[str, Value]) -> None:
-        for name, value in names.items():
-            if (
-                value.tags & v.TOK
-                and not value.tags & (v.TGT | v.CTX)
-                and (name in self.targets or named_target(name))
-            ):
-                names[name] = value.with_tags(v.TGT)
 
-    def _key(self, function: Function, args: list[Value], kwargs: dict[str, Value], unknown: bool) -> Any:
-        if unknown:
-            return None
+def _call_instance(walk: Walk, callee: Value, call: Call) -> Value:
+    cls = callee.ref.cls
+    for method in ("forward", "__call__") if cls is not None else ():
+        found = cls.find(method)
+        if found is not None and isinstance(found.ref, Function):
+            result = call_function(walk, found.ref, [callee, *call.args], call.kwargs, call.node)
+            if cls.is_module:
+                result = _ensure_loss(walk, "forward", result, call.args, call)
+                model_called(walk, call.node, call.args)
+            return result
+    return _external(walk, replace(call, receiver=callee))
 
-        def sign(a: Value) -> Any:
-            ref = a.ref
-            if isinstance(ref, Elements):
-                ref = (
-                    ref.kind,
-                    tuple((i.tags, id(i.ref)) for i in ref.items) if ref.items else ref.summary().tags,
-                )
-                return (a.tags, ref, a.cuts, a.losses)
-            const = a.const if isinstance(a.const, bool | str | type(None) | int) else None
-            return (a.tags, id(ref) if ref is not None else 0, const, a.cuts, a.losses)
 
-        return (
-            id(function.node), id(function.scope), tuple(map(sign, args)), tuple((k, sign(a)) for k, a in
-            kwargs.items()), self.no_grad > 0, self.dormant > 0,
-        )  # fmt: skip
+def _instantiate(walk: Walk, cls: ClassDef, call: Call) -> Value:
+    kind = "module" if cls.is_module else "optimizer" if cls.kind_of("Optimizer", "SGD", "Adam") else ""
+    instance = Instance(cls, kind)
+    value = Value(ref=instance)
+    if kind == "optimizer":
+        instance.attrs["params"] = union(*map(flat, call.given))
+    init = cls.find("__init__")
+    if init is not None and isinstance(init.ref, Function):
+        if kind == "optimizer":
+            walk.heap.called.add(init.ref.node)
+        else:
+            call_function(walk, init.ref, [value, *call.args], call.kwargs, call.node)
+    else:
+        instance.attrs.update(call.kwargs)
+        fields = [k for k in cls.scope.names if not k.startswith("__")]
+        instance.attrs.update(zip(fields, call.args, strict=False))
+    return value
 
-    def _replay(self, first: int, last: int, loops: int, calls: int) -> None:
-        """Record once more, here, what a function did when it was followed with the same arguments."""
-        if not self.loops and last - first > 400:
-            last = first + 400
-        self.replays += 1
-        again = self.replays * REPLAY
-        for event in self.events[first:last]:
-            if event.kind in _REPLAYED and len(self.events) < 20_000:
-                self.events.append(
-                    replace(
-                        event,
-                        seq=len(self.events),
-                        loops=(*self.loops, *(again + x % REPLAY for x in event.loops[loops:])),
-                        stack=(*self.stack, *event.stack[calls:]),
-                        dormant=self.dormant > 0 or event.dormant,
-                        no_grad=event.no_grad or self.no_grad > 0,
-                    )
-                )
 
-    def _parameters(
-        self, body: Any, args: list[Value], kwargs: dict[str, Value], unknown: bool
-    ) -> dict[str, Value]:
-        spec = body.args
-        positional = [*spec.posonlyargs, *spec.args]
-        names: dict[str, Value] = {}
-        for parameter, value in zip(positional, args, strict=False):
-            names[parameter.arg] = value
-        if spec.vararg is not None:
-            extra = args[len(positional) :]
-            names[spec.vararg.arg] = (
-                Value(ref=Elements("tuple", extra)) if len(extra) < 30 else v.join(*extra)
-            )
-        defaults = dict(
-            zip(
-                [p.arg for p in positional][len(positional) - len(spec.defaults) :],
-                spec.defaults,
-                strict=True,
-            )
+def call_function(
+    walk: Walk,
+    function: Function,
+    args: list[Value],
+    kwargs: dict[str, Value],
+    node: ast.AST | None = None,
+    unknown: bool = False,
+) -> Value:
+    """Follow a call into a function of the submission.
+
+    Args:
+        walk: where the call stands.
+        function: what is called.
+        args: positional arguments; a method's receiver first.
+        kwargs: keyword arguments.
+        node: the call, or None where the walk itself calls.
+        unknown: nothing is known of the arguments (a function that nobody calls).
+    """
+    frame, body = walk.frame, function.node
+    walk.heap.called.add(body)
+    deep = len(frame.calls) > state.MAX_CALLS
+    if deep:
+        walk.trace.problem("too-many-calls", walk.spot(node if node is not None else body))
+    if deep or body in frame.calls:
+        return union(*args, *kwargs.values(), keep=v.KEEP)
+    key = None if unknown else _key(walk, function, args, kwargs)
+    if key is not None and (known := walk.heap.summaries.get(key)) is not None:
+        _replay(walk, known)
+        return known.result
+    names = _parameters(function, args, kwargs, unknown)
+    first = len(walk.trace.events)
+    inner = walk.inside(
+        unit=function.unit,
+        scope=Scope(names, function.scope),
+        body=walk.facts.bodies[body],
+        stack=(*frame.stack, function.name),
+        calls=(*frame.calls, body),
+        no_grad=frame.no_grad or function.quiet,
+        returns=[],
+        yields=[],
+    )
+    if isinstance(body, ast.Lambda):
+        result = evaluate(inner, body.body)
+    else:
+        names.update({name: as_target(inner, name, value) for name, value in names.items()})
+        execute(inner, body.body)
+        result = join(*inner.frame.returns) if inner.frame.returns else NOTHING
+        if inner.frame.yields:
+            result = Value(ref=Elements("list", None, join(*inner.frame.yields)))
+    if key is not None:
+        done = walk.trace.events[first:]
+        walk.heap.summaries[key] = Summary(
+            result, tuple(e for e in done if e.kind in _REPLAYED), len(frame.loops), len(frame.stack)
         )
-        defaults.update(
-            {p.arg: d for p, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+    return result
+
+
+def as_target(walk: Walk, name: str, value: Value) -> Value:
+    """Tokens under a local name are the target where the function uses the name so, or the name says so."""
+    if value.tags & v.TOK and not value.tags & (v.TGT | v.CTX):
+        body = walk.frame.body
+        if (body is not None and name in body.targets) or named_target(name):
+            return value.with_tags(v.TGT)
+    return value
+
+
+def _key(walk: Walk, function: Function, args: list[Value], kwargs: dict[str, Value]) -> Hashable:
+    """What two calls share that do the same."""
+
+    def sign(a: Value) -> Hashable:
+        ref = a.ref
+        if isinstance(ref, Elements):
+            inside: Any = tuple((i.tags, i.ref) for i in ref.items) if ref.items else ref.summary().tags
+            return (a.tags, ref.kind, inside, a.cuts, a.losses)
+        const = a.const if isinstance(a.const, bool | str | type(None) | int) else None
+        return (a.tags, ref, const, a.cuts, a.losses)
+
+    signed = tuple(map(sign, args)), tuple((k, sign(a)) for k, a in kwargs.items())
+    return (function.node, function.scope, signed, walk.frame.no_grad, walk.frame.dormant)
+
+
+def _replay(walk: Walk, known: Summary) -> None:
+    """Record once more, here, what a function did when it was followed with the same arguments."""
+    frame, trace, events = walk.frame, walk.trace, known.events
+    if not frame.loops and len(events) > state.MAX_REPLAYED:
+        trace.problem("too-many-events", events[state.MAX_REPLAYED].spot)
+        events = events[: state.MAX_REPLAYED]
+    trace.replays += 1
+    for event in events:
+        inner = (LoopId(loop.site, trace.replays) for loop in event.loops[known.loops :])
+        again = replace(
+            event,
+            seq=len(trace.events),
+            loops=(*frame.loops, *inner),
+            stack=(*frame.stack, *event.stack[known.stack :]),
+            dormant=frame.dormant or event.dormant,
+            no_grad=frame.no_grad or event.no_grad,
         )
-        known = {p.arg for p in (*positional, *spec.kwonlyargs)}
-        for name, value in kwargs.items():
-            if name in known:
-                names[name] = value
-        if spec.kwarg is not None:
-            names[spec.kwarg.arg] = Value(
-                ref=Elements("dict", None, NOTHING, {k: a for k, a in kwargs.items() if k not in known})
-            )
-        for parameter in (*positional, *spec.kwonlyargs):
-            name = parameter.arg
-            if name in names:
-                continue
-            default = defaults.get(name)
-            if unknown:
-                names[name] = self._guess(name)
-            elif default is not None:
-                names[name] = (
-                    self.defaults.get(id(default), NOTHING)
-                    if id(default) in self.defaults
-                    else self.eval(default)
-                )
-            else:
-                names[name] = NOTHING
-        return names
-
-    @staticmethod
-    def _guess(name: str) -> Value:
-        """A parameter of a function that nobody calls: its name is all there is."""
-        if named_target(name):
-            return Value(v.TOK | v.TGT)
-        if re.search(r"(input_ids|^x$|x_batch|^tokens?$|token_ids|^ids$|context|prev)", name):
-            return Value(v.TOK | (v.CTX if re.search(r"input|^x|context|prev", name) else 0))
-        return NOTHING
+        trace.add(again)
 
 
-Calls._expressions = {**Externals._expressions, ast.Call: Calls._call}
+def _parameters(
+    function: Function, args: list[Value], kwargs: dict[str, Value], unknown: bool
+) -> dict[str, Value]:
+    spec = function.node.args
+    positional = [*spec.posonlyargs, *spec.args]
+    parameters = [p.arg for p in (*positional, *spec.kwonlyargs)]
+    without = len(positional) - len(spec.defaults)
+    names = dict(zip(parameters[: len(positional)], args, strict=False))
+    names.update({name: value for name, value in kwargs.items() if name in parameters})
+    if spec.vararg is not None:
+        extra = args[len(positional) :]
+        names[spec.vararg.arg] = Value(ref=Elements("tuple", extra)) if len(extra) < 30 else join(*extra)
+    if spec.kwarg is not None:
+        rest = {k: a for k, a in kwargs.items() if k not in parameters}
+        names[spec.kwarg.arg] = Value(ref=Elements("dict", None, NOTHING, rest))
+    for name, default in zip(parameters, [*[None] * without, *spec.defaults, *spec.kw_defaults], strict=True):
+        if name not in names:
+            known = function.defaults.get(default, NOTHING) if default is not None else NOTHING
+            names[name] = _guess(name) if unknown else known
+    return names
+
+
+def _guess(name: str) -> Value:
+    """A parameter of a function that nobody calls: its name is all there is."""
+    if named_target(name):
+        return Value(v.TOK | v.TGT)
+    if re.search(r"(input_ids|^x$|x_batch|^tokens?$|token_ids|^ids$|context|prev)", name):
+        return Value(v.TOK | (v.CTX if re.search(r"input|^x|context|prev", name) else 0))
+    return NOTHING

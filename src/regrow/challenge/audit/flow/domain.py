@@ -1,18 +1,21 @@
-"""Abstract values of the data-flow analysis: what a value is made of, as a set of tags, and what it refers
-to.
+"""Abstract values of the data-flow analysis: what a value is made of, as a set of tags, and what it refers to.
 
-A tag is one bit. Tags say where data came from (validation text, training text), which role it plays in
-scoring (the target, the context), and what was made of it (a hashed key, a count read with that key, the
-probability of the target).
+A tag is one bit. Tags say where data came from (validation text, training text), which role it plays in scoring (the
+target, the context), and what was made of it (a hashed key, a count read with that key, the target's probability).
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from regrow.challenge.audit.source.unit import Spot as Spot
+from regrow.challenge.audit.source.unit import Spot
+
+if TYPE_CHECKING:
+    from regrow.challenge.audit.source.unit import Unit
 
 VAL = 1 << 0  # made from validation text
 TRAIN = 1 << 1  # made from training text
@@ -32,15 +35,11 @@ PROP = 1 << 14  # a property of the target looked up in a table (starts a word, 
 PERBYTE = 1 << 15  # the target's loss divided by its own number of bytes
 PARAM = 1 << 16  # parameters of the model
 SCORE = 1 << 17  # a sum of losses that is reported
-PIECE = 1 << 18  # text of one vocabulary entry
-TEXT = 1 << 19  # raw text
 COND_T = 1 << 20  # truth value that depends on the target
 FILES_VAL = 1 << 21  # path or pattern of validation shards
 FILES_TRAIN = 1 << 22  # path or pattern of training shards
-ADAPTED = 1 << 23  # computed with a LEAF that has been optimised
 HITS = 1 << 24  # `target == hint`: the numerator of an honest tilt
 CARRIED = 1 << 25  # kept from an earlier turn of a loop
-TABLEV = 1 << 26  # contents of a table counted from validation text
 
 VOCAB = 1 << 27  # runs over the whole vocabulary
 NORM = 1 << 28  # the sum of a row over the vocabulary, or something divided by it
@@ -51,39 +50,25 @@ GRAD = 1 << 30  # the gradient of a free tensor or of parameters
 ROLE = TOK | TGT | CTX | MIXED | KEY | KEYT
 ORIGIN = VAL | TRAIN
 #: Tags that survive a look-up in a table of constants, a matrix product, or any call that is not understood.
-KEEP = ~(TOK | TGT | CTX | MIXED | KEY | KEYT | PARAM | FILES_VAL | FILES_TRAIN | PIECE)
+KEEP = ~(TOK | TGT | CTX | MIXED | KEY | KEYT | PARAM | FILES_VAL | FILES_TRAIN)
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda s: "?"})()
+_NONE: frozenset[Any] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """One abstract value.
+    """One abstract value."""
 
-    Attributes:
-        tags: set of tags, as bits.
-        const: the Python constant it is, where known (numbers, strings, booleans, None).
-        ref: what it refers to: a Function, Class, Instance, Module, or a list of element Values.
-        cuts: places where validation tokens were cut out of the stream to make it.
-        losses: places where a loss of the target was computed into it.
-        loops: loops whose running variable it depends on.
-        why: first place where each interesting tag appeared.
-    """
-
-    __slots__ = ("const", "cuts", "loops", "losses", "ref", "tags", "why")
-
-    def __init__(
-        self,
-        tags: int = 0,
-        const: Any = MISSING,
-        ref: Any = None,
-        cuts: frozenset[int] = frozenset(),
-        losses: frozenset[int] = frozenset(),
-        loops: frozenset[int] = frozenset(),
-        why: dict[int, Spot] | None = None,
-    ) -> None:
-        self.tags, self.const, self.ref = tags, const, ref
-        self.cuts, self.losses, self.loops = cuts, losses, loops
-        self.why = why
+    tags: int = 0
+    const: Any = MISSING  # the Python constant it is, where known (numbers, strings, booleans, None)
+    ref: Any = (
+        None  # a Function, ClassDef, Instance, External, Elements, Bound, Partial, or the Scope of a module
+    )
+    cuts: frozenset[Spot] = _NONE  # places where validation tokens were cut out of the stream to make it
+    losses: frozenset[int] = _NONE  # numbers of the losses of the target that were computed into it
+    loops: frozenset[int] = _NONE  # sites of the loops whose running variable it depends on
+    why: Mapping[int, Spot] | None = None  # first place where each interesting tag appeared
 
     def with_tags(self, add: int, drop: int = 0, spot: Spot | None = None) -> Value:
         """The same value with tags added and dropped; new tags remember `spot`."""
@@ -91,35 +76,30 @@ class Value:
         new = add & ~self.tags
         why = self.why
         if new and spot is not None:
-            why = dict(why) if why else {}
-            bit = 1
-            while bit <= new:
-                if new & bit:
-                    why.setdefault(bit, spot)
-                bit <<= 1
+            bits = (1 << n for n in range(new.bit_length()) if new >> n & 1)
+            why = {**dict.fromkeys(bits, spot), **(why or {})}
         elif tags == self.tags:
             return self
-        return Value(tags, MISSING if add else self.const, self.ref, self.cuts, self.losses, self.loops, why)
+        return replace(self, tags=tags, const=MISSING if add else self.const, why=why)
+
+    def unknown(self) -> Value:
+        """The same value, no constant any more."""
+        return self if self.const is MISSING else replace(self, const=MISSING)
 
     def plain(self, keep: int = -1) -> Value:
         """The data without constant and reference, with only the tags in `keep`."""
-        return Value(self.tags & keep, MISSING, None, self.cuts, self.losses, self.loops, self.why)
+        return replace(self, tags=self.tags & keep, const=MISSING, ref=None)
 
     def spot(self, tag: int) -> Spot | None:
         """Where a tag first appeared, if known."""
         return self.why.get(tag) if self.why else None
 
-    def __repr__(self) -> str:
-        return f"Value({self.tags:b}, {self.const!r}, {self.ref!r})"
-
 
 NOTHING = Value()
-_EMPTY: frozenset[int] = frozenset()
 
 
 def join(*values: Value) -> Value:
-    """Data that may be made from any of these: tags united, constant and reference kept only where all
-    agree."""
+    """Data that may be made from any of these: tags united, constant and reference kept only where all agree."""
     if len(values) == 1:
         return values[0]
     first = values[0]
@@ -127,56 +107,70 @@ def join(*values: Value) -> Value:
     cuts, losses, loops, why = first.cuts, first.losses, first.loops, first.why
     for value in values[1:]:
         tags |= value.tags
-        if const is not MISSING and (
-            value.const is MISSING or type(value.const) is not type(const) or value.const != const
-        ):
+        if const is not MISSING and (type(value.const) is not type(const) or value.const != const):
             const = MISSING
         if ref is not value.ref:
             ref = _join_refs(ref, value.ref)
-        if value.cuts and not value.cuts <= cuts:
-            cuts = cuts | value.cuts
-        if value.losses and not value.losses <= losses:
-            losses = losses | value.losses
-        if value.loops and not value.loops <= loops:
-            loops = loops | value.loops
-        if value.why:
+        cuts = _merge(cuts, value.cuts)
+        losses = _merge(losses, value.losses)
+        loops = _merge(loops, value.loops)
+        if value.why and value.why is not why:
             why = {**value.why, **why} if why else value.why
     return Value(tags, const, ref, cuts, losses, loops, why)
 
 
+def _merge(a: frozenset[Any], b: frozenset[Any]) -> frozenset[Any]:
+    return a if b <= a else a | b
+
+
 def _join_refs(a: Any, b: Any) -> Any:
-    if a is None:
-        return b
-    if b is None:
-        return a
-    if isinstance(a, Elements) and isinstance(b, Elements):
-        if (
-            a.items is not None
-            and b.items is not None
-            and len(a.items) == len(b.items)
-            and a.kind == b.kind == "tuple"
-        ):
-            return Elements("tuple", [join(x, y) for x, y in zip(a.items, b.items, strict=True)])
-        merged = Elements(a.kind, None, join(a.summary(), b.summary()))
-        return merged
-    return a
+    if not (isinstance(a, Elements) and isinstance(b, Elements)):
+        return b if a is None else a
+    if (
+        a.kind == b.kind == "tuple"
+        and a.items is not None
+        and b.items is not None
+        and len(a.items) == len(b.items)
+    ):
+        return Elements("tuple", [join(x, y) for x, y in zip(a.items, b.items, strict=True)])
+    return Elements(a.kind, None, join(a.summary(), b.summary()))
 
 
 def union(*values: Value, keep: int = -1) -> Value:
     """Data computed from all of these: like `join`, without constants and references."""
-    out = join(*values) if values else NOTHING
-    return Value(out.tags & keep, MISSING, None, out.cuts, out.losses, out.loops, out.why)
+    return join(*values).plain(keep) if values else NOTHING
+
+
+def flat(value: Value) -> Value:
+    """Everything inside a value, nested lists and dicts included."""
+    ref, depth = value.ref, 0
+    while isinstance(ref, Elements) and depth < 4:
+        inside = ref.summary()
+        value, ref, depth = union(value, inside), inside.ref, depth + 1
+    return value.plain()
+
+
+def element(value: Value) -> Value:
+    """What iterating over a value gives."""
+    ref = value.ref
+    if isinstance(ref, Elements):
+        if ref.kind == "dict":
+            return NOTHING if ref.keyed is None else Value(ref.rest.tags & TOK)
+        return ref.summary()
+    return value.unknown() if ref is not None else value.plain()
 
 
 @dataclass(eq=False)
 class Function:
-    """A function or lambda, with the scope it closes over and, for a method, its class."""
+    """A function or lambda, with the scope it closes over."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     scope: Scope
-    unit: Any
-    owner: ClassDef | None = None
-    name: str = ""
+    unit: Unit
+    name: str
+    kind: str = ""  # `property`, `staticmethod`, `classmethod` or nothing
+    quiet: bool = False  # whether it runs under no_grad by its own decorator
+    defaults: dict[ast.expr, Value] = field(default_factory=dict)  # as evaluated where it is defined
 
 
 @dataclass(eq=False)
@@ -197,56 +191,54 @@ class Partial:
 
 
 @dataclass(eq=False)
-class ClassDef:
-    """A class: its methods, class attributes, and base classes in order."""
+class External:
+    """Something of a library, by dotted name: `torch.nn.functional.cross_entropy`."""
 
     name: str
+
+
+@dataclass(eq=False)
+class ClassDef:
+    """A class: its methods and attributes, its bases of the submission, and the names of all bases, in order."""
+
     scope: Scope
     bases: list[ClassDef]
-    is_module: bool
-    base_names: tuple[str, ...] = ()
+    base_names: tuple[str, ...]
 
     def find(self, name: str) -> Value | None:
         """Attribute found along the bases."""
-        if name in self.scope.names:
-            return self.scope.names[name]
-        for base in self.bases:
-            found = base.find(name)
-            if found is not None:
-                return found
-        return None
+        found = (base.find(name) for base in self.bases)
+        return self.scope.names.get(name) or next((f for f in found if f is not None), None)
 
     def kind_of(self, *words: str) -> bool:
-        """Whether a base name outside the submission contains one of the words (Optimizer, Module)."""
+        """Whether the name of a base contains one of the words (Optimizer, Module)."""
         return any(w in b for w in words for b in self.base_names) or any(
             b.kind_of(*words) for b in self.bases
         )
 
+    @cached_property
+    def is_module(self) -> bool:
+        """Whether it is a module of torch."""
+        return self.kind_of("Module")
+
 
 @dataclass(eq=False)
 class Instance:
-    """An object of a class of the submission, or of a library kind (`optimizer`, `module`, `counter`,
-    ...).
+    """An object of a class of the submission, or an optimiser of a library."""
 
-    Attributes:
-        cls: its class, where the submission defines it.
-        kind: its kind, where a library does.
-        attrs: its attributes.
-        line: where it was made.
-        moves: for an optimiser, names of what it moves, as the call that made it spells them.
-    """
-
-    cls: ClassDef | None
-    kind: str = ""
-    attrs: dict[str, Value] = field(default_factory=dict)
-    line: int = 0
-    moves: frozenset[str] = frozenset()
+    cls: ClassDef | None  # its class, where the submission defines it
+    kind: str = ""  # `optimizer`, `module` or nothing
+    attrs: dict[str, Value] = field(default_factory=dict)  # an optimiser's `params` are what it moves
+    moves: frozenset[str] = (
+        frozenset()
+    )  # names of what an optimiser moves, as the call that made it spells them
+    fresh: bool = False  # whether the function that made an optimiser has built what it moves
+    deleted: bool = False  # whether an optimiser was deleted together with what it moves
 
 
 @dataclass(eq=False)
 class Elements:
-    """A list, tuple, dict or set: its items while they are few and known, and the join of everything put
-    in."""
+    """A list, tuple, dict or set: its items while they are few and known, and the join of everything put in."""
 
     kind: str
     items: list[Value] | None = None
@@ -255,17 +247,14 @@ class Elements:
 
     def summary(self) -> Value:
         """What any element may be."""
-        values = list(self.items or ()) + list((self.keyed or {}).values())
-        if not values:
-            return self.rest
-        return join(self.rest, *values) if self.rest is not NOTHING else join(*values)
+        values = [*(self.items or ()), *(self.keyed or {}).values()]
+        if self.rest is not NOTHING or not values:
+            values.insert(0, self.rest)
+        return join(*values)
 
-
-@dataclass(eq=False)
-class External:
-    """Something of a library, by dotted name: `torch.nn.functional.cross_entropy`."""
-
-    name: str
+    def put(self, value: Value) -> None:
+        """One more element, nobody knows where."""
+        self.rest = value if self.rest is NOTHING else join(self.rest, value)
 
 
 @dataclass(eq=False)
@@ -277,13 +266,55 @@ class Scope:
     is_class: bool = False
 
     def lookup(self, name: str) -> Value | None:
-        """Value of a name, looked up outwards."""
+        """Value of a name, looked up outwards; a function does not see the class around it."""
         scope: Scope | None = self
         while scope is not None:
-            found = scope.names.get(name)
-            if found is not None:
-                return found
+            if name in scope.names and (scope is self or not scope.is_class):
+                return scope.names[name]
             scope = scope.parent
-            while scope is not None and scope.is_class:
-                scope = scope.parent
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopId:
+    """One run of a loop.
+
+    Attributes:
+        site: number of the run among all that the walk followed, an index into `Trace.loops`.
+        instance: 0 as it was followed; the number of the replay where a call was not followed again, so that two
+            calls are never taken for one turn of a loop.
+    """
+
+    site: int
+    instance: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """One step of the script, in program order.
+
+    Kinds, and what `value` is:
+        `loss`      a loss of the target is computed (value: the loss)
+        `score`     a loss is added to what is reported (value: what is added; detail: the name of the sum)
+        `backward`  gradients of a loss are taken
+        `step`      an optimiser moves something (value: data of the gradients; other: what moves, and the optimiser)
+        `mix`       a count read for the target is mixed with its probability, or its logarithm taken
+        `select`    the better of two losses of the target is taken
+        `perbyte`   the target's loss is divided among its bytes and mixed with a byte model
+        `clamp`     targets are forced into a smaller vocabulary
+        `stored`    data is written into a file (value: the data; other: the rest of the call)
+        `cut`       validation tokens are cut out of a stream (detail: the length; other: the index)
+        `model`     a model sees data
+        `hook`      a hook is hung on a model
+    """
+
+    kind: str
+    seq: int  # running number
+    spot: Spot
+    value: Value
+    loops: tuple[LoopId, ...]  # loops around it, outermost first, across calls
+    stack: tuple[str, ...]  # functions around it, outermost first
+    dormant: bool  # in a branch that default settings do not take, or in a function that nothing calls
+    no_grad: bool  # under no_grad or inference_mode
+    detail: str = ""
+    other: Value = NOTHING

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.call import REPLAY
-from regrow.challenge.audit.flow.events import Event
+from regrow.challenge.audit.flow.domain import Event, Instance, LoopId
+from regrow.challenge.audit.flow.state import Trace
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -31,40 +34,76 @@ class Learning:
         step: the step.
         backward: the gradients it uses.
         before: the reported score of the same turn whose losses were computed before the step, if any.
-        after: the reported score of the same turn and the same text whose losses were computed after it, if
-        any. later: any reported score after it.
-        repeated: the enclosing loop that scores the same text again, turn after turn, if any.
+        after: the reported score of the same turn and the same text whose losses were computed after it, if any.
+        repeated: site of the enclosing loop that scores the same text again, turn after turn, if any.
     """
 
     step: Event
     backward: Event | None
     before: Event | None = None
     after: Event | None = None
-    later: Event | None = None
     repeated: int | None = None
-    scores: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The events of a program by what they share."""
+
+    program: Program
+    trace: Trace
+
+    @cached_property
+    def losses(self) -> dict[int, list[Event]]:
+        """Where each loss of the target was computed."""
+        found: dict[int, list[Event]] = defaultdict(list)
+        for event in self.trace.events:
+            if event.kind == "loss":
+                for number in event.value.losses:
+                    found[number].append(event)
+        return found
+
+    @cached_property
+    def cuts(self) -> dict[Spot, list[Event]]:
+        """Where validation tokens are cut out of the stream."""
+        found: dict[Spot, list[Event]] = defaultdict(list)
+        for event in self.trace.events:
+            if event.kind == "cut":
+                found[event.spot].append(event)
+        return found
+
+    @cached_property
+    def reported(self) -> list[Event]:
+        """Scores of validation text that are reported."""
+        scores = (e for e in self.trace.events if e.kind == "score" and e.value.tags & v.VAL)
+        return [
+            e
+            for e in scores
+            if any(loss.no_grad for loss in self.moments(e))
+            or (function_reports(self.program, e) and _adds_up_to_a_report(self.program, e))
+        ]
+
+    def moments(self, score: Event) -> list[Event]:
+        """When the losses of a score were computed."""
+        return [e for number in score.value.losses for e in self.losses.get(number, ())]
+
+    def inside(self, cut: Spot) -> bool:
+        """Whether a cut stands in a loop: a chunk of the text, not the text."""
+        return any(e.loops for e in self.cuts.get(cut, ()))
 
 
 def learnings(program: Program) -> list[Learning]:
     """Every learning step of a program, one for each place."""
-    flow = program.flow
-    losses: dict[int, list[Event]] = {}
-    for event in flow.events:
-        if event.kind == "loss":
-            for site in event.value.losses:
-                losses.setdefault(site, []).append(event)
-    scores = [e for e in flow.events if e.kind == "score" and e.value.tags & v.VAL]
-    reported = [e for e in scores if _is_reported(program, e, losses)]
+    order = Order(program, program.flow)
     backward: Event | None = None
     found: dict[tuple[str, int, bool], Learning] = {}
-    for event in flow.events:
+    for event in program.flow.events:
         if event.kind == "backward":
             backward = event
         if event.kind != "step" or not event.value.tags & v.VAL or not event.value.tags & v.GOLD:
             continue
-        if _thrown_away(program, event, reported):
+        if _thrown_away(order, event):
             continue
-        item = _judge(program, Learning(event, backward), reported, losses)
+        item = _judge(order, Learning(event, backward))
         key = (event.spot.file, event.spot.line, event.dormant)
         old = found.get(key)
         if old is None or (old.before is not None and item.before is None):
@@ -72,88 +111,72 @@ def learnings(program: Program) -> list[Learning]:
     return list(found.values())
 
 
-def _thrown_away(program: Program, step: Event, reported: list[Event]) -> bool:
-    """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored
-    uses. A free tensor is made for one window and dropped after it: that it is gone later says nothing."""
-    if step.value.tags & v.LEAF:
+def first_chunk(program: Program, step: Event) -> Spot | None:
+    """The first place, in the order of the source, where the text of a step was cut into chunks."""
+    order = Order(program, program.flow)
+    return min((cut for cut in step.value.cuts if order.inside(cut)), default=None)
+
+
+def _thrown_away(order: Order, step: Event) -> bool:
+    """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored uses.
+
+    A free tensor is made for one window and dropped after it: that it is gone later says nothing.
+    """
+    optimizer = step.other.ref
+    if step.value.tags & v.LEAF or not isinstance(optimizer, Instance):
         return False
-    fresh, _, optimizer = step.detail.partition(":")
-    if optimizer.isdigit() and int(optimizer) in program.flow.discarded:
-        return True
     depth = len(step.stack)
-    return bool(fresh) and not any(s.seq > step.seq and s.stack[:depth] == step.stack for s in reported)
+    used = any(s.seq > step.seq and s.stack[:depth] == step.stack for s in order.reported)
+    return optimizer.deleted or (optimizer.fresh and not used)
 
 
-def _judge(
-    program: Program, item: Learning, reported: list[Event], losses: dict[int, list[Event]]
-) -> Learning:
-    flow, step = program.flow, item.step
-    for score in reported:
-        if score.seq > step.seq and item.later is None and (step.dormant or not score.dormant):
-            item.later = score
+def _judge(order: Order, item: Learning) -> Learning:
+    step = item.step
+    for score in order.reported:
         shared = _shared(score.loops, step.loops)
         if not shared or score.stack[:1] != step.stack[:1]:
             continue
-        moments = [
-            e for site in score.value.losses for e in losses.get(site, ()) if e.loops[: len(shared)] == shared
-        ]
-        if any(e.seq < step.seq for e in moments) and item.before is None:
+        moments = [e for e in order.moments(score) if e.loops[: len(shared)] == shared]
+        if item.before is None and any(e.seq < step.seq for e in moments):
             item.before = score
-            item.repeated = _repeated(program, score, shared)
-        if (
-            any(e.seq > step.seq for e in moments)
-            and score.seq > step.seq
-            and _same_text(program, step, score)
-        ):
+            item.repeated = _repeated(order, score, shared)
+        later = score.seq > step.seq and any(e.seq > step.seq for e in moments)
+        if later and any(map(order.inside, step.value.cuts & score.value.cuts)):
             item.after = score
-    _ = flow
     return item
 
 
-def _shared(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+def _shared(a: tuple[LoopId, ...], b: tuple[LoopId, ...]) -> tuple[LoopId, ...]:
     count = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
+    while count < min(len(a), len(b)) and a[count] == b[count]:
         count += 1
     return a[:count]
 
 
-def _same_text(program: Program, step: Event, score: Event) -> bool:
-    common = step.value.cuts & score.value.cuts
-    return any(program.flow.site_inside.get(site, False) for site in common)
-
-
-def _repeated(program: Program, score: Event, shared: tuple[int, ...]) -> int | None:
+def _repeated(order: Order, score: Event, shared: tuple[LoopId, ...]) -> int | None:
     """A shared counting loop on which the scored text does not depend: each turn scores the same text."""
     depends = set(score.value.loops)
-    for site in score.value.cuts:
-        depends |= program.flow.site_loops.get(site, frozenset())
-    for loop in shared:
-        info = program.flow.loop_info.get(loop % REPLAY)
-        if info is None or loop % REPLAY in depends or loop % REPLAY in program.flow.once:
-            continue
-        node = info[1]
+    for cut in score.value.cuts:
+        for event in order.cuts.get(cut, ()):
+            depends |= event.other.loops
+    for site in (loop.site for loop in shared):
+        loop = order.trace.loops[site]
+        node = loop.node
         if (
-            isinstance(node, ast.For)
+            site not in depends
+            and not loop.once
+            and isinstance(node, ast.For)
             and isinstance(node.target, ast.Name)
             and _EPOCH.search(node.target.id)
             and isinstance(node.iter, ast.Call)
             and getattr(node.iter.func, "id", "") in ("range", "trange")
         ):
-            return loop
+            return site
     return None
 
 
-def _is_reported(program: Program, score: Event, losses: dict[int, list[Event]]) -> bool:
-    if any(e.no_grad for site in score.value.losses for e in losses.get(site, ())):
-        return True
-    return function_reports(program, score) and _adds_up_to_a_report(program, score)
-
-
 def function_reports(program: Program, event: Event) -> bool:
-    """Whether the function around an event counts bytes or turns nats into bits: its sums are what is
-    reported."""
+    """Whether the function around an event counts bytes or turns nats into bits: its sums are what is reported."""
     unit = program.unit(event.spot.file)
     return unit is not None and bool(_REPORTS.search(unit.around(event.spot.line)))
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.domain import Spot
-from regrow.challenge.audit.flow.events import Event
+from regrow.challenge.audit.flow.domain import Event
 from regrow.challenge.audit.source.settings import printed
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.flow.ordering import Learning
@@ -27,6 +27,7 @@ _FIGURE = re.compile(r'"[^"]*bpb[^"]*"\s*:\s*(\d+\.\d+)')
 _NUMBER = re.compile(r"\d+\.\d{3,}")
 _LINES_AFTER = 15
 _OPTIMIZER = re.compile(r"SGD|Adam|Muon|LBFGS|RMSprop|Lion|Optimizer")
+_SAME = frozenset("parameters named_parameters modules children list tuple getattr set".split())
 _RESTORES = frozenset("load_state_dict copy_ restore restore_weights reset".split())
 
 
@@ -189,16 +190,7 @@ def _builds(node: ast.expr) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    return name not in (
-        "parameters",
-        "named_parameters",
-        "modules",
-        "children",
-        "list",
-        "tuple",
-        "getattr",
-        "set",
-    )
+    return name not in _SAME
 
 
 def _apart(body: ast.AST, first: ast.Call, second: ast.Call) -> bool:

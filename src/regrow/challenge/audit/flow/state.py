@@ -1,212 +1,291 @@
-"""State shared by the parts of the walk: where it is, what it has seen, and how it records events."""
+"""What a walk over a program knows: facts of the program, the frame of the call it is in, and the trace it leaves.
+
+Every part of the interpreter is a free function whose first argument is a `Walk`. What to do with a kind of
+expression, a kind of statement or a call into a library is looked up in three tables, which decorators fill:
+`@expression(ast.BinOp)`, `@statement(ast.If)`, `@models("gather take_along_dim")`.
+"""
 
 from __future__ import annotations
 
 import ast
-import re
-from collections import Counter
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
-from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.domain import MISSING, Elements, Scope, Spot, Value
-from regrow.challenge.audit.flow.events import Event
-from regrow.challenge.audit.source.unit import Unit
-
-#: Words that, on a data path or a name, say validation or training.
-VAL_WORD = re.compile(r"(?i)(^|[^a-z])(val|valid|validation|heldout|held_out)([^a-z]|$)")
-TRAIN_WORD = re.compile(r"(?i)(^|[^a-z])train(ing)?([^a-z]|$)")
-VAL_NAME = re.compile(
-    r"^(val|validation)_?(tok\w*|stream|np|data_np|ids|seqs?|tokens\w*)$|^(valid|eval|heldout)_tokens\w*$"
+from regrow.challenge.audit.flow.domain import (
+    MISSING,
+    NOTHING,
+    ClassDef,
+    Event,
+    External,
+    Instance,
+    LoopId,
+    Scope,
+    Value,
+    flat,
+    union,
 )
+from regrow.challenge.audit.flow.roles import Body, FunctionNode
+from regrow.challenge.audit.source.unit import Spot, Unit
+
+#: What a walk does at most; where one of these bites, the trace says so.
+MAX_STEPS = 250_000
+MAX_EVENTS = 20_000
+MAX_REPLAYED = 400
+MAX_CALLS = 24
 
 
-class Machine:
-    """Counters, scopes and the event list of one walk.
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a program before the walk."""
 
-    Args:
-        environment: values of environment variables that the submission's own run commands set; a variable
-        set to
-            several values maps to None (unknown).
-        logs: lines that the submission's logs hold, stripped, each after a newline.
-        max_steps: most expressions evaluated before the walk stops with a problem.
-        proven: names whose default the logs prove not to decide a branch.
-        every_branch: take no environment variable for its default.
-    """
+    units: tuple[Unit, ...]  # its sources, entries first
+    logs: str  # lines that the submission's logs hold, stripped, each after a newline
+    proven: frozenset[str]  # names whose default the logs prove not to decide a branch
+    restless: frozenset[str]  # names that are no constants: set more than once, or proven
+    every_branch: bool = False  # take no environment variable for its default
 
-    def __init__(
-        self,
-        environment: dict[str, str | None] | None = None,
-        logs: str = "",
-        max_steps: int = 250_000,
-        proven: frozenset[str] = frozenset(),
-        every_branch: bool = False,
-    ) -> None:
-        self.environment = environment or {}
-        self.logs = logs
-        self.everything = ""
-        self.ran: dict[int, bool] = {}
-        self.max_steps = max_steps
-        self.every_branch = every_branch
-        self.steps = 0
-        self.events: list[Event] = []
-        self.problems: list[tuple[str, str, int]] = []
-        self.unit: Unit = Unit("", "", "", ast.Module([], []))
-        self.scope = Scope({})
-        self.targets: frozenset[str] = frozenset()
-        self.returns: list[Value] = []
-        self.yields: list[Value] = []
-        self.loops: tuple[int, ...] = ()
-        self.loop_count = 0
-        self.replays = 0
-        self.loop_info: dict[int, tuple[Unit, ast.AST]] = {}
-        self.once: set[int] = set()
-        self.stack: tuple[str, ...] = ()
-        self.call_nodes: list[int] = []
-        self.dormant = 0
-        self.no_grad = 0
-        self.here: Spot | None = None
-        self.modules: dict[str, Scope] = {}
-        self.by_module: dict[str, Unit] = {}
-        self.class_stack: list[Any] = []
-        self.called: set[int] = set()
-        self.assigned: dict[int, set[str]] = {}
-        self.target_cache: dict[int, frozenset[str]] = {}
-        self.positions: set[int] = set()
-        self.restless: set[str] = set(proven)
-        self.proven = proven
-        self.properties: set[int] = set()
-        self.statics: set[int] = set()
-        self.class_methods: set[int] = set()
-        self.quiet_functions: set[int] = set()
-        self.defaults: dict[int, Value] = {}
-        self.globals_declared: frozenset[str] = frozenset()
-        self.memo: dict[Any, tuple[Value, int, int, int, int]] = {}
-        self.gradient: list[Value] = []
-        self.stepped = False
-        self.function_node: ast.AST | None = None
-        self.discarded: set[int] = set()
-        self.definitions: dict[int, dict[str, set[str]]] = {}
-        self.sites: dict[int, Spot] = {}
-        self.site_loops: dict[int, frozenset[int]] = {}
-        self.site_inside: dict[int, bool] = {}
-        self.counts_bytes: dict[int, bool] = {}
-        self.hooked: set[str] = set()
+    @cached_property
+    def text(self) -> str:
+        """The text of all sources."""
+        return "\n".join(unit.text for unit in self.units)
 
-    def prescan(self, tree: ast.Module) -> None:
-        """Find attributes and globals that are set more than once: they are no constants."""
-        stores: Counter[str] = Counter()
-        idle = self._idle_stores(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                stores[node.attr] += id(node) not in idle
-            elif isinstance(node, ast.Global):
-                self.restless.update(node.names)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
-                if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-                    stores[str(node.args[1].value)] += 2
-            elif (
-                isinstance(node, ast.Call)
-                and getattr(node.func, "attr", "") == "setdefault"
-                and len(node.args) == 2
-            ):
-                name, value = node.args
-                if (
-                    isinstance(name, ast.Constant)
-                    and isinstance(value, ast.Constant)
-                    and "environ" in ast.dump(node.func)
-                ):
-                    self.environment.setdefault(str(name.value), str(value.value))
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-                target = node.targets[0]
-                if (
-                    isinstance(target.slice, ast.Constant)
-                    and isinstance(node.value, ast.Constant)
-                    and getattr(target.value, "attr", "") == "environ"
-                ):
-                    self.environment.setdefault(str(target.slice.value), str(node.value.value))
-        self.restless.update(name for name, count in stores.items() if count > 1)
+    @cached_property
+    def by_module(self) -> dict[str, Unit]:
+        """Sources by module name; of several, the first."""
+        return {unit.module: unit for unit in reversed(self.units)}
 
-    def _idle_stores(self, tree: ast.Module) -> set[int]:
-        """Stores that change no setting: under a test of the same setting, or where a variable that is set is missing.
+    @cached_property
+    def bodies(self) -> dict[FunctionNode, Body]:
+        """Every function and lambda."""
+        return {n: Body(n) for u in self.units for n in ast.walk(u.tree) if isinstance(n, FunctionNode)}
 
-        Returns:
-            Ids of the syntax nodes.
-        """
-        asks = {
-            f.name
-            for f in ast.walk(tree)
-            if isinstance(f, ast.FunctionDef)
-            and len(f.body) == 1
-            and isinstance(f.body[0], ast.Return)
-            and "not in os.environ" in ast.unparse(f.body[0])
-        }
-        idle: set[int] = set()
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.If):
-                continue
-            test = node.test
-            missing = isinstance(test, ast.Call) and getattr(test.func, "id", "") in asks
-            missing = missing or "not in os.environ" in ast.unparse(test)
-            constants = [n.value for n in ast.walk(test) if isinstance(n, ast.Constant)]
-            known = missing and any(
-                isinstance(c, str) and self.environment.get(c) is not None for c in constants
-            )
-            tested = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
-            for step in node.body:
-                sets = (
-                    isinstance(step, ast.Assign)
-                    and isinstance(step.value, ast.Constant)
-                    and step.value.value is True
-                )
-                stored = [
-                    n for n in ast.walk(step) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
-                ]
-                idle.update(id(n) for n in stored if known or (sets and n.attr in tested))
-        return idle
+    @cached_property
+    def positions(self) -> frozenset[ast.Subscript]:
+        """Subscripts that read the target, as the function around them shows."""
+        return frozenset().union(*(body.positions for body in self.bodies.values()))
 
-    def problem(self, what: str, node: ast.AST) -> None:
-        """Note that a part of the source was not followed."""
-        entry = (what, self.unit.name, getattr(node, "lineno", 0))
-        if entry not in self.problems and len(self.problems) < 20:
-            self.problems.append(entry)
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the walk is: a call, and the blocks of it that are open."""
+
+    unit: Unit
+    scope: Scope  # its names
+    body: Body | None = None  # the function; None in the body of a module
+    loops: tuple[LoopId, ...] = ()  # loops around, outermost first, across calls
+    stack: tuple[str, ...] = ()  # names of the functions around, outermost first
+    calls: tuple[FunctionNode, ...] = ()  # the functions around
+    classes: tuple[ClassDef, ...] = ()  # classes whose body is being walked
+    dormant: bool = False  # in what default settings do not reach
+    no_grad: bool = False  # under no_grad or inference_mode
+    returns: list[Value] = field(default_factory=list)  # values returned so far
+    yields: list[Value] = field(default_factory=list)  # values that a generator has handed out so far
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop as the walk entered it; `once` where it is known to turn once at most."""
+
+    unit: Unit
+    node: ast.AST
+    once: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a function did when it was followed: its result, the events it left, and how deep it then stood."""
+
+    result: Value
+    events: tuple[Event, ...]
+    loops: int
+    stack: int
+
+
+@dataclass
+class Trace:
+    """What a walk leaves; it only ever grows."""
+
+    events: list[Event] = field(default_factory=list)  # steps of the script in program order
+    problems: dict[tuple[str, str], Spot] = field(
+        default_factory=dict
+    )  # what was not followed, in which file
+    loops: list[Loop] = field(default_factory=list)  # by the site of their `LoopId`
+    steps: int = 0  # expressions evaluated so far
+    losses: int = 0  # losses of the target so far; each has its number
+    replays: int = 0  # calls replayed so far
+
+    def add(self, event: Event) -> None:
+        """One more event, or the problem that there are too many."""
+        if len(self.events) < MAX_EVENTS:
+            self.events.append(event)
+        else:
+            self.problem("too-many-events", event.spot)
+
+    def problem(self, what: str, spot: Spot) -> None:
+        """A part of the source is not followed from here on."""
+        self.problems.setdefault((what, spot.file), spot)
+
+
+@dataclass
+class Heap:
+    """What the script itself has changed by now."""
+
+    environment: dict[str, str | None]  # environment variables, its own settings included; None where unknown
+    modules: dict[str, Scope] = field(default_factory=dict)  # names of the modules whose bodies have run
+    called: set[FunctionNode] = field(default_factory=set)  # functions that something has called
+    summaries: dict[Any, Summary] = field(default_factory=dict)  # by function and arguments
+    gradient: list[Value] = field(default_factory=list)  # losses whose gradients wait for a step
+    stepped: bool = False  # whether a step has used them
+    ran: dict[ast.stmt, bool] = field(default_factory=dict)  # blocks that the logs show to have run, or not
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The one argument of every part of the interpreter."""
+
+    facts: Facts
+    frame: Frame
+    trace: Trace
+    heap: Heap
+
+    @property
+    def scope(self) -> Scope:
+        """The names of the frame."""
+        return self.frame.scope
+
+    def inside(self, **changes: Any) -> Walk:
+        """The walk in a frame that differs from this one."""
+        return Walk(self.facts, replace(self.frame, **changes), self.trace, self.heap)
+
+    def enter_loop(self, node: ast.AST, once: bool = False) -> Walk:
+        """The walk inside a loop."""
+        self.trace.loops.append(Loop(self.frame.unit, node, once))
+        return self.inside(loops=(*self.frame.loops, LoopId(len(self.trace.loops) - 1)))
 
     def spot(self, node: ast.AST) -> Spot:
-        """Place of a node in the unit being walked."""
-        return Spot(self.unit.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
+        """Place of a node in the source being walked."""
+        return Spot(self.frame.unit.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
 
-    def event(
-        self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value | None = None
-    ) -> None:
+    def event(self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value = NOTHING) -> None:
         """Record one event here and now."""
-        if len(self.events) < 20_000:
-            self.events.append(
-                Event(
-                    kind,
-                    len(self.events),
-                    self.spot(node),
-                    value,
-                    self.loops,
-                    self.stack,
-                    self.dormant > 0,
-                    self.no_grad > 0,
-                    detail,
-                    other,
-                )
+        at, seq = self.frame, len(self.trace.events)
+        self.trace.add(
+            Event(
+                kind, seq, self.spot(node), value, at.loops, at.stack, at.dormant, at.no_grad, detail, other
             )
+        )
 
-    def truth(self, value: Value) -> bool | None:
-        """Truth of a value where it is a known constant."""
-        if value.const is not MISSING:
-            return bool(value.const)
-        return None
 
-    def element(self, value: Value) -> Value:
-        """What iterating over a value gives."""
-        ref = value.ref
-        if isinstance(ref, Elements):
-            if ref.kind == "dict":
-                return v.NOTHING if ref.keyed is None else Value(ref.rest.tags & v.TOK)
-            return ref.summary()
-        if ref is not None:
-            return Value(value.tags, MISSING, ref, value.cuts, value.losses, value.loops, value.why)
-        return value.plain()
+@dataclass(frozen=True)
+class Call:
+    """A call with its arguments evaluated."""
+
+    node: ast.Call
+    name: str  # last part of what is called
+    receiver: Value  # what a method is called on
+    args: list[Value]
+    kwargs: dict[str, Value]
+    dotted: str = ""  # full name of what is called, where it belongs to a library
+
+    @property
+    def given(self) -> list[Value]:
+        """All arguments."""
+        return [*self.args, *self.kwargs.values()]
+
+    @property
+    def first(self) -> Value:
+        """The first positional argument, where there is one."""
+        return self.args[0] if self.args else NOTHING
+
+    @property
+    def module(self) -> Value:
+        """The data or object that a method is called on; nothing where that is a library."""
+        return NOTHING if isinstance(self.receiver.ref, External) else self.receiver
+
+    @property
+    def on_data(self) -> bool:
+        """Whether it is a method of data or of an object, as `x.float()` is."""
+        return isinstance(self.node.func, ast.Attribute) and not isinstance(self.receiver.ref, External)
+
+    @property
+    def operands(self) -> list[Value]:
+        """The positional arguments, after what a method is called on."""
+        return self.args if isinstance(self.receiver.ref, External) else [self.receiver, *self.args]
+
+    @cached_property
+    def whole(self) -> Value:
+        """Everything that the result may be made of."""
+        return union(*map(flat, [self.module, *self.given]))
+
+
+EXPRESSIONS: dict[type[ast.expr], Callable[[Walk, Any], Value]] = {}
+STATEMENTS: dict[type[ast.stmt], Callable[[Walk, Any], str | None]] = {}
+#: What calls into libraries mean, by last name; None where a model cannot tell. The empty name stands for all others.
+MODELS: dict[str, Callable[[Walk, Call], Value | None]] = {}
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _fills(table: dict[Any, Any], keys: Iterable[Any]) -> Callable[[_F], _F]:
+    def register(function: _F) -> _F:
+        table.update(dict.fromkeys(keys, function))
+        return function
+
+    return register
+
+
+def expression(*kinds: type[ast.expr]) -> Callable[[_F], _F]:
+    """The function evaluates these kinds of expression."""
+    return _fills(EXPRESSIONS, kinds)
+
+
+def statement(*kinds: type[ast.stmt]) -> Callable[[_F], _F]:
+    """The function walks these kinds of statement."""
+    return _fills(STATEMENTS, kinds)
+
+
+def models(names: str) -> Callable[[_F], _F]:
+    """The function says what calls of these names mean."""
+    return _fills(MODELS, names.split(" "))
+
+
+def evaluate(walk: Walk, node: ast.expr | None) -> Value:
+    """Abstract value of an expression."""
+    if node is None:
+        return NOTHING
+    walk.trace.steps += 1
+    handler = EXPRESSIONS.get(type(node))
+    if handler is None:
+        return union(*[evaluate(walk, c) for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)])
+    return handler(walk, node)
+
+
+def execute(walk: Walk, body: list[ast.stmt]) -> str | None:
+    """Walk statements in order; returns how the block ends where that is certain.
+
+    What is nested too deeply to follow, or too long, becomes a problem, not an exception.
+    """
+    for node in body:
+        if walk.trace.steps > MAX_STEPS:
+            walk.trace.problem("too-long", walk.spot(node))
+            return "return"
+        handler = STATEMENTS.get(type(node))
+        try:
+            ends = handler(walk, node) if handler is not None else None
+        except RecursionError:
+            walk.trace.problem("too-deep", walk.spot(node))
+            continue
+        if ends is not None:
+            return ends
+    return None
+
+
+def truth(value: Value) -> bool | None:
+    """Truth of a value where it is a known constant."""
+    return None if value.const is MISSING else bool(value.const)
+
+
+def is_optimizer(value: Value) -> bool:
+    """Whether a value is an optimiser."""
+    return isinstance(value.ref, Instance) and value.ref.kind == "optimizer"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
-from regrow.challenge.audit.flow.domain import Spot
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -59,8 +59,7 @@ def _table_name(target: ast.Subscript) -> bool:
 
 
 def _adds_space(unit: Unit) -> bool:
-    """Whether a scorer adds a byte where the target has a leading space and the token before is no
-    boundary."""
+    """Whether a scorer adds a byte where the target has a leading space and the token before is no boundary."""
     for node in ast.walk(unit.tree):
         if (
             (
@@ -144,8 +143,7 @@ def _sets_space(branch: ast.If) -> bool:
 
 
 def _keeps_marker(node: ast.FunctionDef, branch: _Branch) -> ast.AST | None:
-    """The statement that counts a leading space into the table, or None where the marker is stripped
-    first."""
+    """The statement that counts a leading space into the table, or None where the marker is stripped first."""
     if not _sets_space(branch.node):
         return None
     body = branch.node.body
@@ -248,8 +246,7 @@ def _rebinds(node: ast.AST, name: str) -> bool:
 
 
 def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
-    """`len(tokenizer.decode([i]).encode())`: an incomplete byte sequence decodes to U+FFFD, three bytes for
-    one."""
+    """`len(tokenizer.decode([i]).encode())`: an incomplete byte sequence decodes to U+FFFD, three bytes for one."""
     text = ast.unparse(node)
     handles = re.search(r"is_byte|fffd|ufffd|IsByte|<0x|errors=|byte_fallback|surrogateescape", text)
     if handles:

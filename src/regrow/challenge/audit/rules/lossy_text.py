@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.flow.domain import Spot
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding, Severity
-from regrow.challenge.audit.flow.call import REPLAY
 from regrow.challenge.audit.flow.ordering import learnings
 from regrow.challenge.audit.flow.passes import claims_second, second_pass
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program
@@ -37,8 +37,8 @@ def check(program: Program) -> Iterator[Finding]:
                     again.learned, item.step.spot,
                 )  # fmt: skip
             continue
-        unit, node = program.flow.loop_info[item.repeated % REPLAY]
-        spot = type(item.step.spot)(unit.name, getattr(node, "lineno", 0), 0)
+        loop = program.flow.loops[item.repeated]
+        spot = Spot(loop.unit.name, getattr(loop.node, "lineno", 0))
         yield program.finding(
             ID, "high", "medium", item.step.spot,
             f"The loop of line {spot.line} scores the same validation text in every turn and learns "

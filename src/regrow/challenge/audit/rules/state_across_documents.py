@@ -1,5 +1,4 @@
-"""Rule: a layer passes a token's state to the next across the beginning of a document, where a reset is
-claimed."""
+"""Rule: a layer passes a token's state on across the beginning of a document, where a reset is claimed."""
 
 from __future__ import annotations
 
@@ -9,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.flow.domain import Spot
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.program import Program

@@ -1,5 +1,4 @@
-"""Rule: C code inside the submission reads a table with the target in the key, or gates a hint by the
-target."""
+"""Rule: C code of the submission reads a table with the target in the key, or gates a hint by the target."""
 
 from __future__ import annotations
 

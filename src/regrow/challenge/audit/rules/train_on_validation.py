@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.ordering import learnings
+from regrow.challenge.audit.flow.ordering import first_chunk, learnings
 from regrow.challenge.audit.rule import SourceRule
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def check(program: Program) -> Iterator[Finding]:
         if item.before is not None or step.value.tags & v.LEAF:
             continue
         mixed = bool(step.value.tags & v.TRAIN)  # the two flows met somewhere: not established
-        cut = next((program.flow.sites[c] for c in step.value.cuts if program.flow.site_inside.get(c)), None)
+        cut = first_chunk(program, step)
         backward = item.backward.spot if item.backward is not None else None
         yield program.finding(
             ID, "high", "low" if mixed else "high", step.spot,

@@ -22,8 +22,6 @@ RULE = EventRule(
     message=(
         "Validation tokens are written into a file: if the scorer loads it, the held-out text is part of the artifact."
     ),
-    sure=lambda e: (
-        "low" if e.value.tags & v.TRAIN or (e.other is not None and e.other.tags & v.FILES_VAL) else "medium"
-    ),
+    sure=lambda e: "low" if e.value.tags & v.TRAIN or e.other.tags & v.FILES_VAL else "medium",
     shows=(v.TGT,),
 )

@@ -9,13 +9,13 @@ from typing import Literal
 Role = Literal["entry", "reached", "aside"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Spot:
     """A place in the source."""
 
     file: str
     line: int
-    column: int
+    column: int = 0
 
 
 @dataclass
