@@ -89,7 +89,7 @@ def measure_forms(
     rows = []
     with progress.task("stored forms", total=2 * len(allowances), unit="form") as task:
         for allowance in allowances:
-            stored = fit_table(grams, discounts, allowance, say=progress.say)
+            stored = fit_table(grams, discounts, allowance, log=progress.say)
             started = time.perf_counter()
             model = decode_table(stored)
             seconds = time.perf_counter() - started

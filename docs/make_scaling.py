@@ -40,7 +40,7 @@ def measure(data: Path) -> dict[str, Any]:
     from regrow.data.dataset import Dataset
     from regrow.network.compute import keep_freed_pages
     from regrow.network.transformer import Transformer
-    from regrow.ngram.counts.merge_processes import Parcel
+    from regrow.ngram.counts.merge_processes import Chunk
     from regrow.ngram.counts.ngram_counts import NgramCounts
     from regrow.ngram.counts.runs import merge_runs
 
@@ -62,7 +62,7 @@ def measure(data: Path) -> dict[str, Any]:
         sizes.append({"tokens": len(piece), "seconds": seconds, "keys": len(counts.windows(ORDER))})
     a, b = (counted(half).windows(ORDER) for half in np.array_split(tokens, 2))
     merge_seconds, _ = _best(lambda: merge_runs(a, b))
-    pack_seconds, parcel = _best(lambda: Parcel.of(a))
+    pack_seconds, parcel = _best(lambda: Chunk.of(a))
     unpack_seconds, _ = _best(parcel.run)
 
     config = load_preset("published")

@@ -103,7 +103,7 @@ def _quality(data: Dataset, progress: Progress) -> dict[str, Any]:
     train, bos, size = np.asarray(data.train_tokens), data.tokenizer.bos_id, len(data.val_bytes)
     val = np.asarray(data.val_tokens)
     with progress.task("store the text"):
-        stored = encode_tokens(train, data.vocab_size, data.tokenizer.token_bytes)
+        stored = encode_tokens(train, data.vocab_size)
     found: dict[str, Any] = {"text_bytes": len(stored)}
     for order in (ORDER, LONG_ORDER):
         with progress.task(f"score with order {order}"):

@@ -41,11 +41,11 @@ def test_the_encoded_bytes_have_not_moved(cut: bool) -> None:
     grams = _grams()
     if cut:
         # By count, not by worth: no logarithm of this machine decides what is kept.
-        grams = pruned(grams, [shelf.value_E >= 2 for shelf in grams.shelves])
+        grams = pruned(grams, [order.value_E >= 2 for order in grams.orders])
     data = encode_table(grams, DISCOUNTS, 1 if cut else EXACT)
     assert hashlib.sha256(data).hexdigest() == (PRUNED_SHA256 if cut else WHOLE_SHA256)
     again, discounts = decode_grams(data)
     assert [tuple(table) for table in discounts] == DISCOUNTS
-    for shelf, stored in zip(grams.shelves, again.shelves, strict=True):
-        assert np.array_equal(shelf.token_E, stored.token_E)
-        assert cut or np.array_equal(shelf.value_E, stored.value_E)
+    for order, stored in zip(grams.orders, again.orders, strict=True):
+        assert np.array_equal(order.token_E, stored.token_E)
+        assert cut or np.array_equal(order.value_E, stored.value_E)

@@ -164,13 +164,13 @@ def test_streams_that_have_ended_teach_nothing(parts: Parts) -> None:
             predictor.probabilities()
             predictor.advance(np.array([tokens_S[0], second]))
     alone = OnlineMixer(1, VOCAB, 3, 1 << 12)
-    assert one._mixer.counts.used_2.tolist() == other._mixer.counts.used_2.tolist()
+    assert one._mixer.counts.tables.used_2.tolist() == other._mixer.counts.tables.used_2.tolist()
     flat = np.zeros((1, 1, VOCAB), np.float32)
     inputs = StepInputs(flat, flat, flat, np.zeros((1, 1), np.int32))
     for tokens_S in tokens_ST.T:
         alone.predict(inputs, 0)
         alone.learn(inputs, 0, tokens_S[:1])
-    assert one._mixer.counts.used_2.tolist() == alone.counts.used_2.tolist()
+    assert one._mixer.counts.tables.used_2.tolist() == alone.counts.tables.used_2.tolist()
 
 
 @pytest.mark.parametrize("capacity", [1 << 12, 60])
@@ -262,9 +262,10 @@ class PlainCounts:
 
 
 def summary(counts: RecentCounts) -> list[tuple[float, list[tuple[int, float]]]]:
-    _, _, _, nodes, totals, pairs, faded = counts.tables
+    tables = counts.tables
+    nodes, totals, pairs, faded = tables.node_N4, tables.total_N4, tables.pair_E4, tables.count_E4
     found = []
-    for node in range(int(counts.used_2[0])):
+    for node in range(int(tables.used_2[0])):
         after = []
         entry = int(nodes[node, NODE_HEAD])
         while entry >= 0:

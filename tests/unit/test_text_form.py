@@ -5,14 +5,19 @@ from __future__ import annotations
 import lzma
 import re
 import zlib
+from collections.abc import Callable
 
 import numba
 import numpy as np
 import pytest
 
 from regrow.core.errors import NgramError
-from regrow.ngram.store import text_coder
+from regrow.core.jit import signature_of
+from regrow.ngram.store import table_coder as tc
+from regrow.ngram.store.text_coder import code_tokens
 from regrow.ngram.store.text_form import decode_tokens, encode_tokens
+
+CODERS = (code_tokens, tc.members, tc.flags, tc.exacts, tc.values, tc.rests, tc.unigrams)
 
 
 def _text(n: int, vocab: int, seed: int) -> np.ndarray:
@@ -102,14 +107,9 @@ def test_bad_tokens_are_refused_by_name(tokens: np.ndarray, vocab: int, says: st
         encode_tokens(tokens, vocab)
 
 
-def test_token_bytes_of_another_vocabulary_are_refused() -> None:
-    """One entry per token, or none at all."""
-    with pytest.raises(NgramError, match="token_bytes"):
-        encode_tokens(np.zeros(3, np.uint16), 16, [b"a"] * 15)
-
-
-def test_the_compiled_coder_holds_no_float() -> None:
-    """Integer arithmetic alone: no floating type, and no maths library, in the compiled code."""
-    coder = numba.njit(text_coder.SIGNATURE, nogil=True)(text_coder._run_model)
-    body = "\n".join(coder.inspect_llvm().values())
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: coder.__name__)
+def test_the_compiled_coders_hold_no_float(coder: Callable[..., object]) -> None:
+    """Integer arithmetic alone: no floating type, and no maths library, in the compiled code of either stored form."""
+    compiled = numba.njit(signature_of(coder), nogil=True)(coder.__wrapped__)  # type: ignore[attr-defined]
+    body = "\n".join(compiled.inspect_llvm().values())
     assert not re.search(r"\b(double|half|fadd|fmul|fdiv|fptosi|sitofp|uitofp)\b|\bfloat\b", body)

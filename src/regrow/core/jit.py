@@ -1,19 +1,174 @@
-"""Compiling a kernel once: at its first use, for one signature, kept in numba's cache between processes."""
+"""Kernels: loops that numba compiles, with types read from their annotations, kept on disk between processes.
 
+    class Run(NamedTuple):  # a record: arrays that travel together, passed as one argument
+        words_N: U64x1
+        counts_N: U32x1
+
+    @kernel
+    def total(run: Run, first: int) -> int: ...
+
+Read a record's fields at the top of a kernel and hand helpers the arrays: in a loop each reading counts references.
+
+A kernel is compiled at its first use, for exactly the types it states: another dtype, dimension or memory order is a
+TypeError. It runs without the interpreter's lock. What it calls are plain functions under numba's `register_jitable`.
+
+numba's own cache trusts a compiled kernel as long as the kernel's file is unchanged. Ours asks for more (see
+`source_digest`): the files of all functions it calls, the numbers and records it takes from elsewhere, and this file. A
+cache that cannot be read or written costs time, and is never an error.
+
+No kernel is compiled with fast math, so LLVM neither reorders sums nor contracts a * b + c to one rounding: float
+arithmetic is IEEE 754, operation by operation in the order written, on every machine.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import contextlib
+import functools
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Annotated, Any, ParamSpec, TypeVar, get_origin, get_type_hints
 
 import numba
+import numpy as np
+from numba import types
+from numba.core.caching import FunctionCache
+from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Arrays by element and number of dimensions, C-contiguous.
+U8x1 = Annotated[NDArray[np.uint8], types.uint8[::1]]
+U16x1 = Annotated[NDArray[np.uint16], types.uint16[::1]]
+U16x3 = Annotated[NDArray[np.uint16], types.uint16[:, :, ::1]]
+U32x1 = Annotated[NDArray[np.uint32], types.uint32[::1]]
+U64x1 = Annotated[NDArray[np.uint64], types.uint64[::1]]
+U64x2 = Annotated[NDArray[np.uint64], types.uint64[:, ::1]]
+I16x1 = Annotated[NDArray[np.int16], types.int16[::1]]
+I32x1 = Annotated[NDArray[np.int32], types.int32[::1]]
+I32x2 = Annotated[NDArray[np.int32], types.int32[:, ::1]]
+I64x1 = Annotated[NDArray[np.int64], types.int64[::1]]
+I64x2 = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+F32x1 = Annotated[NDArray[np.float32], types.float32[::1]]
+F32x2 = Annotated[NDArray[np.float32], types.float32[:, ::1]]
+F32x3 = Annotated[NDArray[np.float32], types.float32[:, :, ::1]]
+F64x1 = Annotated[NDArray[np.float64], types.float64[::1]]
+F64x2 = Annotated[NDArray[np.float64], types.float64[:, ::1]]
+F64x3 = Annotated[NDArray[np.float64], types.float64[:, :, ::1]]
+Boolx1 = Annotated[NDArray[np.bool_], types.boolean[::1]]
+Strided = Annotated[NDArray[np.uint64], types.uint64[:, :]]  # rows may be slices of longer ones
+
+_SCALARS = {int: types.int64, float: types.float64, bool: types.boolean, type(None): types.void}
 
 
-def compile_kernel(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
-    """The function compiled for exactly this signature; it runs without the interpreter's lock."""
-    kernel: Callable[..., Any]
-    try:
-        kernel = numba.njit(signature, nogil=True, cache=True)(function)
-    except RuntimeError:
-        # No folder for the cache (a read-only installation without a home): compile for this process alone.
-        kernel = numba.njit(signature, nogil=True)(function)
-    return kernel
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, compiled when it is first called. Every parameter is annotated; arguments are positional."""
+    compiled: Callable[..., R] | None = None
+    lock = threading.Lock()
+
+    @functools.wraps(function)
+    def call(*args: P.args, **_: P.kwargs) -> R:
+        nonlocal compiled
+        if compiled is None:
+            with lock:
+                compiled = compiled or _compile(function)
+        return compiled(*args)
+
+    return call
+
+
+def signature_of(function: Callable[..., Any]) -> Any:
+    """numba's signature of an annotated function."""
+    hints = get_type_hints(function, include_extras=True)
+    result = _numba_type(hints.pop("return"))
+    return result(*map(_numba_type, hints.values()))
+
+
+def source_digest(function: Callable[..., Any]) -> str:
+    """SHA-256 of all that a kernel is compiled from, numba apart.
+
+    The files of the function, of every function it calls, and of every record it takes, wherever they are; the value of
+    every global number they use; and this file, which says how kernels are compiled.
+    """
+    files, values = {Path(__file__)}, set()
+    pending: list[Any] = [function, *get_type_hints(function, include_extras=True).values()]
+    seen: set[int] = set()
+    while pending:
+        value = pending.pop()
+        value = getattr(value, "py_func", value)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, FunctionType):
+            files.add(Path(value.__code__.co_filename))
+            for name in _names(value.__code__):
+                used = value.__globals__.get(name)
+                pending.append(used)
+                if isinstance(used, int | float | str | tuple | np.generic):
+                    values.add(f"{name} = {used!r}")
+        elif _is_record(value):
+            files.add(Path(str(sys.modules[value.__module__].__file__)))
+            pending += get_type_hints(value, include_extras=True).values()
+    parts = sorted(_file_digest(path) for path in files) + sorted(values)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _compile(function: Callable[..., R]) -> Callable[..., R]:
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    # No folder for a cache (a read-only installation without a home), no source: compile for this process alone.
+    with contextlib.suppress(RuntimeError, OSError):
+        dispatcher._cache = _Cache(function)
+    dispatcher.compile(signature_of(function))
+    dispatcher.disable_compile()
+    return dispatcher  # type: ignore[no-any-return]
+
+
+class _Cache(FunctionCache):
+    """numba's cache of one kernel, valid for what it is compiled from; damaged or out of reach, it is empty."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = source_digest(function)
+
+    def load_overload(self, *args: Any) -> Any:
+        try:
+            return super().load_overload(*args)
+        except Exception:  # whatever a damaged file makes of pickle
+            with contextlib.suppress(Exception):
+                self.flush()
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        with contextlib.suppress(Exception):  # a full or lost disk
+            super().save_overload(*args)
+
+
+def _numba_type(hint: Any) -> Any:
+    if get_origin(hint) is Annotated:
+        return hint.__metadata__[0]
+    if _is_record(hint):
+        fields = get_type_hints(hint, include_extras=True)
+        return types.BaseTuple.from_types([_numba_type(field) for field in fields.values()], hint)
+    return _SCALARS[hint]
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The global names that a function and the functions inside it use."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+@functools.cache
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The contexts of a token stream: what stands before each position, within its document."""
+"""Token streams: whether they fit a vocabulary, and what stands before each position within its document."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from regrow.core.errors import NgramError
+
+
+def check_tokens(tokens: NDArray[np.integer[Any]], vocab_size: int, name: str) -> NDArray[np.integer[Any]]:
+    """The tokens as an array. Raises NgramError, naming them, unless they are integers [T] of the vocabulary."""
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
+        raise NgramError(f"{name} is {tokens.dtype} of shape {tokens.shape}; give a 1-D array of integers")
+    if len(tokens):
+        check_ids(int(tokens.min()), int(tokens.max()), vocab_size, name)
+    return tokens
+
+
+def check_ids(low: int, high: int, vocab_size: int, name: str) -> None:
+    """Raises NgramError if the lowest or the highest token id is outside the vocabulary."""
+    if low < 0 or high >= vocab_size:
+        raise NgramError(
+            f"{name} holds token id {low if low < 0 else high} but the vocabulary has {vocab_size}; "
+            "count text of this memory's own tokenizer"
+        )
 
 
 def contexts_of(

@@ -24,10 +24,9 @@ from regrow.core.dist import ProcessGroup
 from regrow.network.mixer import MemoryRows
 from regrow.ngram.counts.merge_processes import count_piece, merge_whole, piece_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.memory import Memory, model_of, new_counts
+from regrow.ngram.memory import Counts, Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.ngram_model import NgramModel
 from regrow.training.batches import Part, Plan
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
@@ -149,7 +148,7 @@ class Teacher:
         self._model, self._model_total = self._estimated(self.counts), self._total
         self._modelled = [flags.copy() for flags in self._counted]
 
-    def _count_text(self, texts: list[NDArray[np.uint16]]) -> NgramCounts:
+    def _count_text(self, texts: list[NDArray[np.uint16]]) -> Counts:
         """The counts of whole texts, each process counting its piece of each."""
         counts = self._new_counts()
         for text in texts:
@@ -159,7 +158,7 @@ class Teacher:
         self.merge_seconds += time.perf_counter() - started
         return merged
 
-    def _count_flagged(self, flags_of: list[NDArray[np.bool_]]) -> NgramCounts:
+    def _count_flagged(self, flags_of: list[NDArray[np.bool_]]) -> Counts:
         """The counts of the windows that are flagged, each process counting a share."""
         counts = self._new_counts()
         for part, flags in zip(self._parts, flags_of, strict=True):
@@ -168,7 +167,7 @@ class Teacher:
             self._add_windows(counts, part, index[mine])
         return merge_whole(counts, self._group)
 
-    def _add_windows(self, counts: NgramCounts, part: Part, index: NDArray[np.int64]) -> None:
+    def _add_windows(self, counts: Counts, part: Part, index: NDArray[np.int64]) -> None:
         """Count windows, ascending, neighbours as one stretch of text, with what stands before in their part."""
         back = self._config.max_order - 1
         for stretch in np.split(index, np.flatnonzero(np.diff(index) > 1) + 1) if len(index) else ():
@@ -193,21 +192,21 @@ class Teacher:
         folds = self._parts[1:]
         if self._config.kind != "exact" or not self._ahead or not folds:
             return None
-        return folds[0], self._without(folds[0])
+        counts = self._without(folds[0])
+        assert isinstance(counts, NgramCounts)
+        return folds[0], counts
 
     def leave_group(self) -> None:
         """Make all further calls in this process alone; its counts are those of all as of the last `merge`."""
         self._group = ProcessGroup(0, 1, self._group.device)
 
-    def _without(self, part: Part) -> NgramCounts:
+    def _without(self, part: Part) -> Counts:
         return self.counts.subtract(self._count_text([part.text]))
 
-    def _estimated(self, counts: NgramCounts) -> Memory:
-        if self._config.kind == "hashed":
-            return model_of(counts)
-        return NgramModel.from_counts(counts, discounts=self.discounts, threads=torch.get_num_threads())
+    def _estimated(self, counts: Counts) -> Memory:
+        return model_of(counts, discounts=self.discounts, threads=torch.get_num_threads())
 
-    def _new_counts(self) -> NgramCounts:
+    def _new_counts(self) -> Counts:
         return new_counts(
             self._config, self._vocab_size, bos_id=self._bos_id, threads=torch.get_num_threads()
         )

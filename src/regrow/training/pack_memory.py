@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import Config
 from regrow.core.errors import BudgetError, NgramError
 from regrow.data.dataset import Dataset
+from regrow.ngram.counts.hashed_counts import HashedCounts
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.memory import hashed_counts
 from regrow.ngram.model.kneser_ney import Discounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
@@ -51,15 +51,16 @@ def stored_memory(
     """
     if teacher is None:
         return b"", ""
-    hashed = hashed_counts(teacher.counts)
-    if hashed is not None:
-        stored = hashed.to_bytes()
+    counted = teacher.counts
+    if isinstance(counted, HashedCounts):
+        stored = counted.to_bytes()
         if len(stored) > room:
             raise BudgetError(
                 f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {room:,} bytes for the memory, and its "
                 f"hashed tables take {len(stored):,}; raise it or lower memory.buckets."
             )
-        return stored, hashed.sha256()
+        return stored, counted.sha256()
+    assert isinstance(counted, NgramCounts)
     form = config.memory.stored
     tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else teacher.seen_text()
     limit = config.pack.load_seconds if form == "auto" else 0
@@ -77,28 +78,26 @@ def stored_memory(
             "text" if fits == len(tokens) else _better_form(config, data, teacher, tokens, fits, room, most)
         )
     if form == "table":
-        counts = _counts_of(config, data, tokens) if config.memory.fill != "ahead" else teacher.counts
+        counts = _counts_of(config, data, tokens) if config.memory.fill != "ahead" else counted
         try:
             model = NgramModel.from_counts(counts, discounts=teacher.discounts)
             grams = grams_of(counts)
             adjust = worth(grams, model.discounts) if worth is not None else None
-            return fit_table(grams, model.discounts, room, most=most, adjust=adjust), counts.sha256()
+            return fit_table(grams, model.discounts, room, max_ngrams=most, adjust=adjust), counts.sha256()
         except NgramError as error:
             raise _no_room(config, room) from error
     if text is None:
         raise _no_room(config, room)
     stored, kept = text
     cut = len(kept) < len(tokens) or config.memory.fill != "ahead"
-    return stored, (_counts_of(config, data, kept) if cut else teacher.counts).sha256()
+    return stored, (_counts_of(config, data, kept) if cut else counted).sha256()
 
 
 def fit_text(tokens: Tokens, data: Dataset, room: int) -> tuple[bytes, Tokens] | None:
     """The text form of as many of the first tokens as fit into `room` bytes, and those; None if hardly any do."""
     whole = len(tokens)
     for _ in range(_TRIES):
-        stored = encode_tokens(
-            tokens.astype(np.uint16, copy=False), data.vocab_size, data.tokenizer.token_bytes
-        )
+        stored = encode_tokens(tokens.astype(np.uint16, copy=False), data.vocab_size)
         if len(stored) <= room:
             return stored, tokens
         tokens = tokens[: int(len(tokens) * room / len(stored) * _SHRINK)]
@@ -130,7 +129,7 @@ def _better_form(
     model = NgramModel.from_counts(counts, discounts=teacher.discounts)
     grams = grams_of(counts)
     try:
-        table = decode_table(fit_table(grams, model.discounts, room, most=most))
+        table = decode_table(fit_table(grams, model.discounts, room, max_ngrams=most))
     except NgramError:
         return "text"
     text = NgramModel.from_counts(

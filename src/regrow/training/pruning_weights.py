@@ -74,7 +74,7 @@ def beside_network(
         share_OK = measured()
         if share_OK is None:
             return worth_E
-        kind_E = np.minimum(grams.shelves[order - 1].value_E, KINDS).astype(np.int64) - 1
+        kind_E = np.minimum(grams.orders[order - 1].value_E, KINDS).astype(np.int64) - 1
         adjusted: NDArray[np.float32] = worth_E * share_OK[order - 2].astype(np.float32)[kind_E]
         return adjusted
 

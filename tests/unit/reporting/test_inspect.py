@@ -46,7 +46,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
     tokenizer = Tokenizer.train([text], 300)
     network = Transformer(config.model, tokenizer.vocab_size, config.train.seq_len, config.train.seed)
     tokens = np.asarray(tokenizer.encode(text))
-    memory = encode_tokens(tokens, tokenizer.vocab_size, tokenizer.token_bytes)
+    memory = encode_tokens(tokens, tokenizer.vocab_size)
     save_artifact(path, config, tokenizer, network, memory, "c" * 64, Mixer(config.mixer, torch.Generator()))
     return path
 

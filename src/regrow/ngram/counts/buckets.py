@@ -1,4 +1,4 @@
-"""Sorting by buckets: keys are dealt out by their highest bits, and what is left of each fits one 64-bit word.
+"""Sorting by buckets: a key's highest bits choose its bucket, and the rest of it fits one 64-bit word.
 
 Sorting 64-bit values is several times faster than sorting indices or records, and a bucket that fits a core's cache
 sorts faster than the whole.
@@ -8,19 +8,15 @@ sorts faster than the whole.
 # mypy: disable-error-code="assignment"
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import I64x1, Strided, U32x1, U64x1, U64x2, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.keys import U64, Index
 
 _WORD_BITS = 64
-_MOST_BITS = 16
+_MAX_BITS = 16
 _BUCKET_KEYS = 1 << 14
 
 
@@ -28,17 +24,16 @@ def bucket_bits(order: int, bits: int, size: int) -> int | None:
     """How many of the highest bits choose the bucket of `size` keys; None where 64 bits cannot hold the rest."""
     total = order * bits
     needed = max(0, total - _WORD_BITS)
-    if needed > _MOST_BITS:
+    if needed > _MAX_BITS:
         return None
-    return min(total, _MOST_BITS, max(needed, (size // _BUCKET_KEYS).bit_length()))
+    return min(total, _MAX_BITS, max(needed, (size // _BUCKET_KEYS).bit_length()))
 
 
 def to_buckets(words: U64, order: int, bits: int, radix: int) -> tuple[U64, Index]:
     """The low 64 bits of each key, by bucket, in the keys' order: uint64 [N]; where buckets begin: [2^radix + 1]."""
     starts = np.zeros((1 << radix) + 1, np.int64)
     low = np.empty(words.shape[1], np.uint64)
-    to_kernel, _ = _kernels()
-    to_kernel(words, bits * k.word_sizes(order, bits)[-1], order * bits - radix, low, starts)
+    _to(words, bits * k.word_sizes(order, bits)[-1], order * bits - radix, low, starts)
     return low, starts
 
 
@@ -49,14 +44,13 @@ def from_buckets(
     width, size = len(k.word_sizes(order, bits)), int(starts[span[1]] - starts[span[0]])
     words, counts = np.empty((width, size), np.uint64), np.empty(size, np.uint32)
     radix = (len(starts) - 1).bit_length() - 1
-    _, from_kernel = _kernels()
-    n = from_kernel(
-        low, starts, *span, bits * k.word_sizes(order, bits)[-1], order * bits - radix, words, counts
-    )
+    last_bits = bits * k.word_sizes(order, bits)[-1]
+    n = _from(low, starts, *span, last_bits, order * bits - radix, words, counts)
     return words[:, :n], counts[:n]
 
 
-def _to(words: Any, last_bits: int, shift: int, low: Any, starts: Any) -> None:
+@kernel
+def _to(words: Strided, last_bits: int, shift: int, low: U64x1, starts: I64x1) -> None:
     """`last_bits`: bits held by the keys' last word; `shift`: bits of a key below those that choose its bucket."""
     width, size = words.shape
     at = np.zeros(len(starts), np.int64)
@@ -82,8 +76,9 @@ def _to(words: Any, last_bits: int, shift: int, low: Any, starts: Any) -> None:
                 at[b] = starts[b]
 
 
+@kernel
 def _from(
-    low: Any, starts: Any, first: int, end: int, last_bits: int, shift: int, words: Any, counts: Any
+    low: U64x1, starts: I64x1, first: int, end: int, last_bits: int, shift: int, words: U64x2, counts: U32x1
 ) -> int:
     width, n = words.shape[0], 0
     for bucket in range(first, end):
@@ -105,14 +100,3 @@ def _from(
                 words[0, n] = above
             n += 1
     return n
-
-
-@functools.cache
-def _kernels() -> tuple[Callable[..., None], Callable[..., int]]:
-    places = "int64, int64"
-    return (
-        compile_kernel(_to, f"void(uint64[:, :], {places}, uint64[::1], int64[::1])"),
-        compile_kernel(
-            _from, f"int64(uint64[::1], int64[::1], {places}, {places}, uint64[:, ::1], uint32[::1])"
-        ),
-    )

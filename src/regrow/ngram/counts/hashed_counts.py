@@ -22,25 +22,25 @@ anything is allocated.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import lzma
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import I64x1, U16x1, kernel
+from regrow.ngram.contexts import check_tokens
 
 MAGIC = b"RgH1"
 PUBLISHED_BUCKETS = (1 << 20, 1 << 21, 1 << 21, 1 << 20, 1 << 19, 1 << 19)  # orders 2 to 7
 MULTIPLIERS = (36313, 27191, 51647, 81929, 131071, 196613, 262147)  # of the published hash, taken in turn
 LARGEST_COUNT = 65535  # what a stored count can say
-MOST_BUCKETS = 1 << 26
+MAX_BUCKETS = 1 << 26
 _HEADER = struct.Struct("<III")
 
 
@@ -50,8 +50,15 @@ def default_buckets(max_order: int) -> tuple[int, ...]:
     return (PUBLISHED_BUCKETS + PUBLISHED_BUCKETS[-1:] * wanted)[:wanted]
 
 
+@kernel
 def _count(
-    tokens_T: Any, first: int, last: int, tables_N: Any, offset_O: Any, size_O: Any, multiplier_K: Any
+    tokens_T: U16x1,
+    first: int,
+    last: int,
+    tables_N: I64x1,
+    offset_O: I64x1,
+    size_O: I64x1,
+    multiplier_K: I64x1,
 ) -> None:
     """Add one for every n-gram that ends at `first`..`last`, of every order that fits before it."""
     for end in range(first, last):
@@ -64,13 +71,6 @@ def _count(
                 token = np.int64(tokens_T[end + 1 - order + k])
                 h = (h * multiplier_K[k % 7] + token) & np.int64(0xFFFFFFFF)
             tables_N[offset_O[o] + h % size_O[o]] += 1
-
-
-@functools.cache
-def _count_kernel() -> Callable[..., None]:
-    return compile_kernel(
-        _count, "void(uint16[::1], int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])"
-    )
 
 
 class HashedCounts:
@@ -96,46 +96,26 @@ class HashedCounts:
                 f"hashed memory: {len(buckets)} numbers of buckets for orders 2 to {max_order}; give "
                 f"{max_order - 1}"
             )
-        if not all(2 <= size <= MOST_BUCKETS for size in buckets):
-            raise NgramError(f"hashed memory: buckets are {list(buckets)}; give 2 to {MOST_BUCKETS} an order")
+        if not all(2 <= size <= MAX_BUCKETS for size in buckets):
+            raise NgramError(f"hashed memory: buckets are {list(buckets)}; give 2 to {MAX_BUCKETS} an order")
         self.vocab_size, self.max_order = vocab_size, max_order
         self.size_O = np.array(buckets, np.int64)
         self.offset_O = np.concatenate(([0], np.cumsum(self.size_O)[:-1])).astype(np.int64)
         self.tables_N = np.zeros(int(self.size_O.sum()), np.int64)
         self.total = 0
 
-    def add(
-        self, tokens: NDArray[np.integer[Any]], *, history: NDArray[np.integer[Any]] | None = None
-    ) -> None:
+    def add(self, tokens: NDArray[np.integer[Any]], history: NDArray[np.integer[Any]] | None = None) -> None:
         """Count every n-gram that ends in `tokens` [T]; `history`: the tokens before them, not counted again.
 
         A document's start is nothing special, as in the published cache. Raises NgramError for a token outside the
         vocabulary; nothing is counted then.
         """
-        pieces = [np.asarray(p) for p in (() if history is None else (history,))] + [np.asarray(tokens)]
-        for piece in pieces:
-            if piece.ndim != 1 or not np.issubdtype(piece.dtype, np.integer):
-                raise NgramError(
-                    f"hashed memory: tokens are {piece.dtype} of {piece.ndim} axes; give integers of 1"
-                )
-            if piece.size and not 0 <= int(piece.min()) <= int(piece.max()) < self.vocab_size:
-                worst = int(piece.max()) if piece.min() >= 0 else int(piece.min())
-                raise NgramError(
-                    f"hashed memory: token {worst} is outside the vocabulary of {self.vocab_size}; use this "
-                    "memory's own tokenizer"
-                )
-        whole = np.concatenate([p.astype(np.uint16) for p in pieces])
-        first = len(whole) - len(pieces[-1])
-        _count_kernel()(
-            whole,
-            first,
-            len(whole),
-            self.tables_N,
-            self.offset_O,
-            self.size_O,
-            np.array(MULTIPLIERS, np.int64),
-        )
-        self.total += len(pieces[-1])
+        new = check_tokens(tokens, self.vocab_size, "tokens")
+        before = new[:0] if history is None else check_tokens(history, self.vocab_size, "history")
+        whole = np.concatenate((before, new)).astype(np.uint16)
+        constants = np.array(MULTIPLIERS, np.int64)
+        _count(whole, len(before), len(whole), self.tables_N, self.offset_O, self.size_O, constants)
+        self.total += len(new)
 
     def merge(self, other: HashedCounts) -> HashedCounts:
         """The counts of both texts, as one process would have them. NgramError for tables of another shape."""
@@ -194,7 +174,7 @@ class HashedCounts:
         if not 1 <= orders <= 15 or at > len(body):
             raise NgramError(f"hashed memory: its header states {orders} orders; pack it again")
         sizes = np.frombuffer(body[_HEADER.size : at], "<u4").tolist()
-        if not 2 <= vocab_size <= 65536 or not all(2 <= size <= MOST_BUCKETS for size in sizes):
+        if not 2 <= vocab_size <= 65536 or not all(2 <= size <= MAX_BUCKETS for size in sizes):
             raise NgramError("hashed memory: its header holds impossible sizes; pack it again")
         raw = _decompressed(body[at:], 2 * sum(sizes))
         if zlib.crc32(raw) != checksum:

@@ -15,6 +15,9 @@ significant first), N keys; a word holds whole tokens, and only the first may be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,22 +41,10 @@ def word_sizes(order: int, bits: int) -> tuple[int, ...]:
 
 
 def pack_windows(stream: U64, order: int, bits: int) -> U64:
-    """Keys of every window of `order` tokens of a stream: uint64 [W, len(stream) - order + 1], in stream
-    order.
-    """
+    """Keys of every window of `order` tokens of a stream: uint64 [W, len(stream) - order + 1], in stream order."""
     n = len(stream) - order + 1
     fields = [stream[order - 1 - age : order - 1 - age + n] for age in range(1, order)]
-    fields.append(stream[order - 1 :])
-    sizes = word_sizes(order, bits)
-    words = np.empty((len(sizes), n), np.uint64)
-    at = 0
-    for word, size in zip(words, sizes, strict=True):
-        word[:] = fields[at]
-        for field in fields[at + 1 : at + size]:
-            word <<= np.uint64(bits)
-            word |= field
-        at += size
-    return words
+    return pack_fields([*fields, stream[order - 1 :]], bits)
 
 
 def unpack(words: U64, order: int, bits: int) -> U64:
@@ -67,17 +58,16 @@ def unpack(words: U64, order: int, bits: int) -> U64:
     return fields
 
 
-def pack_fields(fields: U64, bits: int) -> U64:
-    """Keys of fields uint64 [N, order], a_1 first and the predicted token last: the inverse of `unpack`."""
-    order = fields.shape[1]
-    sizes = word_sizes(order, bits)
-    words = np.empty((len(sizes), len(fields)), np.uint64)
+def pack_fields(fields: Sequence[U64], bits: int) -> U64:
+    """Keys from their fields, each uint64 [N], a_1 first and the predicted token last: the inverse of `unpack`."""
+    sizes = word_sizes(len(fields), bits)
+    words = np.empty((len(sizes), len(fields[0])), np.uint64)
     at = 0
     for word, size in zip(words, sizes, strict=True):
-        word[:] = fields[:, at]
-        for i in range(at + 1, at + size):
+        word[:] = fields[at]
+        for field in fields[at + 1 : at + size]:
             word <<= np.uint64(bits)
-            word |= fields[:, i]
+            word |= field
         at += size
     return words
 
@@ -101,24 +91,14 @@ def drop_oldest(words: U64, order: int, bits: int) -> U64:
     return out[1:] if first == 1 else out
 
 
-def drop_last(words: U64, order: int, bits: int) -> U64:
-    """Keys one field shorter at the low end: the context of each n-gram, or a context without its oldest
-    token.
-    """
-    first, *_ = sizes = word_sizes(order, bits)
-    mask = _mask(bits)
-    out = words >> np.uint64(bits)
-    for i in range(1, len(sizes)):
-        out[i] |= (words[i - 1] & mask) << np.uint64(bits * (sizes[i] - 1))
-    return out[1:] if first == 1 and len(sizes) > 1 else out
-
-
-def field(words: U64, order: int, bits: int, age: int) -> U64:
-    """One field of each key: the context token a_age (age >= 1), or the predicted token (age 0)."""
+def field(
+    words: U64, order: int, bits: int, age: int, at: NDArray[np.integer[Any]] | slice = slice(None)
+) -> U64:
+    """One field of the keys (at `at`): the context token a_age (age >= 1), or the predicted token (age 0)."""
     place = order - 1 if age == 0 else age - 1
     for word, size in zip(words, word_sizes(order, bits), strict=True):
         if place < size:
-            tokens: U64 = (word >> np.uint64(bits * (size - 1 - place))) & _mask(bits)
+            tokens: U64 = (word[at] >> np.uint64(bits * (size - 1 - place))) & _mask(bits)
             return tokens
         place -= size
     raise IndexError(age)

@@ -11,15 +11,13 @@ union of theirs.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import I32x1, U8x1, U16x1, U32x1, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
@@ -28,8 +26,7 @@ from regrow.ngram.counts.windows import Windows, windows_of
 _CHUNK = 1 << 17  # windows in a chunk: its arrays then stay in a core's cache
 
 
-@dataclasses.dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """One order of one chunk, by ascending key. M contexts, N n-grams.
 
     `start_M1` int32: where each context's successors begin; `token_N` uint16: the predicted tokens; `value_N` uint32:
@@ -38,12 +35,28 @@ class Level:
     """
 
     order: int
-    start_M1: NDArray[np.int32]
-    token_N: NDArray[np.uint16]
-    value_N: NDArray[np.uint32]
-    first_M: NDArray[np.int32]
-    link_M: NDArray[np.uint8]
-    children_M: NDArray[np.int32]
+    start_M1: I32x1
+    token_N: U16x1
+    value_N: U32x1
+    first_M: I32x1
+    link_M: U8x1
+    children_M: I32x1
+
+    @classmethod
+    def empty(cls, order: int, contexts: int, grams: int) -> Level:
+        """A level not yet filled in, of at most so many contexts and n-grams."""
+        return cls(
+            order, np.zeros(contexts + 1, np.int32), np.empty(grams, np.uint16), np.empty(grams, np.uint32),
+            np.empty(contexts, np.int32), np.empty(contexts, np.uint8), np.empty(contexts, np.int32),
+        )  # fmt: skip
+
+    def cut(self, contexts: int) -> Level:
+        """Its first contexts."""
+        start_M1, grams = self.start_M1[: contexts + 1], self.start_M1[contexts]
+        return Level(
+            self.order, start_M1, self.token_N[:grams], self.value_N[:grams], self.first_M[:contexts],
+            self.link_M[:contexts], self.children_M[:contexts],
+        )  # fmt: skip
 
 
 def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[Run, ...]]]:
@@ -64,61 +77,43 @@ def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[Run, ...]]]
 def levels_of(runs: tuple[Run, ...], counts: NgramCounts) -> tuple[Windows, list[Level]]:
     """One chunk's windows, and its levels of orders max_order .. 2, longest first."""
     windows = windows_of(runs, counts)
-    kernel = _level_kernel()
     tally = np.zeros(counts.vocab_size, np.uint32)
-    touched = np.empty(counts.vocab_size, np.uint16)
     levels: list[Level] = []
-    above = Level(
-        counts.max_order + 1, np.zeros(1, np.int32), np.empty(0, np.uint16), np.empty(0, np.uint32),
-        np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int32),
-    )  # fmt: skip
+    above = Level.empty(counts.max_order + 1, 0, 0)
     for order in range(counts.max_order, 1, -1):
         direct = windows.of_depth(order - 1)
-        contexts, grams = len(above.first_M) + len(direct), len(above.token_N) + len(direct)
-        made = Level(
-            order, np.empty(contexts + 1, np.int32), np.empty(grams, np.uint16), np.empty(grams, np.uint32),
-            np.empty(contexts, np.int32), np.empty(contexts, np.uint8), np.empty(contexts, np.int32),
-        )  # fmt: skip
-        found = kernel(
-            order - 1, direct, windows.token_N, windows.count_N, windows.link_N,
-            above.first_M, above.link_M, above.start_M1, above.token_N,
-            made.first_M, made.link_M, made.children_M, made.start_M1, made.token_N, made.value_N,
-            tally, touched,
-        )  # fmt: skip
-        size = int(made.start_M1[found])
-        above = Level(
-            order, made.start_M1[: found + 1], made.token_N[:size], made.value_N[:size],
-            made.first_M[:found], made.link_M[:found], made.children_M[:found],
-        )  # fmt: skip
+        made = Level.empty(order, len(above.first_M) + len(direct), len(above.token_N) + len(direct))
+        above = made.cut(_level(direct, windows.token_N, windows.count_N, windows.link_N, above, made, tally))
         levels.append(above)
     return windows, levels
 
 
+def oldest_of(level: Level, windows: Windows, counts: NgramCounts) -> NDArray[np.uint16]:
+    """The oldest token of each context of a level: uint16 [M]."""
+    oldest = k.field(windows.words_WN, counts.max_order, counts.bits, level.order - 1, level.first_M)
+    return oldest.astype(np.uint16)
+
+
+@kernel
 def _level(
-    length: int,
-    direct: Any,
-    token_N: Any,
-    count_N: Any,
-    link_N: Any,
-    child_first: Any,
-    child_link: Any,
-    child_start: Any,
-    child_token: Any,
-    first: Any,
-    link: Any,
-    children: Any,
-    start: Any,
-    token: Any,
-    value: Any,
-    tally: Any,
-    touched: Any,
+    direct: I32x1, token_N: U16x1, count_N: U32x1, link_N: U8x1, above: Level, made: Level, tally: U32x1
 ) -> int:
-    """Contexts of `length` tokens from those one token longer and from the windows known just so far; how many.
+    """Contexts of one order from those one token longer and from the windows known just so far; how many.
 
     A token's value is the number of longer contexts it follows plus what was counted in the windows themselves:
     raw counts where nothing can stand to the left (the longest order; a context that begins with BOS), and one left
     context of its own for each occurrence that is known no further.
     """
+    length = made.order - 1
+    child_first, child_link, child_start, child_token = (
+        above.first_M,
+        above.link_M,
+        above.start_M1,
+        above.token_N,
+    )
+    first, link, children = made.first_M, made.link_M, made.children_M
+    start, token, value = made.start_M1, made.token_N, made.value_N
+    touched = np.empty(len(tally), np.uint16)
     vocab = tally.shape[0]
     i, j, contexts, out = 0, 0, 0, 0
     while i < len(direct) or j < len(child_first):
@@ -191,15 +186,6 @@ def _level(
                 tally[w] = 0
     start[contexts] = out
     return contexts
-
-
-@functools.cache
-def _level_kernel() -> Callable[..., int]:
-    i32, u8, u16, u32 = "int32[::1]", "uint8[::1]", "uint16[::1]", "uint32[::1]"
-    windows = f"{i32}, {u16}, {u32}, {u8}"
-    above = f"{i32}, {u8}, {i32}, {u16}"
-    made = f"{i32}, {u8}, {i32}, {i32}, {u16}, {u32}"
-    return compile_kernel(_level, f"int64(int64, {windows}, {above}, {made}, {u32}, {u16})")
 
 
 def _edges(run: Run, vocab_size: int) -> k.Index:

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.dist import Bytes, ProcessGroup
+from regrow.core.errors import NgramError
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.counts.protocol import Counts
 from regrow.ngram.counts.runs import Run, merge_runs
 from regrow.ngram.counts.sorted_keys import locate
 
@@ -37,7 +39,7 @@ def piece_of(length: int, rank: int, world_size: int) -> slice:
     return slice(length * rank // world_size, length * (rank + 1) // world_size)
 
 
-def count_piece(counts: NgramCounts, tokens: Tokens, group: ProcessGroup) -> None:
+def count_piece(counts: Counts, tokens: Tokens, group: ProcessGroup) -> None:
     """Add this process's piece of `tokens` (one or several documents) to `counts`, with what stands before it."""
     piece = piece_of(len(tokens), group.rank, group.world_size)
     before = max(0, piece.start - (counts.max_order - 1))
@@ -53,23 +55,23 @@ def merge_range(counts: NgramCounts, group: ProcessGroup) -> NgramCounts:
         return counts
     runs = _windows(counts)
     starts = [_cut(run, keys, group) for run, keys in zip(runs, _cut_points(counts, group), strict=True)]
-    parcels = [
-        [Parcel.of(run.slice(at[r], at[r + 1])) for run, at in zip(runs, starts, strict=True)]
+    chunks = [
+        [Chunk.of(run.slice(at[r], at[r + 1])) for run, at in zip(runs, starts, strict=True)]
         for r in range(group.world_size)
     ]
-    sizes = _sizes_of_all(parcels, group)[:, group.rank]
+    sizes = _sizes_of_all(chunks, group)[:, group.rank]
     received = [
-        parcels[r]
+        chunks[r]
         if r == group.rank
-        else [Parcel.empty(p, *size) for p, size in zip(parcels[r], row, strict=True)]
+        else [Chunk.empty(p, *size) for p, size in zip(chunks[r], row, strict=True)]
         for r, row in enumerate(sizes.tolist())
     ]
     others = [r for r in range(group.world_size) if r != group.rank]
     group.transfer(
-        [(r, array) for r in others for p in parcels[r] for array in p.arrays],
+        [(r, array) for r in others for p in chunks[r] for array in p.arrays],
         [(r, array) for r in others for p in received[r] for array in p.arrays],
     )
-    merged = [_merge_all([parcels[i].run() for parcels in received]) for i in range(counts.max_order)]
+    merged = [_merge_all([chunks[i].run() for chunks in received]) for i in range(counts.max_order)]
     totals = group.sums([counts.total, *(counts.error_bound(n) for n in range(1, counts.max_order + 1))])
     return counts.of_windows(merged, int(totals[0]), [0, *map(int, totals[1:])], cap_bytes=0)
 
@@ -78,10 +80,10 @@ def whole_of(part: NgramCounts, group: ProcessGroup, *, cap_bytes: int = 0) -> N
     """The whole tables in every process, held under `cap_bytes`, from the ranges that `merge_range` left in each."""
     if group.world_size == 1:
         return part
-    mine = [Parcel.of(run) for run in _windows(part)]
+    mine = [Chunk.of(run) for run in _windows(part)]
     sizes = _sizes_of_all([mine] * group.world_size, group)[:, group.rank]
     # The ranges are received where they belong in the whole.
-    wholes = [Parcel.empty(p, *size) for p, size in zip(mine, sizes.sum(axis=0).tolist(), strict=True)]
+    wholes = [Chunk.empty(p, *size) for p, size in zip(mine, sizes.sum(axis=0).tolist(), strict=True)]
     ends = np.cumsum(sizes, axis=0)
     ranges = [
         [p.piece(end - size, end) for p, size, end in zip(wholes, sizes[r], ends[r], strict=True)]
@@ -99,15 +101,17 @@ def whole_of(part: NgramCounts, group: ProcessGroup, *, cap_bytes: int = 0) -> N
     return part.of_windows([p.run() for p in wholes], part.total, bounds, cap_bytes=cap_bytes)
 
 
-def merge_whole(counts: NgramCounts, group: ProcessGroup) -> NgramCounts:
-    """The merged counts of all processes, in every process."""
+def merge_whole(counts: Counts, group: ProcessGroup) -> Counts:
+    """The merged counts of all processes, in every process. Raises NgramError for hashed counts of several."""
     if group.world_size == 1:
         return counts
+    if not isinstance(counts, NgramCounts):
+        raise NgramError('memory.kind = "hashed": is counted in one process; start without torchrun')
     return whole_of(merge_range(counts, group), group, cap_bytes=counts.cap_bytes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Parcel:
+class Chunk:
     """A run as it travels: its keys word by word, and counts of one byte, of which 255 stands for one of `large_L`."""
 
     order: int
@@ -117,23 +121,23 @@ class Parcel:
     large_L: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, run: Run) -> Parcel:
+    def of(cls, run: Run) -> Chunk:
         """Keys are shared with the run, not copied."""
         small_N = np.empty(len(run), np.uint8)
         np.minimum(run.counts_N, _ESCAPE, out=small_N, casting="unsafe")
         return cls(run.order, run.bits, run.words_WN, small_N, run.counts_N[small_N == _ESCAPE])
 
     @classmethod
-    def empty(cls, like: Parcel, size: int, large: int) -> Parcel:
+    def empty(cls, like: Chunk, size: int, large: int) -> Chunk:
         """Room for `size` keys of which `large` have large counts."""
         words_WN = np.empty((len(like.words_WN), int(size)), np.uint64)
         small_N, large_L = np.empty(int(size), np.uint8), np.empty(int(large), np.uint32)
         return cls(like.order, like.bits, words_WN, small_N, large_L)
 
-    def piece(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Parcel:
+    def piece(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Chunk:
         """From `start` to `stop`, each a place among the keys and one among the large counts."""
         keys, large = slice(int(start[0]), int(stop[0])), slice(int(start[1]), int(stop[1]))
-        return Parcel(self.order, self.bits, self.words_WN[:, keys], self.small_N[keys], self.large_L[large])
+        return Chunk(self.order, self.bits, self.words_WN[:, keys], self.small_N[keys], self.large_L[large])
 
     @property
     def arrays(self) -> list[Bytes]:
@@ -152,10 +156,10 @@ def _windows(counts: NgramCounts) -> list[Run]:
     return [counts.windows(n) for n in range(1, counts.max_order + 1)]
 
 
-def _sizes_of_all(parcels: list[list[Parcel]], group: ProcessGroup) -> NDArray[np.int64]:
-    """Keys and large counts of every parcel: [from, to, order, 2]."""
-    sizes = np.zeros((group.world_size, group.world_size, len(parcels[0]), 2))
-    sizes[group.rank] = [[(len(p.small_N), len(p.large_L)) for p in row] for row in parcels]
+def _sizes_of_all(chunks: list[list[Chunk]], group: ProcessGroup) -> NDArray[np.int64]:
+    """Keys and large counts of every chunk: [from, to, order, 2]."""
+    sizes = np.zeros((group.world_size, group.world_size, len(chunks[0]), 2))
+    sizes[group.rank] = [[(len(p.small_N), len(p.large_L)) for p in row] for row in chunks]
     summed = np.array(group.sums(sizes.reshape(-1).tolist()))
     return summed.astype(np.int64).reshape(sizes.shape)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
+from regrow.ngram.contexts import check_ids, check_tokens
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.runs import Counts, Run, RunTree, count_run, merge_runs
 from regrow.ngram.counts.sorted_keys import locate
@@ -130,16 +131,18 @@ class NgramCounts:
             history: what stands before `tokens` in its document where the batch continues one; the last
                 `max_order - 1` tokens are enough. They serve as context and are not counted again.
         """
-        if not isinstance(tokens, np.ndarray) and hasattr(tokens, "device"):
-            self._add_tensor(tokens, history)
-            return
-        tokens = self._checked(np.asarray(tokens), "tokens")
+        if not isinstance(tokens, np.ndarray):
+            if hasattr(tokens, "device"):
+                self._add_tensor(tokens, history)
+                return
+            tokens = np.asarray(tokens)
+        tokens = check_tokens(tokens, self.vocab_size, "tokens")
         if not len(tokens):
             return
         fresh = int(np.count_nonzero(tokens != self.bos_id))
         self._count_fresh(fresh)
         span = self.max_order - 1
-        before = self._checked(history, "history") if history is not None else tokens[:0]
+        before = tokens[:0] if history is None else check_tokens(history, self.vocab_size, "history")
         before = before[len(before) - min(len(before), span) :]
         words = np.empty((len(k.word_sizes(self.max_order, self.bits)), fresh), np.uint64)
         used = 0
@@ -160,7 +163,7 @@ class NgramCounts:
         rest = tokens[span:].long()
         if not len(rest):
             return
-        self._check_ids(int(rest.min()), int(rest.max()), "tokens")
+        check_ids(int(rest.min()), int(rest.max()), self.vocab_size, "tokens")
         run = count_windows(rest, tokens[:span].long(), self.max_order, self.vocab_size, self.bos_id)
         self._count_fresh(int(run.counts_N.sum(dtype=np.int64)))
         self._trees[self.max_order].push(run)
@@ -310,23 +313,6 @@ class NgramCounts:
                 if self.nbytes <= goal:
                     return
             threshold *= 2
-
-    def _checked(self, tokens: Tokens, name: str) -> Tokens:
-        tokens = np.asarray(tokens)
-        if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
-            raise NgramError(
-                f"{name} is {tokens.dtype} of shape {tokens.shape}; give a 1-D array of integers"
-            )
-        if len(tokens):
-            self._check_ids(int(tokens.min()), int(tokens.max()), name)
-        return tokens
-
-    def _check_ids(self, low: int, high: int, name: str) -> None:
-        if low < 0 or high >= self.vocab_size:
-            raise NgramError(
-                f"{name} holds token id {low if low < 0 else high} but the vocabulary has {self.vocab_size}; "
-                "count text of this memory's own tokenizer"
-            )
 
     def _check_same(self, other: NgramCounts, verb: str) -> None:
         for name in ("vocab_size", "max_order", "bos_id"):

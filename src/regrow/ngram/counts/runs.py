@@ -17,7 +17,7 @@ from regrow.ngram.counts.sorted_keys import merge_sorted
 
 Counts = NDArray[np.uint32]
 
-_PIECE = 1 << 18
+_CHUNK = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +63,14 @@ def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
     if not size:
         return empty_run(order, bits)
     radix = bucket_bits(order, bits, size)
-    if size < _PIECE or radix is None:
+    if size < _CHUNK or radix is None:
         words = k.sort_words(words, order, bits)
         starts = k.run_starts(words)
         return Run(order, bits, np.take(words, starts, axis=1), _widths(starts, size))
     # Buckets by the keys' highest bits: each is sorted by itself, in the cache, and by any thread.
     low, bucket_starts = to_buckets(words, order, bits, radix)
     del words
-    groups = np.unique(np.searchsorted(bucket_starts, np.arange(0, size, _PIECE)))
+    groups = np.unique(np.searchsorted(bucket_starts, np.arange(0, size, _CHUNK)))
     spans = list(itertools.pairwise([0, *groups[groups > 0].tolist(), len(bucket_starts) - 1]))
 
     def reduce(span: tuple[int, int]) -> tuple[U64, Counts]:
@@ -112,17 +112,6 @@ def merge_runs(a: Run, b: Run) -> Run:
     if not len(a) or not len(b):
         return a if len(a) else b
     return Run(a.order, a.bits, *merge_sorted(a.words_WN, a.counts_N, b.words_WN, b.counts_N))
-
-
-def join_runs(runs: list[Run]) -> Run | None:
-    """One run of many; None where they are empty."""
-    runs = [run for run in runs if len(run)]
-    if not runs:
-        return None
-    joined = runs[0]
-    for run in runs[1:]:
-        joined = merge_runs(joined, run)
-    return joined
 
 
 class RunTree:

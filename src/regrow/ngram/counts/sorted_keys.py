@@ -4,14 +4,10 @@
 # mypy: disable-error-code="assignment"
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import Boolx1, I64x1, Strided, U32x1, U64x2, kernel
 from regrow.ngram.counts.keys import U64, Index
 
 Counts = NDArray[np.uint32]
@@ -21,7 +17,7 @@ def merge_sorted(a: U64, a_counts: Counts, b: U64, b_counts: Counts) -> tuple[U6
     """The union of two ascending arrays of distinct keys; the counts of keys in both are added."""
     words = np.empty((len(a), a.shape[1] + b.shape[1]), np.uint64)
     counts = np.empty(words.shape[1], np.uint32)
-    n = _merge_kernel()(a, a_counts, b, b_counts, words, counts)
+    n = _merge(a, a_counts, b, b_counts, words, counts)
     if len(words) == 1 and n > len(counts) * 3 // 4:
         return words[:, :n], counts[:n]  # in memory untouched until now, a copy costs more than the merge
     return (words, counts) if n == len(counts) else (words[:, :n].copy(), counts[:n].copy())
@@ -34,11 +30,12 @@ def locate(words: U64, queries: U64) -> tuple[Index, NDArray[np.bool_]]:
     """
     at = np.empty(queries.shape[1], np.int64)
     found = np.empty(queries.shape[1], np.bool_)
-    _locate_kernel()(words, queries, at, found)
+    _locate(words, queries, at, found)
     return at, found
 
 
-def _merge(a: Any, a_counts: Any, b: Any, b_counts: Any, out: Any, out_counts: Any) -> int:
+@kernel
+def _merge(a: Strided, a_counts: U32x1, b: Strided, b_counts: U32x1, out: U64x2, out_counts: U32x1) -> int:
     width, i, j, n = a.shape[0], 0, 0, 0
     while i < a.shape[1] and j < b.shape[1]:
         w = 0
@@ -67,7 +64,8 @@ def _merge(a: Any, a_counts: Any, b: Any, b_counts: Any, out: Any, out_counts: A
     return n
 
 
-def _locate(words: Any, queries: Any, at: Any, found: Any) -> None:
+@kernel
+def _locate(words: Strided, queries: Strided, at: I64x1, found: Boolx1) -> None:
     width, size, low = words.shape[0], words.shape[1], 0
     for q in range(queries.shape[1]):
         # Gallop from the last place: ascending queries that lie close together are found in a few steps.
@@ -96,14 +94,3 @@ def _locate(words: Any, queries: Any, at: Any, found: Any) -> None:
         for w in range(width):
             same = same and words[w, low] == queries[w, q]
         found[q] = same
-
-
-@functools.cache
-def _merge_kernel() -> Callable[..., int]:
-    side = "uint64[:, :], uint32[::1]"
-    return compile_kernel(_merge, f"int64({side}, {side}, uint64[:, ::1], uint32[::1])")
-
-
-@functools.cache
-def _locate_kernel() -> Callable[..., None]:
-    return compile_kernel(_locate, "void(uint64[:, :], uint64[:, :], int64[::1], boolean[::1])")

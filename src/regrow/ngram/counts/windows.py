@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import I64x1, Strided, U8x1, U16x1, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
@@ -54,7 +51,7 @@ def windows_of(runs: tuple[Run, ...], counts: NgramCounts) -> Windows:
             )
     size = len(count)
     token, depth, link = np.empty(size, np.uint16), known, np.empty(size, np.uint8)
-    _describe_kernel()(words, np.array(k.word_sizes(top, bits)), bits, counts.bos_id, token, depth, link)
+    _describe(words, np.array(k.word_sizes(top, bits)), bits, counts.bos_id, token, depth, link)
     return Windows(words, count, token, depth, link)
 
 
@@ -63,7 +60,7 @@ def _padded(run: Run, top: int, bos_id: int) -> k.U64:
     fields = np.full((len(run), top), bos_id, np.uint64)
     known = k.unpack(run.words_WN, run.order, run.bits)
     fields[:, : run.order - 1], fields[:, -1] = known[:, :-1], known[:, -1]
-    return k.pack_fields(fields, run.bits)
+    return k.pack_fields(list(fields.T), run.bits)
 
 
 _Keyed = tuple[k.U64, NDArray[np.uint32], NDArray[np.uint8]]
@@ -79,7 +76,10 @@ def _merged(bits: int, a: _Keyed, b: _Keyed) -> _Keyed:
     return np.take(words, perm, axis=1), count[perm], known[perm]
 
 
-def _describe(words: Any, sizes: Any, bits: int, bos: int, token: Any, depth: Any, link: Any) -> None:
+@kernel
+def _describe(
+    words: Strided, sizes: I64x1, bits: int, bos: int, token: U16x1, depth: U8x1, link: U8x1
+) -> None:
     mask = np.uint64((1 << bits) - 1)
     last = words.shape[0] - 1
     for i in range(words.shape[1]):
@@ -104,10 +104,3 @@ def _describe(words: Any, sizes: Any, bits: int, bos: int, token: Any, depth: An
         if i > 0:
             shared = min(shared, known, np.int64(depth[i - 1]))
         link[i] = shared
-
-
-@functools.cache
-def _describe_kernel() -> Callable[..., None]:
-    return compile_kernel(
-        _describe, "void(uint64[:, :], int64[::1], int64, int64, uint16[::1], uint8[::1], uint8[::1])"
-    )

@@ -11,16 +11,13 @@ Legend: S sampled positions, O orders 2 .. max_order, K discounts of an order.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import F64x2, F64x3, I32x2, I64x1, kernel
 from regrow.ngram.contexts import contexts_at
 from regrow.ngram.counts.ngram_counts import NgramCounts, Tokens
 from regrow.ngram.model.backoff_trie import Trie, find_child
@@ -50,7 +47,7 @@ class Sample:
     seen_SO: NDArray[np.bool_]
     base_S: NDArray[np.float64]
 
-    def through(self, discounts_OK: NDArray[np.float64]) -> Passage:
+    def through(self, discounts_OK: NDArray[np.float64]) -> Interpolation:
         """Each position's token through the interpolation, from the unigrams up."""
         size, orders = self.own_SO.shape
         probs_SO1, gammas_SO, masses_SO = (
@@ -64,11 +61,11 @@ class Sample:
             gammas_SO[:, o] = np.where(seen_S, self.share_SOK[:, o] @ d, 1.0)
             masses_SO[:, o] = self.own_SO[:, o] - np.append(0.0, d)[self.kind_SO[:, o]] * self.unit_SO[:, o]
             probs_SO1[:, o + 1] = masses_SO[:, o] + gammas_SO[:, o] * probs_SO1[:, o]
-        return Passage(probs_SO1, gammas_SO, masses_SO)
+        return Interpolation(probs_SO1, gammas_SO, masses_SO)
 
 
 @dataclasses.dataclass(frozen=True)
-class Passage:
+class Interpolation:
     """Of a sample's tokens: `probs_SO1`, the probability up to each order, that of the unigrams first; `gammas_SO`,
     what each order leaves to those below, 1 where its context was not seen; `masses_SO`, the token's own share."""
 
@@ -120,14 +117,10 @@ def _sample(
     orders, size = trie.max_order - 1, len(at_S)
     own, unit = np.zeros((size, orders)), np.zeros((size, orders))
     kinds = np.zeros((size, orders, KINDS))
-    kernel = _sample_kernel()
     for begin in range(0, size, _CHUNK):
         rows = slice(begin, begin + _CHUNK)
-        kernel(
-            contexts_at(text, at_S[rows], orders, bos_id), text[at_S[rows]].astype(np.int64), trie.child_start_P1,
-            trie.child_token_M, trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E, trie.gamma_M,
-            own[rows], unit[rows], kinds[rows],
-        )  # fmt: skip
+        contexts = contexts_at(text, at_S[rows], orders, bos_id)
+        _counts_at(contexts, text[at_S[rows]].astype(np.int64), trie, own[rows], unit[rows], kinds[rows])
     kind = np.minimum(np.rint(own), KINDS).astype(np.int64)
     return Sample(own * unit, unit, kind, kinds * unit[:, :, None], unit > 0, unigram_V[text[at_S]])
 
@@ -161,10 +154,10 @@ def _gradient(sample: Sample, discounts_OK: NDArray[np.float64]) -> NDArray[np.f
     return slope
 
 
-def _counts_at(
-    contexts: Any, gold: Any, child_start: Any, child_token: Any, succ_start: Any, succ_token: Any,
-    succ_mass: Any, gamma: Any, own: Any, unit: Any, kinds: Any,
-) -> None:  # fmt: skip
+@kernel
+def _counts_at(contexts: I32x2, gold: I64x1, trie: Trie, own: F64x2, unit: F64x2, kinds: F64x3) -> None:
+    child_start, child_token, gamma = trie.child_start_P1, trie.child_token_M, trie.gamma_M
+    succ_start, succ_token, succ_mass = trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E
     width = contexts.shape[1]
     for r in range(len(contexts)):
         node = np.int64(-1)
@@ -188,10 +181,3 @@ def _counts_at(
                 kinds[r, o, int(min(count, KINDS)) - 1] += 1
                 if succ_token[e] == gold[r]:
                     own[r, o] = count
-
-
-@functools.cache
-def _sample_kernel() -> Callable[..., None]:
-    trie = "int32[::1], uint16[::1], int32[::1], uint16[::1], float32[::1], float32[::1]"
-    made = "float64[:, ::1], float64[:, ::1], float64[:, :, ::1]"
-    return compile_kernel(_counts_at, f"void(int32[:, ::1], int64[::1], {trie}, {made})")

@@ -16,48 +16,48 @@ Legend: R rows (contexts), C context tokens, V vocabulary, O orders, N buckets o
 
 from __future__ import annotations
 
+import decimal
 import functools
-import itertools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.core.jit import compile_kernel
-from regrow.ngram.counts.hashed_counts import MULTIPLIERS, HashedCounts
-from regrow.ngram.model.rows import Floats, NgramRows
+from regrow.core.jit import F32x2, F64x1, F64x2, I32x2, I64x1, U16x1, kernel
+from regrow.ngram.counts.hashed_counts import LARGEST_COUNT, MULTIPLIERS, HashedCounts
+from regrow.ngram.model.masses import pairwise_sum
+from regrow.ngram.model.rows import Contexts, Memory, NgramRows, in_threads
 
-LEAST_COUNT = 2
-MOST_TRUST = 0.95
-FLOOR = 1e-10
-_ROWS_A_THREAD = 512
-
-_SIGNATURE = (
-    "void(int32[:,::1], float32[:,::1], uint16[::1], int64[::1], int64[::1], int64[::1], float64[::1], float64[::1], "
-    "float64[:,::1], int32[:,::1], float64[::1], int64, int64)"
-)
+MAX_TRUST = 0.95
 
 
-def _scores(
-    contexts_RC: Any,
-    base_BV: Any,
-    tables_N: Any,
-    offset_O: Any,
-    size_O: Any,
-    multiplier_K: Any,
-    trust_c: Any,
-    share_c: Any,
-    scores_RV: Any,
-    facts_R3: Any,
-    rest_R: Any,
-    start: int,
-    stop: int,
-) -> None:
+class _Tables(NamedTuple):
+    """All orders' buckets, where each order's begin and how many they are; the constants of the hash; and by count the
+    weight a and c / (c + V)."""
+
+    count_N: U16x1
+    offset_O: I64x1
+    size_O: I64x1
+    multiplier_K: I64x1
+    trust_c: F64x1
+    share_c: F64x1
+
+
+@kernel
+def _score(
+    contexts_RC: I32x2, base_BV: F32x2, tables: _Tables, scores_RV: F64x2, rest_R: F64x1, rows: NgramRows,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """Published scores of every token after contexts start..stop, each row by itself in a fixed order."""
+    count_N, offset_O, size_O, multiplier_K = (
+        tables.count_N,
+        tables.offset_O,
+        tables.size_O,
+        tables.multiplier_K,
+    )
+    trust_c, share_c = tables.trust_c, tables.share_c
+    matched_R, total_R, distinct_R = rows.matched_order_R, rows.context_total_R, rows.distinct_R
     width = contexts_RC.shape[1]
     vocab = scores_RV.shape[1]
     for r in range(start, stop):
@@ -65,23 +65,22 @@ def _scores(
         rest = 0.0
         for v in range(vocab):
             scores_RV[r, v] = -1.0
-        facts_R3[r, 0], facts_R3[r, 1], facts_R3[r, 2] = 1, 0, 0
+        matched_R[r], total_R[r], distinct_R[r] = 1, 0, 0
         for o in range(len(size_O) - 1, -1, -1):
             back = o + 1  # context tokens of order o + 2
             if back > width or contexts_RC[r, width - back] < 0:
                 continue
             h = np.int64(0)
             for k in range(back):
-                h = (h * multiplier_K[k % 7] + np.int64(contexts_RC[r, width - back + k])) & np.int64(
-                    0xFFFFFFFF
-                )
+                token = np.int64(contexts_RC[r, width - back + k])
+                h = (h * multiplier_K[k % 7] + token) & np.int64(0xFFFFFFFF)
             # The last step of the hash adds the token, so tokens in their order have buckets in theirs.
             h = (h * multiplier_K[back % 7]) & np.int64(0xFFFFFFFF)
             bucket = h % size_O[o]
             distinct = 0
             total = np.int64(0)
             for v in range(vocab):
-                c = tables_N[offset_O[o] + bucket]
+                c = count_N[offset_O[o] + bucket]
                 h += 1
                 bucket += 1
                 if h > np.int64(0xFFFFFFFF):
@@ -97,10 +96,10 @@ def _scores(
                     left = (1.0 - trust_c[c]) * base_BV[row, v]
                     rest += left
                     scores_RV[r, v] = max(trust_c[c] * share_c[c] + left, 1e-10)
-            if distinct > 0 and facts_R3[r, 0] == 1:
-                facts_R3[r, 0] = o + 2
-                facts_R3[r, 1] = min(total, np.int64(2147483647))
-                facts_R3[r, 2] = distinct
+            if distinct > 0 and matched_R[r] == 1:
+                matched_R[r] = o + 2
+                total_R[r] = min(total, np.int64(2147483647))
+                distinct_R[r] = distinct
         for v in range(vocab):
             if scores_RV[r, v] < 0:
                 scores_RV[r, v] = base_BV[row, v]
@@ -108,13 +107,22 @@ def _scores(
         rest_R[r] = rest
 
 
-@functools.cache
-def _scores_kernel() -> Callable[..., None]:
-    return compile_kernel(_scores, _SIGNATURE)
+@kernel
+def _normalise(scores_RV: F64x2, rest_R: F64x1, rows: NgramRows) -> None:
+    probs_RV, escape_R = rows.probs_RV, rows.escape_R
+    for r in range(len(rest_R)):
+        z = pairwise_sum(scores_RV[r])
+        escape_R[r] = rest_R[r] / z
+        for v in range(scores_RV.shape[1]):
+            probs_RV[r, v] = scores_RV[r, v] / z
 
 
-class HashedModel:
+class HashedModel(Memory):
     """The published cache as something to ask: `published_scores` (not probabilities), and `rows`, distributions.
+
+    `rows` are published scores over a uniform q, divided by their sum Z. `matched_order_R`: the longest order at which
+    any token's bucket holds 2 or more; `context_total_R`, `distinct_R`: sum and number of such buckets there
+    (collisions included); `escape_R`: the part of the distribution that comes from q. All follow from the context.
 
     Its counts are the stored ones, clipped to 16 bits, so training and a loaded artifact see the same.
     """
@@ -122,16 +130,12 @@ class HashedModel:
     def __init__(self, counts: HashedCounts) -> None:
         self.vocab_size, self.max_order = counts.vocab_size, counts.max_order
         self.tables_N = counts.clipped()
-        self.size_O, self.offset_O = counts.size_O, counts.offset_O
-        c = np.arange(65536, dtype=np.float64)
-        self._trust_c = np.minimum(MOST_TRUST, np.log1p(c) / 10)
-        self._share_c = c / (c + counts.vocab_size)
+        c = np.arange(LARGEST_COUNT + 1, dtype=np.float64)
+        self._tables = _Tables(
+            self.tables_N, counts.offset_O, counts.size_O, np.array(MULTIPLIERS, np.int64), _trust(),
+            c / (c + counts.vocab_size),
+        )  # fmt: skip
         self._uniform_1V = np.full((1, counts.vocab_size), 1 / counts.vocab_size, np.float32)
-
-    @classmethod
-    def from_counts(cls, counts: HashedCounts) -> HashedModel:
-        """The model of these counts."""
-        return cls(counts)
 
     @property
     def nbytes(self) -> int:
@@ -157,73 +161,41 @@ class HashedModel:
         Raises:
             NgramError: contexts or a base of the wrong shape, or a token outside the vocabulary.
         """
-        return self._scores(contexts_RC, base_BV, threads)[0]
+        contexts = self._checked(contexts_RC)
+        size = len(contexts)
+        base = self._uniform_1V if base_BV is None else np.require(base_BV, np.float32, ("C", "W"))
+        if base.ndim != 2 or base.shape[1] != self.vocab_size or len(base) not in (1, size):
+            raise NgramError(f"base is of shape {base.shape}; give [1 or {size}, {self.vocab_size}]")
+        unused = NgramRows.around(np.empty((0, 0), np.float32), size)
+        return self._scores(contexts, base, unused, threads)[0]
 
-    def rows(
-        self, contexts_RC: NDArray[np.integer[Any]], out: Floats | None = None, *, threads: int | None = None
-    ) -> NgramRows:
-        """Honest distributions after each context: published scores over a uniform q, divided by their sum Z.
-
-        `matched_order_R`: the longest order at which any token's bucket holds 2 or more; `context_total_R`,
-        `distinct_R`: sum and number of such buckets there (collisions included); `escape_R`: the part of the
-        distribution that comes from q. All follow from the context alone. Raises NgramError as `published_scores`.
-        """
-        scores_RV, facts_R3, rest_R = self._scores(contexts_RC, None, threads)
-        z_R1 = scores_RV.sum(axis=1, keepdims=True)
-        if out is None:
-            out = np.empty(scores_RV.shape, np.float32)
-        elif out.shape != scores_RV.shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-            raise NgramError(
-                f"out is {out.dtype} of shape {out.shape}; give contiguous float32 {scores_RV.shape}"
-            )
-        np.divide(scores_RV, z_R1, out=out, casting="same_kind")
-        escape = (rest_R / z_R1[:, 0]).astype(np.float32)
-        return NgramRows(out, facts_R3[:, 0], facts_R3[:, 1], facts_R3[:, 2], escape)
-
-    def probs(
-        self, contexts_RC: NDArray[np.integer[Any]], out: Floats | None = None, *, threads: int | None = None
-    ) -> Floats:
-        """float32 [R, V]: the honest distribution after each context; see `rows`."""
-        return self.rows(contexts_RC, out, threads=threads).probs_RV
+    def _fill(self, contexts_RC: Contexts, rows: NgramRows, threads: int | None) -> None:
+        scores_RV, rest_R = self._scores(contexts_RC, self._uniform_1V, rows, threads)
+        _normalise(scores_RV, rest_R, rows)
 
     def _scores(
-        self,
-        contexts_RC: NDArray[np.integer[Any]],
-        base_BV: NDArray[np.floating[Any]] | None,
-        threads: int | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-        contexts = np.asarray(contexts_RC)
-        if contexts.ndim != 2 or not np.issubdtype(contexts.dtype, np.integer):
-            raise NgramError(
-                f"contexts are {contexts.dtype} of shape {contexts.shape}; give integers [rows, tokens]"
-            )
-        if contexts.size and int(contexts.max()) >= self.vocab_size:
-            raise NgramError(
-                f"a context holds token {int(contexts.max())} but the vocabulary has {self.vocab_size}; "
-                "use this memory's own tokenizer"
-            )
-        rows = len(contexts)
-        base = self._uniform_1V if base_BV is None else np.ascontiguousarray(base_BV, np.float32)
-        if base.ndim != 2 or base.shape[1] != self.vocab_size or len(base) not in (1, rows):
-            raise NgramError(f"base is of shape {base.shape}; give [1 or {rows}, {self.vocab_size}]")
-        narrow = np.array(contexts, np.int32, order="C")  # a copy: the kernel takes writeable arrays only
-        base = base if base.flags.writeable else base.copy()
-        scores = np.empty((rows, self.vocab_size), np.float64)
-        facts = np.empty((rows, 3), np.int32)
-        rest = np.empty(rows, np.float64)
-        kernel = _scores_kernel()
+        self, contexts_RC: Contexts, base_BV: NDArray[np.float32], rows: NgramRows, threads: int | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Published scores [R, V], and the part of each row's that comes from the base [R]; facts into `rows`."""
+        size = len(contexts_RC)
+        scores_RV, rest_R = np.empty((size, self.vocab_size)), np.empty(size)
 
-        def work(span: tuple[int, int]) -> None:
-            kernel(
-                narrow, base, self.tables_N, self.offset_O, self.size_O, np.array(MULTIPLIERS, np.int64),
-                self._trust_c, self._share_c, scores, facts, rest, *span,
-            )  # fmt: skip
+        def work(start: int, stop: int) -> None:
+            _score(contexts_RC, base_BV, self._tables, scores_RV, rest_R, rows, start, stop)
 
-        parts = max(1, min(threads or os.cpu_count() or 1, rows // _ROWS_A_THREAD))
-        edges = [rows * i // parts for i in range(parts + 1)]
-        if parts == 1:
-            work((0, rows))
-        else:
-            with ThreadPoolExecutor(parts) as pool:
-                list(pool.map(work, itertools.pairwise(edges)))
-        return scores, facts, rest
+        in_threads(work, size, threads)
+        return scores_RV, rest_R
+
+
+@functools.cache
+def _trust() -> NDArray[np.float64]:
+    """a = min(0.95, ln(1 + c) / 10) by count, from correctly rounded logarithms: the same on every machine."""
+    trust_c = np.full(LARGEST_COUNT + 1, MAX_TRUST)
+    with decimal.localcontext() as context:
+        context.prec = 30
+        for c in range(LARGEST_COUNT + 1):
+            a = float(decimal.Decimal(1 + c).ln()) / 10
+            if a >= MAX_TRUST:
+                break
+            trust_c[c] = a
+    return trust_c

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
-from regrow.ngram.counts.levels import chunks_of, levels_of
+from regrow.ngram.counts.levels import chunks_of, levels_of, oldest_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
-from regrow.ngram.model.backoff_trie import Trie
+from regrow.ngram.model.backoff_trie import Place, Trie, allocate, put
+from regrow.ngram.model.masses import unigram_of
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 Discounts = tuple[float, ...]
@@ -79,17 +80,20 @@ def estimate(
                     f"used {FALLBACK_DISCOUNTS} instead"
                 )
 
-        trie = Trie.allocate(counts.vocab_size, top, [tally.sizes for tally in tallies])
+        trie, places = allocate(counts.vocab_size, top, [tally.sizes for tally in tallies])
 
         def fill(at: int) -> None:
             low, high, runs = chunks[at]
             windows, levels = levels_of(runs, counts)
             for level in levels:
-                trie.put(at, (low, high), windows, level, (0.0, *discounts[level.order - 1]))
+                n = level.order
+                place = Place(low, high, *places[at][n - 2], places[at][n - 1][1])
+                discount_c = np.array((0.0, *discounts[n - 1]))
+                put(level, oldest_of(level, windows, counts), discount_c, place, trie)
 
         for _ in pool.map(fill, range(len(chunks))):
             pass
-    return trie, _unigram(unigram_counts, discounts[0]), discounts, notes
+    return trie, unigram_of(unigram_counts, discounts[0]), discounts, notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +113,3 @@ def _tally(runs: tuple[Run, ...], counts: NgramCounts) -> _Tally:
         [np.bincount(np.minimum(level.value_N, 5), minlength=6)[1:5].tolist() for level in levels],
         np.bincount(levels[0].token_N, minlength=counts.vocab_size),
     )
-
-
-def _unigram(counts_V: NDArray[np.int64], discounts: Discounts) -> NDArray[np.float64]:
-    vocab, total = len(counts_V), int(counts_V.sum())
-    if not total:
-        return np.full(vocab, 1 / vocab)
-    taken = np.array((0.0, *discounts))[np.minimum(counts_V, len(discounts))]
-    result: NDArray[np.float64] = (counts_V - taken) / total + taken.sum() / total / vocab
-    return result

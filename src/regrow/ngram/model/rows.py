@@ -1,56 +1,163 @@
-"""Full next-token distributions from the backoff trie, one row for each context."""
+"""Full next-token distributions, one row for each context: what any memory gives, and rows from the backoff trie.
+
+Every row is computed by itself, so its bits depend on its context alone, and on no machine (`masses` has the terms):
+
+    path        the contexts of orders 2, 3, ... that were seen, up to the longest
+    base        the unigrams; or, for a vocabulary of at most `DENSE_VOCAB`, the order-2 distribution after the last
+                token: float32(float64(unigram_v) * float64(gamma) + float64(mass_v)), product and sum each rounded
+    left        1, then times the gammas of the path above the base, shortest context first, in float64
+    row         float32(base_v) * float32(max(left, 1e-20)), in float32
+    masses      then of each context of the path above the base, longest first, row_v = row_v + mass_v * scale, product
+                and sum each rounded to float32; scale = float32(outer), outer the float64 product of the gammas of
+                longer contexts, longest first
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import abc
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.errors import NgramError
+from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, kernel
 from regrow.ngram.model.backoff_trie import Trie, find_child
 
 Floats = NDArray[np.float32]
 Contexts = NDArray[np.int32]
 
-_TINY = np.float32(1e-20)
-_ROWS_A_THREAD = 512
-
-_SIGNATURE = (
-    "void(int32[:,::1], float32[:,::1], int64, int32[::1], uint16[::1], int32[::1], uint16[::1], "
-    "float32[::1], float32[::1], uint16[::1], int64, float32[:,::1], int32[:,::1], float32[::1], int64, int64"
-    ")"
-)
+DENSE_VOCAB = 4096
+_ROWS_PER_THREAD = 512
 
 
-def _rows(
-    contexts_RC: Any,
-    base_BV: Any,
-    base_order: int,
-    child_start: Any,
-    child_token: Any,
-    succ_start: Any,
-    succ_token: Any,
-    succ_mass: Any,
-    gamma: Any,
-    total: Any,
-    max_order: int,
-    probs_RV: Any,
-    facts_R3: Any,
-    escape_R: Any,
-    start: int,
-    stop: int,
-) -> None:
-    """Rows start..stop. Each row is computed by itself in a fixed order, so its bits depend on its context
-    alone.
+class NgramRows(NamedTuple):
+    """Distributions and what a gate may know about them; all depend on the context alone.
+
+    `probs_RV` float32 [R, V]; `matched_order_R` int32: longest order whose context was seen (1: none);
+    `context_total_R` int32: what was counted after that context; `distinct_R` int32: different tokens after
+    it; `escape_R` float32: the weight it leaves to the lower orders. The last three are 0, 0, 1 where nothing
+    matched.
     """
+
+    probs_RV: F32x2
+    matched_order_R: I32x1
+    context_total_R: I32x1
+    distinct_R: I32x1
+    escape_R: F32x1
+
+    @classmethod
+    def around(cls, probs_RV: Floats, size: int) -> NgramRows:
+        """Facts to be filled in of `size` rows, beside these distributions."""
+        matched_R, total_R, distinct_R = np.empty((3, size), np.int32)
+        return cls(probs_RV, matched_R, total_R, distinct_R, np.empty(size, np.float32))
+
+
+class Memory(abc.ABC):
+    """A memory that can be asked what follows a context: `vocab_size` tokens, contexts of `max_order - 1`."""
+
+    vocab_size: int
+    max_order: int
+
+    @property
+    @abc.abstractmethod
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+    @abc.abstractmethod
+    def _fill(self, contexts_RC: Contexts, rows: NgramRows, threads: int | None) -> None:
+        """Writes the rows of these contexts."""
+
+    def probs(
+        self, contexts_RC: NDArray[np.integer[Any]], out: Floats | None = None, *, threads: int | None = None
+    ) -> Floats:
+        """float32 [R, V]: the distribution after each context; see `rows`."""
+        return self.rows(contexts_RC, out, threads=threads).probs_RV
+
+    def rows(
+        self, contexts_RC: NDArray[np.integer[Any]], out: Floats | None = None, *, threads: int | None = None
+    ) -> NgramRows:
+        """Distributions after each context, with what the gate may know.
+
+        Args:
+            contexts_RC: integer [R, C], the C tokens before each position in reading order; -1 on the left
+                where the document or stream begins later; C may be less or more than `max_order - 1`.
+            out: float32 [R, V], C-contiguous, to write into.
+            threads: threads to split the rows over (None: one a core); a row's bits do not depend on it.
+
+        Raises:
+            NgramError: a context of the wrong shape or with a token outside the vocabulary; an unfit `out`.
+        """
+        contexts = self._checked(contexts_RC)
+        size, shape = len(contexts), (len(contexts), self.vocab_size)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise NgramError(f"out is {out.dtype} of shape {out.shape}; give contiguous float32 {shape}")
+        rows = NgramRows.around(out, size)
+        self._fill(contexts, rows, threads)
+        return rows
+
+    def _checked(self, contexts_RC: NDArray[np.integer[Any]]) -> Contexts:
+        """The contexts as kernels take them: int32, contiguous, writeable."""
+        contexts = np.asarray(contexts_RC)
+        if contexts.ndim != 2 or not np.issubdtype(contexts.dtype, np.integer):
+            raise NgramError(
+                f"contexts are {contexts.dtype} of shape {contexts.shape}; give integers [rows, tokens]"
+            )
+        if contexts.size and int(contexts.max()) >= self.vocab_size:
+            raise NgramError(
+                f"a context holds token {int(contexts.max())} but the vocabulary has {self.vocab_size}; "
+                "use this memory's own tokenizer"
+            )
+        return np.require(contexts, np.int32, ("C", "W"))
+
+
+def in_threads(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
+    """`work(start, stop)` for all rows, in as many threads as they are worth (None: one a core)."""
+    parts = max(1, min(threads or os.cpu_count() or 1, rows // _ROWS_PER_THREAD))
+    if parts == 1:
+        work(0, rows)
+        return
+    edges = [rows * i // parts for i in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(lambda span: work(*span), itertools.pairwise(edges)))
+
+
+def base_table(trie: Trie, unigram_V: NDArray[np.float64]) -> Floats:
+    """The distributions rows start from.
+
+    Up to `DENSE_VOCAB` tokens: float32 [V+1, V], the order-2 distribution after each token, and the unigrams last.
+    Else: float32 [1, V], the unigrams.
+    """
+    vocab = trie.vocab_size
+    if vocab > DENSE_VOCAB or trie.max_order == 1:
+        return unigram_V.astype(np.float32)[None]
+    base = np.empty((vocab + 1, vocab), np.float32)
+    for a in range(vocab):
+        row = unigram_V * np.float64(trie.gamma_M[a])
+        span = slice(trie.succ_start_M1[a], trie.succ_start_M1[a + 1])
+        row[trie.succ_token_E[span]] += trie.succ_mass_E[span]
+        base[a] = row
+    base[vocab] = unigram_V
+    return base
+
+
+@kernel
+def fill_rows(contexts_RC: I32x2, base_BV: F32x2, trie: Trie, rows: NgramRows, start: int, stop: int) -> None:
+    """Rows start..stop, in the order of arithmetic that the module states."""
     width = contexts_RC.shape[1]
+    max_order, gamma, total = trie.max_order, trie.gamma_M, trie.total_M
+    child_start, child_token = trie.child_start_P1, trie.child_token_M
+    succ_start, succ_token, succ_mass = trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E
+    probs_RV, matched_R, total_R = rows.probs_RV, rows.matched_order_R, rows.context_total_R
+    distinct_R, escape_R = rows.distinct_R, rows.escape_R
     vocab = probs_RV.shape[1]
+    base_order = 2 if base_BV.shape[0] > 1 else 1
     path = np.empty(17, np.int64)
     for r in range(start, stop):
         # Walk back from the most recent token as far as the context was seen.
@@ -90,81 +197,10 @@ def _rows(
             for e in range(succ_start[node], succ_start[node + 1]):
                 probs_RV[r, succ_token[e]] += succ_mass[e] * scale
             outer *= gamma[node]
-        facts_R3[r, 0] = order
+        matched_R[r] = order
+        total_R[r], distinct_R[r], escape_R[r] = 0, 0, 1.0
         if order > 1:
             node = path[order]
-            facts_R3[r, 1] = total[node]
-            facts_R3[r, 2] = succ_start[node + 1] - succ_start[node]
+            total_R[r] = total[node]
+            distinct_R[r] = succ_start[node + 1] - succ_start[node]
             escape_R[r] = gamma[node]
-        else:
-            facts_R3[r, 1] = 0
-            facts_R3[r, 2] = 0
-            escape_R[r] = 1.0
-
-
-@functools.cache
-def _rows_kernel() -> Callable[..., None]:
-    return compile_kernel(_rows, _SIGNATURE)
-
-
-@dataclasses.dataclass(frozen=True)
-class NgramRows:
-    """Distributions and what a gate may know about them; all depend on the context alone.
-
-    `probs_RV` float32 [R, V]; `matched_order_R` int32: longest order whose context was seen (1: none);
-    `context_total_R` int32: what was counted after that context; `distinct_R` int32: different tokens after
-    it; `escape_R` float32: the weight it leaves to the lower orders. The last three are 0, 0, 1 where nothing
-    matched.
-    """
-
-    probs_RV: Floats
-    matched_order_R: NDArray[np.int32]
-    context_total_R: NDArray[np.int32]
-    distinct_R: NDArray[np.int32]
-    escape_R: Floats
-
-
-def base_table(trie: Trie, unigram_V: NDArray[np.float64], dense_limit: int) -> tuple[Floats, int]:
-    """The distributions rows start from, and the order they hold.
-
-    Up to `dense_limit` tokens: float32 [V+1, V], the order-2 distribution after each token, and the unigrams
-    last (2). Else: float32 [1, V], the unigrams (1).
-    """
-    vocab = trie.vocab_size
-    if vocab > dense_limit or trie.max_order == 1:
-        return unigram_V.astype(np.float32)[None], 1
-    base = np.empty((vocab + 1, vocab), np.float32)
-    for a in range(vocab):
-        row = unigram_V * np.float64(trie.gamma_M[a])
-        span = slice(trie.succ_start_M1[a], trie.succ_start_M1[a + 1])
-        row[trie.succ_token_E[span]] += trie.succ_mass_E[span]
-        base[a] = row
-    base[vocab] = unigram_V
-    return base, 2
-
-
-def fill_rows(
-    trie: Trie, base_BV: Floats, base_order: int, contexts_RC: Contexts, out: Floats, threads: int
-) -> NgramRows:
-    """Computes the rows into `out`, split over threads."""
-    rows = len(contexts_RC)
-    facts = np.empty((rows, 3), np.int32)
-    escape = np.empty(rows, np.float32)
-
-    kernel = _rows_kernel()
-
-    def work(span: tuple[int, int]) -> None:
-        kernel(
-            contexts_RC, base_BV, base_order, trie.child_start_P1, trie.child_token_M, trie.succ_start_M1,
-            trie.succ_token_E, trie.succ_mass_E, trie.gamma_M, trie.total_M, trie.max_order, out,
-            facts, escape, *span,
-        )  # fmt: skip
-
-    parts = max(1, min(threads, rows // _ROWS_A_THREAD))
-    edges = [rows * i // parts for i in range(parts + 1)]
-    if parts == 1:
-        work((0, rows))
-    else:
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(work, itertools.pairwise(edges)))
-    return NgramRows(out, facts[:, 0], facts[:, 1], facts[:, 2], escape)

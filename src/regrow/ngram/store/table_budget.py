@@ -1,4 +1,4 @@
-"""The table form cut to a byte allowance: which n-grams stay, how coarsely their counts are kept."""
+"""The table form cut to a byte budget: which n-grams stay, how coarsely their counts are kept."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.ngram.store.linked_ngrams import Grams
-from regrow.ngram.store.pruning import closed, pruned, worths
+from regrow.ngram.store.pruning import closed, pruned, pruning_weights
 from regrow.ngram.store.table_form import EXACT, encode_table
 
 MANTISSA = 1  # of a pruned table: bits after a count's leading one
-_CLOSE = 0.985  # an allowance used to this part is used up
+_CLOSE = 0.985  # a budget used to this part is used up
 _TRIES = 7
 _FIRST_BITS = 8.0  # a guess of the bits an n-gram takes, for the first try
-# Given an order and what its n-grams are worth, what they are worth given something else (a network) as well.
+_MIN_BITS = 1.4  # fewer than an n-gram of a whole table takes, to spare coding what cannot fit
+# Given an order and its n-grams' pruning weights, their weights given something else (a network) as well.
 Adjust = Callable[[int, NDArray[np.float32]], NDArray[np.float32]]
 
 
 def fit_table(
     grams: Grams,
     discounts: Sequence[Sequence[float]],
-    allowance: int,
+    budget: int,
     *,
     mantissa: int = MANTISSA,
-    most: int | None = None,
+    max_ngrams: int | None = None,
     adjust: Adjust | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> bytes:
-    """The table form within `allowance` bytes, of at most `most` n-grams: whole and exact if that fits, else pruned by
-    worth.
+    """The table form within `budget` bytes, of at most `max_ngrams` n-grams: whole and exact if that fits, else pruned.
 
-    `adjust(order, worth_E)` may replace what each n-gram of an order is worth in bits, in the order of
-    `grams.shelves[order - 1]`, for instance by what it adds to a network's prediction. `say` is told of each try.
-    Raises NgramError if not even the unigrams fit.
+    `adjust(n, weight_E)` may replace the pruning weights of order n, in the order of `grams.orders[n - 1]`, for
+    instance by what its n-grams add to a network's prediction. `log` takes a sentence for each try. Raises NgramError
+    if not even the unigrams fit.
     """
-    allowance = max(allowance, 1)  # what is left of a budget may be nothing, or less
-    if most is None:
-        most = grams.entries
-    if 8 * allowance >= _whole_bits(grams) and grams.entries <= most:
+    budget = max(budget, 1)  # what is left of a budget may be nothing, or less
+    if max_ngrams is None:
+        max_ngrams = grams.entries
+    if 8 * budget >= _MIN_BITS * grams.entries and grams.entries <= max_ngrams:
         whole = encode_table(closed(grams), discounts, EXACT)
-        say(f"whole: {len(whole):,} bytes, {grams.entries:,} n-grams")
-        if len(whole) <= allowance:
+        log(f"whole: {len(whole):,} bytes, {grams.entries:,} n-grams")
+        if len(whole) <= budget:
             return whole
-    worth = worths(grams, discounts)
+    weights = pruning_weights(grams, discounts)
     if adjust is not None:
-        worth = [worth[0], *(adjust(n, w) for n, w in enumerate(worth[1:], 2))]
-    flat = np.sort(np.concatenate([np.empty(0, np.float32), *worth[1:]]))[::-1]
+        weights = [weights[0], *(adjust(n, w) for n, w in enumerate(weights[1:], 2))]
+    flat = np.sort(np.concatenate([np.empty(0, np.float32), *weights[1:]]))[::-1]
     best, low, high = b"", 0, len(flat)
-    size = min(int(8 * allowance / _FIRST_BITS), high, most)
+    size = min(int(8 * budget / _FIRST_BITS), high, max_ngrams)
     for _ in range(_TRIES):
         bar = flat[size - 1] if size else np.inf
-        table = pruned(grams, [w >= bar for w in worth])
+        table = pruned(grams, [w >= bar for w in weights])
         stored = encode_table(table, discounts, mantissa)
-        say(f"worth at least {bar:.3g} bits: {len(stored):,} bytes, {table.entries:,} n-grams")
-        used = max(len(stored) / allowance, table.entries / max(most, 1))
+        log(f"pruning weight at least {bar:.3g} bits: {len(stored):,} bytes, {table.entries:,} n-grams")
+        used = max(len(stored) / budget, table.entries / max(max_ngrams, 1))
         if used <= 1:
             low = size
             best = stored if len(stored) > len(best) else best
@@ -70,14 +70,7 @@ def fit_table(
         if size in (low, high):
             break
     if not best:
-        best = encode_table(pruned(grams, [w >= np.inf for w in worth]), discounts, mantissa)
-        if len(best) > allowance:
-            raise NgramError(
-                f"table form: {allowance} bytes cannot hold even the unigrams; allow {len(best)}"
-            )
+        best = encode_table(pruned(grams, [w >= np.inf for w in weights]), discounts, mantissa)
+        if len(best) > budget:
+            raise NgramError(f"table form: {budget} bytes cannot hold even the unigrams; allow {len(best)}")
     return best
-
-
-def _whole_bits(grams: Grams) -> float:
-    """Fewer bits than the whole table will take, to spare coding what cannot fit."""
-    return 1.4 * grams.entries

@@ -13,7 +13,7 @@ Layout (integers little-endian; a varint is base 128, low group first):
     N times     varint: n-grams of each order 1..N
     ...         the coded stream, to the end
 
-The stream (see `regrow.ngram.store.table_coder`) holds the V unigram counts and then, for orders 2..N in turn:
+The stream (see `table_coder`) holds the V unigram counts and then, for orders 2..N in turn:
 
 1. how many n-grams each context has, and which. They are a subset of those of its parent, the context without its
    oldest token, so each is one decision, predicted from the count below and from what the siblings took already; where
@@ -31,12 +31,11 @@ Forbidden: bytes after the stream, more than 2^12 n-grams a byte, a context with
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,55 +44,33 @@ from regrow.core.errors import NgramError
 from regrow.core.varints import decode_varint, encode_varint
 from regrow.ngram.counts.ngram_counts import ORDER_LIMIT, VOCAB_LIMIT
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.ngram.store import table_coder as tm
-from regrow.ngram.store.linked_ngrams import I32, U32, Grams, Shelf, extensions, lower_links, root_shelf
+from regrow.ngram.store import bit_coder
+from regrow.ngram.store import table_coder as tc
+from regrow.ngram.store.adaptive_bits import Coder
+from regrow.ngram.store.linked_ngrams import (
+    I32,
+    U32,
+    Grams,
+    Order,
+    extensions,
+    first_heads,
+    first_order,
+    lower_links,
+    starts,
+)
 from regrow.ngram.store.model_from_ngrams import model_of
 
 MAGIC = b"RgN1"
 EXACT = 31  # as mantissa: counts are stored whole
-_ENTRIES_A_BYTE = 1 << 12
+_NGRAMS_PER_BYTE = 1 << 12
 _INDEX_LIMIT = 2**31 - 1
-Bits = NDArray[np.float64]
 
 
-@dataclasses.dataclass
-class _Coder:
-    """One pass over a stream, in either direction."""
-
-    decode: bool
-    stream: NDArray[np.uint8]
-    mantissa: int
-    probs: NDArray[np.uint32]
-    state: NDArray[np.int64]
-    tables: NDArray[np.int64]
-
-    @classmethod
-    def over(cls, stream: NDArray[np.uint8], mantissa: int, *, decode: bool) -> _Coder:
-        state = np.array([0, 0xFFFFFFFF, 0, 0], np.int64)
-        if decode:
-            state[2] = int.from_bytes(stream[:4].tobytes().ljust(4, b"\0"), "big")
-            state[3] = 4
-        return cls(decode, stream, mantissa, tm.fresh_probs(), state, tm.tables())
-
-    @property
-    def tail(self) -> tuple[Any, ...]:
-        return self.probs, self.state, self.stream, self.tables
-
-    def forget(self) -> None:
-        self.probs = tm.fresh_probs()
-
-
-def encode_table(
-    grams: Grams,
-    discounts: Sequence[Sequence[float]],
-    mantissa: int = EXACT,
-    cost: Sequence[Bits] = (),
-) -> bytes:
+def encode_table(grams: Grams, discounts: Sequence[Sequence[float]], mantissa: int = EXACT) -> bytes:
     """The table form of n-grams whose every context is an n-gram (`pruning.closed`); the same on every machine.
 
     `mantissa` 1..31: counts are rounded to that many bits after the leading one (at 4, by at most 3 %); 31 keeps them
-    whole. `discounts` as in `model_from_ngrams.model_of`; they are stored as float32. `cost[n - 1]`: float64 of the
-    contexts of order n (below the longest), to which the bits that their children took are added; for pricing.
+    whole. `discounts` as in `model_from_ngrams.model_of`; they are stored as float32.
     Raises NgramError for grams that are not closed, or discounts that a distribution cannot have.
     """
     if not 1 <= mantissa <= EXACT:
@@ -102,25 +79,22 @@ def encode_table(
         raise NgramError(
             "table form: discounts must be above 0 and at most the count they are taken from; estimate them"
         )
-    if any(len(s.head_C) and int(s.head_C.min()) < 0 for s in grams.shelves[2:]):
+    if any(len(o.head_C) and int(o.head_C.min()) < 0 for o in grams.orders[2:]):
         raise NgramError("table form: a context is no n-gram of the order below; close the n-grams first")
     if mantissa < EXACT:
-        grams = rounded(grams, mantissa)
-    rests = any(shelf.rest_C.any() for shelf in grams.shelves[1:])
-    room = 1 << 16
+        grams = _rounded(grams, mantissa)
+    rests = any(order.rest_C.any() for order in grams.orders[1:])
+    size = max(1 << 17, 2 * grams.entries)
     while True:
-        room = room * 4 if room > 1 << 16 else max(1 << 17, 2 * grams.entries)
-        for bits in cost:
-            bits[:] = 0
-        coder = _Coder.over(np.zeros(room, np.uint8), mantissa, decode=False)
-        _code(coder, grams, [s.entries for s in grams.shelves], rests, cost)
-        used = int(coder.state[3])
-        if used + 4 <= room:
+        coder = Coder.over(np.zeros(size, np.uint8), tc.SLOTS, mantissa, decode=False)
+        _code(coder, grams, [order.entries for order in grams.orders], rests)
+        if int(coder.state[3]) + 4 <= size:
             break
-    stream = coder.stream[:used].tobytes() + int(coder.state[1]).to_bytes(4, "big")
+        size *= 4
+    stream = bit_coder.finish(coder.stream, coder.state)
     head = bytes((grams.max_order, mantissa, rests)) + encode_varint(grams.vocab_size)
     head += b"".join(bytes((len(d),)) + struct.pack(f"<{len(d)}f", *d) for d in discounts)
-    head += b"".join(encode_varint(shelf.entries) for shelf in grams.shelves)
+    head += b"".join(encode_varint(order.entries) for order in grams.orders)
     body = _content_crc(grams).to_bytes(4, "little") + head + stream
     return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
 
@@ -157,26 +131,25 @@ def decode_grams(data: bytes) -> tuple[Grams, list[tuple[float, ...]]]:
         entries.append(number)
     if (
         not 2 <= vocab <= VOCAB_LIMIT or entries[0] > vocab or not _possible(discounts, order)
-        or sum(entries) > min(_INDEX_LIMIT, _ENTRIES_A_BYTE * len(data))
+        or sum(entries) > min(_INDEX_LIMIT, _NGRAMS_PER_BYTE * len(data))
         or any(n > vocab * m for n, m in zip(entries[1:], [vocab, *entries[1:]], strict=False))
     ):  # fmt: skip
         _impossible()
-    coder = _Coder.over(np.frombuffer(bytearray(body[at:]), np.uint8), mantissa, decode=True)
-    grams = Grams(vocab, [root_shelf(np.zeros(vocab, np.uint32))])
-    _code(coder, grams, entries, bool(rests), ())
+    coder = Coder.over(np.frombuffer(bytearray(body[at:]), np.uint8), tc.SLOTS, mantissa, decode=True)
+    grams = Grams(vocab, [])
+    _code(coder, grams, entries, bool(rests))
     if int(coder.state[3]) != len(coder.stream) or _content_crc(grams) != int.from_bytes(body[:4], "little"):
         raise NgramError("table form: what was decoded does not match its checksum; pack it again")
     return grams, discounts
 
 
-def rounded(grams: Grams, mantissa: int) -> Grams:
+def _rounded(grams: Grams, mantissa: int) -> Grams:
     """Counts and rests as a table of that mantissa holds them."""
-    shelves = [
-        dataclasses.replace(s, value_E=_round(s.value_E, mantissa), rest_C=_round(s.rest_C, mantissa))
-        for s in grams.shelves
+    orders = [
+        order._replace(value_E=_round(order.value_E, mantissa), rest_C=_round(order.rest_C, mantissa))
+        for order in grams.orders[1:]
     ]
-    shelves[0] = grams.shelves[0]
-    return Grams(grams.vocab_size, shelves)
+    return Grams(grams.vocab_size, [grams.orders[0], *orders])
 
 
 def _round(value: U32, mantissa: int) -> U32:
@@ -193,99 +166,82 @@ def _round(value: U32, mantissa: int) -> U32:
     return result
 
 
-def _code(coder: _Coder, grams: Grams, entries: list[int], rests: bool, cost: Sequence[Bits]) -> None:
-    """Codes the stream; when decoding, `grams` has its root alone and gets its shelves."""
-    unigram = np.zeros(grams.vocab_size, np.uint32)
-    if not coder.decode:
-        unigram[grams.shelves[0].token_E] = grams.shelves[0].value_E
-    tm.numbers_kernel()(coder.decode, unigram, tm.REST, *coder.tail)
-    if coder.decode:
-        grams.shelves[0] = root_shelf(unigram)
-        if grams.shelves[0].entries != entries[0]:
-            _impossible()
-    below = grams.shelves[0]
-    oldest = np.arange(grams.vocab_size).astype(np.uint16)
-    head = np.full(grams.vocab_size, -1, np.int32)
-    head[below.token_E] = np.arange(below.entries)
-    top = len(entries)
-    exact = _exact(coder, below, grams.shelves[1] if top > 1 and not coder.decode else None)
-    for order in range(2, top + 1):
+def _code(coder: Coder, grams: Grams, entries: list[int], rests: bool) -> None:
+    """Codes the stream; when decoding, `grams` is empty and gets its orders."""
+    vocab, top, given = grams.vocab_size, len(entries), [] if coder.decode else grams.orders
+    unigram = np.zeros(vocab, np.uint32)
+    if given:
+        unigram[given[0].token_E] = given[0].value_E
+    tc.unigrams(unigram, coder)
+    below = given[0] if given else first_order(unigram)
+    if below.entries != entries[0]:
+        _impossible()
+    made = [below]
+    oldest, head = np.arange(vocab).astype(np.uint16), first_heads(vocab, below)
+    exact = _exact(coder, below, given[1] if given and top > 1 else None)
+    for n in range(2, top + 1):
         coder.forget()
-        shelf = _empty(order, oldest, head, entries[order - 1]) if coder.decode else grams.shelves[order - 1]
-        bits = cost[order - 2] if cost else np.empty(0)
-        heads = np.zeros(shelf.contexts, np.uint32)
-        heads[shelf.head_C >= 0] = below.value_E[shelf.head_C[shelf.head_C >= 0]]
-        made = tm.members_kernel()(
-            coder.decode, 0 if order == 2 else 1, below.start_C1, below.token_E, below.value_E, exact,
-            below.child_start_C1, heads, shelf.start_C1, shelf.token_E, np.zeros(grams.vocab_size, np.int32), bits,
-            *coder.tail,
-        )  # fmt: skip
-        if made != entries[order - 1]:
+        order = given[n - 1] if given else _empty(n, oldest, head, entries[n - 1])
+        above = given[n] if given and n < top else None
+        heads = np.zeros(order.contexts, np.uint32)
+        heads[order.head_C >= 0] = below.value_E[order.head_C[order.head_C >= 0]]
+        if tc.members(below, order, exact, heads, coder) != entries[n - 1]:
             _impossible()
-        if coder.decode:
-            shelf.lower_E = lower_links(grams.vocab_size, below, shelf.start_C1, shelf.token_E)
-        flag = np.zeros(shelf.entries, np.uint8)
-        if order < top:
-            if not coder.decode:
-                flag[grams.shelves[order].head_C] = 1
-            extended = extensions(below.entries, shelf)
-            tm.flags_kernel()(
-                coder.decode, shelf.start_C1, shelf.lower_E, below.value_E, heads, extended, flag, *coder.tail
-            )
-            if coder.decode:
-                shelf.child_start_C1, oldest, head = _contexts(shelf, extended, flag)
-        exact = _exact(coder, shelf, grams.shelves[order] if order < top and not coder.decode else None)
-        if tm.values_kernel()(
-            coder.decode, coder.mantissa, below.start_C1, below.value_E, below.rest_C,
-            below.child_start_C1, shelf.start_C1, shelf.lower_E, shelf.child_start_C1, exact, heads, flag,
-            shelf.value_E, bits, *coder.tail,
-        ):  # fmt: skip
+        if not given:
+            order = order._replace(lower_E=lower_links(vocab, below, order.start_C1, order.token_E))
+        flag = np.zeros(order.entries, np.uint8)
+        if n < top:
+            if above is not None:
+                flag[above.head_C] = 1
+            extended = extensions(below.entries, order)
+            tc.flags(below, order, heads, extended, flag, coder)
+            if not given:
+                child_start, oldest, head = _contexts(order, extended, flag)
+                order = order._replace(child_start_C1=child_start)
+        exact = _exact(coder, order, above)
+        if tc.values(below, order, exact, heads, flag, coder):
             _impossible()
-        if rests and tm.rests_kernel()(
-            coder.decode, coder.mantissa, shelf.start_C1, shelf.value_E, heads, shelf.rest_C, *coder.tail
-        ):
+        if rests and tc.rests(order, heads, coder):
             _impossible()
-        if coder.decode:
-            grams.shelves.append(shelf)
-        below = shelf
+        made.append(order)
+        below = order
+    grams.orders[:] = made
 
 
-def _empty(order: int, oldest: NDArray[np.uint16], head: I32, entries: int) -> Shelf:
+def _empty(n: int, oldest: NDArray[np.uint16], head: I32, entries: int) -> Order:
     contexts = len(oldest)
-    return Shelf(
-        order, np.zeros(contexts + 1, np.int32), oldest, np.zeros(entries, np.uint16), np.zeros(entries, np.uint32),
+    return Order(
+        n, np.zeros(contexts + 1, np.int32), oldest, np.zeros(entries, np.uint16), np.zeros(entries, np.uint32),
         np.zeros(contexts, np.uint32), np.zeros(contexts + 1, np.int32), np.empty(0, np.int32), head,
     )  # fmt: skip
 
 
-def _contexts(shelf: Shelf, extended: I32, flag: NDArray[np.uint8]) -> tuple[I32, NDArray[np.uint16], I32]:
+def _contexts(order: Order, extended: I32, flag: NDArray[np.uint8]) -> tuple[I32, NDArray[np.uint16], I32]:
     """The contexts of the order above: where each parent's begin, their oldest tokens, the n-grams they are."""
     chosen = np.flatnonzero(flag)
-    parent = extended[shelf.lower_E[chosen]]
+    parent = extended[order.lower_E[chosen]]
+    sizes = np.bincount(parent, minlength=order.contexts)
     # Stable: the n-grams of one parent come by ascending oldest token already.
-    order = np.argsort(parent, kind="stable")
-    sizes = np.bincount(parent, minlength=shelf.contexts)
-    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
-    head = chosen[order].astype(np.int32)
-    context = np.searchsorted(shelf.start_C1, head, side="right") - 1
-    return starts, shelf.oldest_C[context], head
+    head = chosen[np.argsort(parent, kind="stable")].astype(np.int32)
+    context = np.searchsorted(order.start_C1, head, side="right") - 1
+    return starts(sizes), order.oldest_C[context], head
 
 
-def _exact(coder: _Coder, shelf: Shelf, above: Shelf | None) -> NDArray[np.uint8]:
+def _exact(coder: Coder, order: Order, above: Order | None) -> NDArray[np.uint8]:
     """Codes of each context with children whether its values say in how many of them each token stands."""
-    exact = np.zeros(shelf.contexts, np.uint8)
+    exact = np.zeros(order.contexts, np.uint8)
     if above is not None:
-        implied = np.bincount(above.lower_E, minlength=shelf.entries)
+        implied = np.bincount(above.lower_E, minlength=order.entries)
         exact[:] = 1
-        exact[np.repeat(np.arange(shelf.contexts), np.diff(shelf.start_C1))[implied != shelf.value_E]] = 0
-    tm.exacts_kernel()(coder.decode, shelf.start_C1, shelf.child_start_C1, exact, *coder.tail)
+        exact[order.context_E[implied != order.value_E]] = 0
+    tc.exacts(order, exact, coder)
     return exact
 
 
 def _content_crc(grams: Grams) -> int:
     crc = 0
-    for s in grams.shelves:
-        for array, kind in ((s.start_C1, "<i4"), (s.token_E, "<u2"), (s.value_E, "<u4"), (s.rest_C, "<u4")):
+    for o in grams.orders:
+        for array, kind in ((o.start_C1, "<i4"), (o.token_E, "<u2"), (o.value_E, "<u4"), (o.rest_C, "<u4")):
             crc = zlib.crc32(np.ascontiguousarray(array, kind).data, crc)
     return crc
 

@@ -3,22 +3,25 @@
 A token is a walk down a fixed binary tree (Huffman, from the unigram counts), about 8 yes/no decisions at a
 vocabulary of 1,024. Each decision is predicted by every order's adaptive probability for that tree node, a
 match model that follows the longest repeat, and a logistic mixer that weighs them (Mahoney's context mixing).
-`run` drives the same two steps, predict and perceive, whether it encodes or decodes, so the two cannot drift.
+`run` drives the same two steps, predict and perceive, whether it encodes or decodes, so the two cannot drift; the range
+coder is `bit_coder`'s.
 
 Widths: probabilities are 16-bit, logits 12-bit fixed point (8 fractional), weights 16.16 in int32, products
-in int64; the coder's range is 32-bit, kept in int64. Nothing divides and nothing is a float.
+in int64. Nothing divides and nothing is a float.
 """
 
 # Inside the kernel numba's int64 and Python's int are one type; mypy cannot know.
 # mypy: disable-error-code="assignment,arg-type"
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
+
+from regrow.core.jit import I16x1, I32x1, I32x2, I64x1, U8x1, U16x1, U16x3, U32x1, kernel
+from regrow.ngram.store.bit_coder import code_bit
 
 ORDERS = 6
 INPUTS = ORDERS + 3
@@ -28,7 +31,45 @@ MATCH_MIN = 5
 MATCH_BITS = 20
 
 
-def stretch_table() -> np.ndarray[Any, np.dtype[np.int16]]:
+class Tree(NamedTuple):
+    """A binary tree over the vocabulary: every token's path and every inner node's two children.
+
+    length uint8[V] (0: the token is not in the tree), code uint32[V] (the path, first decision in the highest
+    of its `length` bits), child int32[2 * inner nodes] (an inner node, or ~token).
+    """
+
+    length: U8x1
+    code: U32x1
+    child: I32x1
+
+
+class Model(NamedTuple):
+    """What the predictor knows: slots uint16[ORDERS, slots, 8]; order0 uint16[nodes]; match_table int32[2^20];
+    match_rate uint16[64]; weights int32[sets, INPUTS]; and its tables squash uint16[4096], stretch int16[4096]."""
+
+    slots: U16x3
+    order0: U16x1
+    match_table: I32x1
+    match_rate: U16x1
+    weights: I32x2
+    squash: U16x1
+    stretch: I16x1
+
+    @classmethod
+    def fresh(cls, tokens: int, nodes: int) -> Model:
+        """The tables grow with the tokens up to a fixed cap (about 400 MB), so the same number gets the same ones."""
+        slot_bits = min(max(tokens.bit_length(), 10), 21)
+        slots = np.empty((ORDERS, 1 << slot_bits, SLOT), np.uint16)
+        slots[:, :, 0] = 0
+        slots[:, :, 1:] = 0x8000
+        return cls(
+            slots, np.full(nodes, 0x8000, np.uint16), np.zeros(1 << MATCH_BITS, np.int32),
+            np.full(64, 40000, np.uint16), np.full((512, INPUTS), 65536 * 3 // 10, np.int32),
+            squash_table(), stretch_table(),
+        )  # fmt: skip
+
+
+def stretch_table() -> NDArray[np.int16]:
     """ln(p / (1 - p)) in 1/256 for p = (i + 0.5) / 4096, as int16[4096]: the inverse of `squash_table`."""
     squash = squash_table()
     table = np.zeros(4096, np.int16)
@@ -41,7 +82,7 @@ def stretch_table() -> np.ndarray[Any, np.dtype[np.int16]]:
     return table
 
 
-def squash_table() -> np.ndarray[Any, np.dtype[np.uint16]]:
+def squash_table() -> NDArray[np.uint16]:
     """65536 / (1 + exp(-x / 256)) for x in -2048..2047, as uint16[4096], by exact integer products.
 
     exp(1/256) is a fixed-point integer of 64 fractional bits, raised by repeated products of unbounded Python
@@ -75,41 +116,17 @@ def _node_hash(h: Any, group: Any) -> Any:
     return x ^ (x >> 14)
 
 
-def _run_model(
-    decode: bool,
-    tokens: Any,
-    stream: Any,
-    child: Any,
-    code: Any,
-    length: Any,
-    slots: Any,
-    order0: Any,
-    match_table: Any,
-    match_rate: Any,
-    weights: Any,
-    squash: Any,
-    stretch: Any,
-) -> int:
-    """Encode `tokens` into `stream`, or decode `stream` into `tokens`; returns the bytes written or read.
+@kernel
+def code_tokens(decode: bool, tokens: U16x1, stream: U8x1, coder: I64x1, tree: Tree, model: Model) -> None:
+    """Encodes `tokens` uint16[T] into `stream`, or decodes `stream` into `tokens`.
 
-    tokens uint16[T]; stream uint8[bytes] (large enough when encoding; zeros follow it when decoding);
-    child int32[2 * nodes] (inner node, or ~token); code uint32[V] and length uint8[V] are each token's path;
-    slots uint16[ORDERS, slots, 8]; order0 uint16[nodes]; match_table int32[2^20]; match_rate uint16[64];
-    weights int32[sets, INPUTS]; squash uint16[4096]; stretch int16[4096].
+    stream uint8[bytes], large enough when encoding; `coder`: the state of `bit_coder`.
     """
-    n_tokens = tokens.shape[0]
-    n_bytes = stream.shape[0]
+    child, code, length = tree.child, tree.code, tree.length
+    slots, order0, weights, stretch = model.slots, model.order0, model.weights, model.stretch
+    match_table, match_rate, squash = model.match_table, model.match_rate, model.squash
+    state = (coder[0], coder[1], coder[2], coder[3])
     slot_mask = slots.shape[1] - 1
-    low = 0
-    high = 0xFFFFFFFF
-    value = 0
-    position = 0
-    if decode:
-        for _ in range(4):
-            value <<= 8
-            if position < n_bytes:
-                value |= np.int64(stream[position])
-            position += 1
     hashes = np.zeros(ORDERS, np.int64)
     rows = np.zeros(ORDERS, np.int64)
     inputs = np.zeros(INPUTS, np.int64)
@@ -119,7 +136,7 @@ def _run_model(
     match_at = np.int64(-1)
     match_length = 0
     inputs[INPUTS - 1] = 256
-    for t in range(n_tokens):
+    for t in range(len(tokens)):
         for k in range(ORDERS):
             hashes[k] = (k + 1) * 0x3C6EF372 & 0xFFFFFFFF
         h = np.int64(0)
@@ -185,26 +202,10 @@ def _run_model(
             dot = dot >> 16
             dot = min(max(dot, -2047), 2047)
             p = np.int64(squash[dot + 2048])
-            # code one decision: p is P(bit = 1) in 1/65536
-            middle = low + ((high - low) >> 16) * p + ((((high - low) & 0xFFFF) * p) >> 16)
-            if decode:
-                bit = np.int64(1 if value <= middle else 0)
-            else:
+            bit = np.int64(0)
+            if not decode:
                 bit = (np.int64(code[symbol]) >> (np.int64(length[symbol]) - 1 - depth)) & 1
-            if bit == 1:
-                high = middle
-            else:
-                low = middle + 1
-            while (low ^ high) & 0xFF000000 == 0:
-                if decode:
-                    value = (value << 8) & 0xFFFFFFFF
-                    if position < n_bytes:
-                        value |= np.int64(stream[position])
-                else:
-                    stream[position] = high >> 24
-                position += 1
-                low = (low << 8) & 0xFFFFFFFF
-                high = ((high << 8) & 0xFFFFFFFF) | 255
+            bit, state = code_bit(decode, bit, p, state, stream)
             # perceive
             error = ((bit << 16) - p) * 6
             for i in range(INPUTS):
@@ -237,60 +238,4 @@ def _run_model(
             tokens[t] = token
         if expected >= 0 and match_length < 63:
             match_length += 1
-    if not decode:
-        for _ in range(4):
-            stream[position] = (high >> 24) & 0xFF
-            high = (high << 8) & 0xFFFFFFFF
-            position += 1
-    return position
-
-
-SIGNATURE = (
-    "int64(boolean, uint16[::1], uint8[::1], int32[::1], uint32[::1], uint8[::1], uint16[:, :, ::1], "
-    "uint16[::1], int32[::1], uint16[::1], int32[:, ::1], uint16[::1], int16[::1])"
-)
-
-
-@functools.cache
-def compiled_run() -> Callable[..., int]:
-    """The compiled coder, from numba's cache beside this file where that folder can be written."""
-    try:
-        compiled = numba.njit(SIGNATURE, nogil=True, cache=True)(_run_model)
-    except RuntimeError:
-        # No folder for the cache (a read-only installation without a home): compile for this process alone.
-        compiled = numba.njit(SIGNATURE, nogil=True)(_run_model)
-    return compiled
-
-
-def run(
-    decode: bool,
-    tokens: np.ndarray[Any, np.dtype[np.uint16]],
-    stream: np.ndarray[Any, np.dtype[np.uint8]],
-    child: np.ndarray[Any, np.dtype[np.int32]],
-    code: np.ndarray[Any, np.dtype[np.uint32]],
-    length: np.ndarray[Any, np.dtype[np.uint8]],
-) -> int:
-    """Encode `tokens` into `stream`, or decode `stream` into `tokens`; returns the bytes written or read.
-
-    tokens uint16[T]; stream uint8[bytes]; the tree as `text_form.Tree` holds it. The tables grow with T up to
-    a fixed cap (about 400 MB), so the same T always gets the same tables.
-    """
-    slot_bits = min(max(int(tokens.size).bit_length(), 10), 21)
-    slots = np.empty((ORDERS, 1 << slot_bits, SLOT), np.uint16)
-    slots[:, :, 0] = 0
-    slots[:, :, 1:] = 0x8000
-    return compiled_run()(
-        decode,
-        tokens,
-        stream,
-        child,
-        code,
-        length,
-        slots,
-        np.full(child.size // 2, 0x8000, np.uint16),
-        np.zeros(1 << MATCH_BITS, np.int32),
-        np.full(64, 40000, np.uint16),
-        np.full((512, INPUTS), 65536 * 3 // 10, np.int32),
-        squash_table(),
-        stretch_table(),
-    )
+    coder[0], coder[1], coder[2], coder[3] = state

@@ -17,41 +17,28 @@ verified before anything is allocated or decoded; the second guards against a de
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import zlib
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.core.varints import decode_varint, encode_varint
+from regrow.ngram.store import bit_coder
+from regrow.ngram.store.bit_coder import Bytes
+from regrow.ngram.store.text_coder import Model, Tree, code_tokens
 
 MAGIC = b"RgT1"
 MAX_LENGTH = 31
 MAX_TOKENS = 1 << 31
 
-Tokens = np.ndarray[Any, np.dtype[np.uint16]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Tokens = NDArray[np.uint16]
 
 
-@dataclasses.dataclass(frozen=True)
-class Tree:
-    """A binary tree over the vocabulary: every token's path and every inner node's two children.
-
-    length uint8[V] (0: the token is not in the tree), code uint32[V] (the path, first decision in the highest
-    of its `length` bits), child int32[2 * inner nodes] (an inner node, or ~token).
-    """
-
-    length: np.ndarray[Any, np.dtype[np.uint8]]
-    code: np.ndarray[Any, np.dtype[np.uint32]]
-    child: np.ndarray[Any, np.dtype[np.int32]]
-
-
-def encode_tokens(tokens: Tokens, vocab_size: int, token_bytes: list[bytes] | None = None) -> bytes:
+def encode_tokens(tokens: Tokens, vocab_size: int) -> bytes:
     """The text form of `tokens` uint16[T], each below `vocab_size` (2..65536); the same on every machine.
 
-    `token_bytes` (one entry a token) may tell the model where words begin; it is not needed to decode.
     Raises NgramError for a vocabulary size out of range, tokens of another type, or a token at or above it.
     """
     if not 2 <= vocab_size <= 65536:
@@ -60,8 +47,6 @@ def encode_tokens(tokens: Tokens, vocab_size: int, token_bytes: list[bytes] | No
         raise NgramError(f"text form: tokens are {tokens.dtype} of {tokens.ndim} axes; give uint16 of 1")
     if tokens.size >= MAX_TOKENS:
         raise NgramError(f"text form: {tokens.size} tokens; store fewer than {MAX_TOKENS}")
-    if token_bytes is not None and len(token_bytes) != vocab_size:
-        raise NgramError(f"text form: token_bytes has {len(token_bytes)} entries; give {vocab_size}")
     tokens = np.array(tokens, order="C")
     if tokens.size and int(tokens.max()) >= vocab_size:
         raise NgramError(f"text form: token {int(tokens.max())} is outside the vocabulary of {vocab_size}")
@@ -113,26 +98,24 @@ def decode_tokens(data: bytes) -> Tokens:
 
 
 def _run_encoder(tokens: Tokens, tree: Tree) -> bytes:
-    from regrow.ngram.store import text_coder
-
     # No decision costs more than 13 bits (the coder's smallest probability is 16 / 65536).
-    room = int(tree.length[tokens].sum(dtype=np.int64)) * 13 // 8 + 64
-    stream = np.zeros(room, np.uint8)
-    n = text_coder.run(False, tokens, stream, tree.child, tree.code, tree.length)
-    return stream[:n].tobytes()
+    size = int(tree.length[tokens].sum(dtype=np.int64)) * 13 // 8 + 64
+    stream = np.zeros(size, np.uint8)
+    state = bit_coder.start(stream, decode=False)
+    code_tokens(False, tokens, stream, state, tree, Model.fresh(tokens.size, tree.child.size // 2))
+    return bit_coder.finish(stream, state)
 
 
 def _run_decoder(stream: Bytes, n_tokens: int, tree: Tree) -> Tokens:
-    from regrow.ngram.store import text_coder
-
     tokens: Tokens = np.zeros(n_tokens, np.uint16)
-    used = text_coder.run(True, tokens, np.ascontiguousarray(stream), tree.child, tree.code, tree.length)
-    if used != stream.size:
+    state = bit_coder.start(stream, decode=True)
+    code_tokens(True, tokens, stream, state, tree, Model.fresh(n_tokens, tree.child.size // 2))
+    if int(state[3]) != stream.size:
         raise NgramError("text form: its coded tokens end too early or too late; pack it again")
     return tokens
 
 
-def _code_lengths(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _code_lengths(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Huffman code lengths uint8[V] of counts int64[V]; 0 for absent tokens, 1 for a token that is alone.
 
     Counts are raised to at least a 2^20th of the total, which keeps every path at 31 decisions or fewer.
@@ -159,7 +142,7 @@ def _code_lengths(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.u
     return lengths
 
 
-def _is_prefix_code(lengths: np.ndarray[Any, Any]) -> bool:
+def _is_prefix_code(lengths: NDArray[np.uint8]) -> bool:
     """Whether code lengths fill the code space exactly (or are of no token, or one)."""
     used = lengths[lengths > 0].astype(np.int64)
     if used.size < 2:
@@ -167,7 +150,7 @@ def _is_prefix_code(lengths: np.ndarray[Any, Any]) -> bool:
     return int((1 << (32 - used)).sum()) == 1 << 32
 
 
-def _tree(lengths: np.ndarray[Any, np.dtype[np.uint8]]) -> Tree:
+def _tree(lengths: NDArray[np.uint8]) -> Tree:
     """The canonical tree of code lengths uint8[V]: shorter paths first, then lower tokens."""
     code = np.zeros(lengths.size, np.uint32)
     present = np.flatnonzero(lengths)

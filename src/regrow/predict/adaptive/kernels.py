@@ -8,14 +8,12 @@ Legend: as in `online_mixer`; N contexts and E pairs of `recent_counts`.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import F32x1, F32x2, F32x3, F64x1, F64x2, F64x3, I32x2, I64x1, I64x2, kernel
 from regrow.predict.adaptive.recent_counts import (
     MANY,
     NODE_DISTINCT,
@@ -24,7 +22,7 @@ from regrow.predict.adaptive.recent_counts import (
     PAIR_COUNT,
     PAIR_NEXT,
     PAIR_TOKEN,
-    TABLES_SIGNATURE,
+    CountTables,
     add_tokens,
     find_slot,
     longer_key,
@@ -35,61 +33,63 @@ BUCKETS = 4  # of a context: one successor met once, one met again, few successo
 _RATE = 0.02  # of every AdaGrad step; tuned, like all numbers here, on training text kept out of training
 _BOX_W, _BOX_AB, _BOX_BIAS = 2.0, 1.0, 4.0
 
-_PREDICT_SIGNATURE = (
-    f"void(int64, float32[:,:,::1], float32[:,:,::1], float32[:,:,::1], int32[:,::1], {TABLES_SIGNATURE}, "
-    "float64[:,::1], float32[::1], float64[:,:,::1], float32[:,::1], float64[:,::1], int32[:,::1], int64[:,::1], "
-    "int32[:,::1], int32[:,::1], float32[:,:,::1], float64[:,::1], float64[:,::1], float64[:,::1], int32[:,::1])"
-)
-_LEARN_SIGNATURE = (
-    "void(int64, int64[::1], float32[:,:,::1], float32[:,:,::1], int32[:,::1], "
-    "float64[:,::1], float64[:,::1], float32[::1], float32[::1], float64[:,:,::1], float64[:,:,::1], "
-    "float32[:,::1], float64[:,::1], int32[:,::1], int64[:,::1], int32[:,::1], int32[:,::1], float32[:,:,::1], "
-    "float64[:,::1], float64[:,::1], int32[:,::1], float64[::1], float64[::1])"
-)
-_SCORE_SIGNATURE = (
-    "void(int64, int64[:,::1], float64[:,::1], float32[:,:,::1], float32[:,:,::1], float32[:,:,::1], "
-    f"int32[:,::1], {TABLES_SIGNATURE}, int64[::1], float64[:,::1], float64[:,::1], float32[::1], float32[::1], "
-    "float64[:,:,::1], float64[:,:,::1], float32[:,::1], float64[:,::1], int32[:,::1], int64[:,::1], "
-    "int32[:,::1], int32[:,::1], float32[:,:,::1], float64[:,::1], float64[:,::1], float64[:,::1], int32[:,::1], "
-    "float64[::1], float64[::1], int64[::1])"
-)
-_ROWS_SIGNATURE = (
-    "void(float32[:,::1], float64[:,::1], int64[:,::1], int32[:,::1], float64[:,::1], float64[:,::1])"
-)
+
+class StepInputs(NamedTuple):
+    """What the artifact says of a chunk's positions, float32 [S, T, V]: its mixture and network as unnormalised log
+    probabilities, its memory's log probabilities (zeros without one); `order_ST` int32, the order that matched."""
+
+    mixed_STV: F32x3
+    network_STV: F32x3
+    memory_STV: F32x3
+    order_ST: I32x2
+
+
+class Weights(NamedTuple):
+    """What is learned, each beside the sum of its squared slopes: a and b by order, bias by token, w by depth, bucket
+    and context."""
+
+    ab_O2: F64x2
+    ab_square_O2: F64x2
+    bias_V: F32x1
+    bias_square_V: F32x1
+    weight_KBJ: F64x3
+    weight_square_KBJ: F64x3
+
+
+class Scratch(NamedTuple):
+    """One lock-step between prediction and learning.
+
+    `x_SV`, `sums_S4`: q = x / sums[0]; sums[1], sums[2]: network and memory summed with weights x; sums[3]: what
+    normalises the second stage. `touched_SV`: the tokens with a count, `depth_S3[:, 2]` many, `place_SV` their places
+    there (-1: none), with their features by context, log factors `power_SV` and gained weights `gain_SV`.
+    `depth_S3[:, :2]`: how deep the shared and the own context is known; `bucket_SJ`: each context's bucket (-1: none).
+    """
+
+    x_SV: F32x2
+    bits_SV: I32x2
+    sums_S4: F64x2
+    lanes_3L: F64x2
+    touched_SV: I64x2
+    place_SV: I32x2
+    bucket_SJ: I32x2
+    feature_SVJ: F32x3
+    power_SV: F64x2
+    gain_SV: F64x2
+    depth_S3: I32x2
+    nats_S: F64x1
+    slope_V: F64x1
+    tokens_S: I64x1
+    probs_SV: F64x2
 
 
 @register_jitable
-def _predict(
-    t: Any,
-    mixed_STV: Any,
-    network_STV: Any,
-    memory_STV: Any,
-    order_ST: Any,
-    context_SK: Any,
-    key_H: Any,
-    node_H: Any,
-    node_N4: Any,
-    total_N4: Any,
-    pair_E4: Any,
-    count_E4: Any,
-    ab_O2: Any,
-    bias_V: Any,
-    weight_KBJ: Any,
-    x_SV: Any,
-    sums_S4: Any,
-    bits_SV: Any,
-    touched_SV: Any,
-    place_SV: Any,
-    bucket_SJ: Any,
-    feature_SVJ: Any,
-    power_SV: Any,
-    gain_SV: Any,
-    lanes_3L: Any,
-    depth_S3: Any,
-) -> None:
-    """Both stages for every stream at time t. Results: `x_SV` and `sums_S4` (q = x / sums[0]; sums[1], sums[2]: network
-    and memory summed with weights x; sums[3]: what normalises the second stage), and the touched tokens with their
-    features and log factors `power_SV`."""
+def _predict(t: Any, inputs: Any, tables: Any, weights: Any, scratch: Any) -> None:
+    """Both stages for every stream at time t, into `scratch`."""
+    context_SK, key_H, node_H = tables.context_SK, tables.key_H, tables.node_H
+    node_N4, total_N4, pair_E4, count_E4 = tables.node_N4, tables.total_N4, tables.pair_E4, tables.count_E4
+    bias_V, weight_KBJ = weights.bias_V, weights.weight_KBJ
+    x_SV, sums_S4, lanes_3L, depth_S3 = scratch.x_SV, scratch.sums_S4, scratch.lanes_3L, scratch.depth_S3
+    bucket_SJ, feature_SVJ, gain_SV = scratch.bucket_SJ, scratch.feature_SVJ, scratch.gain_SV
     S, V = x_SV.shape
     K = context_SK.shape[1]
     J = 2 * K
@@ -97,10 +97,11 @@ def _predict(
     node_J = np.empty(J, np.int64)
     to_bits = np.float32(1.4426950408889634)
     for s in range(S):
-        order = order_ST[s, t]
-        a, b = np.float32(ab_O2[order, 0]), np.float32(ab_O2[order, 1])
-        x_V, bits_V = x_SV[s], bits_SV[s]
-        mixed_V, network_V, memory_V = mixed_STV[s, t], network_STV[s, t], memory_STV[s, t]
+        order = inputs.order_ST[s, t]
+        a, b = np.float32(weights.ab_O2[order, 0]), np.float32(weights.ab_O2[order, 1])
+        x_V, bits_V = x_SV[s], scratch.bits_SV[s]
+        mixed_V, network_V = inputs.mixed_STV[s, t], inputs.network_STV[s, t]
+        memory_V = inputs.memory_STV[s, t]
         scale_V = bits_V.view(np.float32)
         for v in range(V):
             x_V[v] = (mixed_V[v] + a * network_V[v] + b * memory_V[v] + bias_V[v]) * to_bits
@@ -153,7 +154,7 @@ def _predict(
             sums_S4[s, 2] += x * np.float64(memory_V[v])
         # Second stage.
         norm = sums_S4[s, 0]
-        touched_V, place_V, power_V = touched_SV[s], place_SV[s], power_SV[s]
+        touched_V, place_V, power_V = scratch.touched_SV[s], scratch.place_SV[s], scratch.power_SV[s]
         for i in range(depth_S3[s, 2]):
             place_V[touched_V[i]] = -1
         touched = 0
@@ -214,32 +215,14 @@ def _predict(
 
 
 @register_jitable
-def _learn(
-    t: Any,
-    tokens_S: Any,
-    network_STV: Any,
-    memory_STV: Any,
-    order_ST: Any,
-    ab_O2: Any,
-    ab_square_O2: Any,
-    bias_V: Any,
-    bias_square_V: Any,
-    weight_KBJ: Any,
-    weight_square_KBJ: Any,
-    x_SV: Any,
-    sums_S4: Any,
-    bits_SV: Any,
-    touched_SV: Any,
-    place_SV: Any,
-    bucket_SJ: Any,
-    feature_SVJ: Any,
-    power_SV: Any,
-    gain_SV: Any,
-    depth_S3: Any,
-    nats_S: Any,
-    slope_V: Any,
-) -> None:
+def _learn(t: Any, tokens_S: Any, inputs: Any, weights: Any, scratch: Any) -> None:
     """The tokens of time t are known: their cost into `nats_S` (0 for a token below 0), and one AdaGrad step."""
+    ab_O2, ab_square_O2 = weights.ab_O2, weights.ab_square_O2
+    bias_V, bias_square_V = weights.bias_V, weights.bias_square_V
+    weight_KBJ, weight_square_KBJ = weights.weight_KBJ, weights.weight_square_KBJ
+    x_SV, sums_S4, depth_S3, nats_S = scratch.x_SV, scratch.sums_S4, scratch.depth_S3, scratch.nats_S
+    bucket_SJ, feature_SVJ, gain_SV = scratch.bucket_SJ, scratch.feature_SVJ, scratch.gain_SV
+    slope_V = scratch.slope_V
     S, V = x_SV.shape
     J = bucket_SJ.shape[1]
     rate = _RATE
@@ -253,13 +236,13 @@ def _learn(
         nats_S[s] = 0.0
         if token < 0:
             continue
-        order = order_ST[s, t]
+        order = inputs.order_ST[s, t]
         norm, second = sums_S4[s, 0], sums_S4[s, 3]
-        hit = place_SV[s, token]
-        power = power_SV[s, hit] if hit >= 0 else 0.0
+        hit = scratch.place_SV[s, token]
+        power = scratch.power_SV[s, hit] if hit >= 0 else 0.0
         nats_S[s] = np.log(second) - np.log(np.float64(x_SV[s, token])) - power
-        slope_ab_O2[order, 0] += sums_S4[s, 1] / norm - np.float64(network_STV[s, t, token])
-        slope_ab_O2[order, 1] += sums_S4[s, 2] / norm - np.float64(memory_STV[s, t, token])
+        slope_ab_O2[order, 0] += sums_S4[s, 1] / norm - np.float64(inputs.network_STV[s, t, token])
+        slope_ab_O2[order, 1] += sums_S4[s, 2] / norm - np.float64(inputs.memory_STV[s, t, token])
         share = 1.0 / norm
         for v in range(V):
             slope_V[v] += np.float64(x_SV[s, v]) * share
@@ -298,79 +281,43 @@ def _learn(
                     weight_KBJ[k, b, j] = min(max(moved, 0.0), _BOX_W)
 
 
-def _score(
-    first: Any,
-    tokens_ST: Any,
-    nats_ST: Any,
-    mixed_STV: Any,
-    network_STV: Any,
-    memory_STV: Any,
-    order_ST: Any,
-    context_SK: Any,
-    key_H: Any,
-    node_H: Any,
-    node_N4: Any,
-    total_N4: Any,
-    pair_E4: Any,
-    count_E4: Any,
-    used_2: Any,
-    ab_O2: Any,
-    ab_square_O2: Any,
-    bias_V: Any,
-    bias_square_V: Any,
-    weight_KBJ: Any,
-    weight_square_KBJ: Any,
-    x_SV: Any,
-    sums_S4: Any,
-    bits_SV: Any,
-    touched_SV: Any,
-    place_SV: Any,
-    bucket_SJ: Any,
-    feature_SVJ: Any,
-    power_SV: Any,
-    gain_SV: Any,
-    lanes_3L: Any,
-    depth_S3: Any,
-    nats_S: Any,
-    slope_V: Any,
-    tokens_S: Any,
-) -> None:
+@kernel
+def predict(t: int, inputs: StepInputs, tables: CountTables, weights: Weights, scratch: Scratch) -> None:
+    """Fixes the distributions of time t."""
+    _predict(t, inputs, tables, weights, scratch)
+
+
+@kernel
+def learn(t: int, tokens_S: I64x1, inputs: StepInputs, weights: Weights, scratch: Scratch) -> None:
+    """The tokens of time t are known: what they cost, and one step of learning."""
+    _learn(t, tokens_S, inputs, weights, scratch)
+
+
+@kernel
+def score(
+    first: int, tokens_ST: I64x2, nats_ST: F64x2, inputs: StepInputs, tables: CountTables, weights: Weights,
+    scratch: Scratch,
+) -> None:  # fmt: skip
     """Lock-steps `first` and on of known tokens, as many as `nats_ST` has columns: predict, learn, count."""
+    tokens_S = scratch.tokens_S
     for i in range(nats_ST.shape[1]):
         t = first + i
-        _predict(
-            t, mixed_STV, network_STV, memory_STV, order_ST, context_SK, key_H, node_H, node_N4, total_N4, pair_E4,
-            count_E4, ab_O2, bias_V, weight_KBJ, x_SV, sums_S4, bits_SV, touched_SV, place_SV,
-            bucket_SJ, feature_SVJ, power_SV, gain_SV, lanes_3L, depth_S3,
-        )  # fmt: skip
+        _predict(t, inputs, tables, weights, scratch)
         for s in range(len(tokens_S)):
             tokens_S[s] = tokens_ST[s, t]
-        _learn(
-            t, tokens_S, network_STV, memory_STV, order_ST, ab_O2, ab_square_O2, bias_V, bias_square_V, weight_KBJ,
-            weight_square_KBJ, x_SV, sums_S4, bits_SV, touched_SV, place_SV, bucket_SJ, feature_SVJ, power_SV, gain_SV,
-            depth_S3, nats_S, slope_V,
-        )  # fmt: skip
+        _learn(t, tokens_S, inputs, weights, scratch)
         for s in range(len(tokens_S)):
-            nats_ST[s, i] = nats_S[s]
-        add_tokens(tokens_S, context_SK, key_H, node_H, node_N4, total_N4, pair_E4, count_E4, used_2)
+            nats_ST[s, i] = scratch.nats_S[s]
+        add_tokens(tokens_S, tables)
 
 
-def _rows(x_SV: Any, sums_S4: Any, touched_SV: Any, depth_S3: Any, gain_SV: Any, probs_SV: Any) -> None:
-    """The distributions themselves."""
-    S, V = x_SV.shape
-    for s in range(S):
-        share = 1.0 / sums_S4[s, 3]
-        for v in range(V):
+@kernel
+def rows(scratch: Scratch) -> None:
+    """The distributions themselves, into `probs_SV`."""
+    x_SV, probs_SV = scratch.x_SV, scratch.probs_SV
+    for s in range(x_SV.shape[0]):
+        share = 1.0 / scratch.sums_S4[s, 3]
+        for v in range(x_SV.shape[1]):
             probs_SV[s, v] = np.float64(x_SV[s, v]) * share
-        for i in range(depth_S3[s, 2]):
-            probs_SV[s, touched_SV[s, i]] = gain_SV[s, i] * share
-
-
-@functools.cache
-def kernels() -> tuple[Callable[..., None], ...]:
-    return (
-        compile_kernel(_predict, _PREDICT_SIGNATURE),
-        compile_kernel(_learn, _LEARN_SIGNATURE),
-        compile_kernel(_rows, _ROWS_SIGNATURE),
-        compile_kernel(_score, _SCORE_SIGNATURE),
-    )
+        for i in range(scratch.depth_S3[s, 2]):
+            probs_SV[s, scratch.touched_SV[s, i]] = scratch.gain_SV[s, i] * share

@@ -20,27 +20,18 @@ the memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.predict.adaptive.kernels import BUCKETS, kernels
+from regrow.predict.adaptive import kernels
+from regrow.predict.adaptive.kernels import BUCKETS, Scratch, StepInputs, Weights
 from regrow.predict.adaptive.recent_counts import RecentCounts
+
+__all__ = ["OnlineMixer", "StepInputs"]
 
 _ORDERS = 17  # of the artifact's memory, 0 for no memory
 _LANES = 16
 _FIRST_WEIGHTS = (0.17, 0.16, 0.07, 0.02)  # w by bucket; tuned on training text kept out of training
-
-
-class StepInputs(NamedTuple):
-    """What the artifact says of a chunk's positions, float32 [S, T, V]: its mixture and network as unnormalised log
-    probabilities, its memory's log probabilities (zeros without one); `order_ST` int32, the order that matched."""
-
-    mixed_STV: NDArray[np.float32]
-    network_STV: NDArray[np.float32]
-    memory_STV: NDArray[np.float32]
-    order_ST: NDArray[np.int32]
 
 
 class OnlineMixer:
@@ -52,55 +43,40 @@ class OnlineMixer:
     def __init__(self, streams: int, vocab_size: int, orders: int, capacity: int) -> None:
         S, V, J = streams, vocab_size, 2 * orders
         self.counts = RecentCounts(streams, orders, capacity)
-        self._ab_O2, self._ab_square_O2 = np.zeros((_ORDERS, 2)), np.full((_ORDERS, 2), 1.0)
-        self._bias_V, self._bias_square_V = np.zeros(V, np.float32), np.full(V, 0.02, np.float32)
         first = np.asarray(_FIRST_WEIGHTS)[None, :, None]
-        self._weight_KBJ = np.broadcast_to(first, (orders + 1, BUCKETS, J)).copy()
-        self._weight_square_KBJ = np.full((orders + 1, BUCKETS, J), 1e-2)
-        # Scratch of one lock-step.
-        self._x_SV, self._bits_SV = np.zeros((S, V), np.float32), np.zeros((S, V), np.int32)
-        self._sums_S4, self._lanes_3L = np.zeros((S, 4)), np.zeros((3, _LANES))
-        self._touched_SV, self._place_SV = np.zeros((S, V), np.int64), np.full((S, V), -1, np.int32)
-        self._bucket_SJ = np.full((S, J), -1, np.int32)
-        self._feature_SVJ = np.zeros((S, V, J), np.float32)
-        self._power_SV, self._gain_SV = np.zeros((S, V)), np.zeros((S, V))
-        self._depth_S3 = np.zeros((S, 3), np.int32)
-        self._nats_S, self._slope_V, self._tokens_S = np.zeros(S), np.zeros(V), np.zeros(S, np.int64)
-        self._probs_SV = np.zeros((S, V))
+        self._weights = Weights(
+            np.zeros((_ORDERS, 2)), np.full((_ORDERS, 2), 1.0), np.zeros(V, np.float32), np.full(V, 0.02, np.float32),
+            np.broadcast_to(first, (orders + 1, BUCKETS, J)).copy(), np.full((orders + 1, BUCKETS, J), 1e-2),
+        )  # fmt: skip
+        self._scratch = Scratch(
+            x_SV=np.zeros((S, V), np.float32), bits_SV=np.zeros((S, V), np.int32), sums_S4=np.zeros((S, 4)),
+            lanes_3L=np.zeros((3, _LANES)), touched_SV=np.zeros((S, V), np.int64),
+            place_SV=np.full((S, V), -1, np.int32), bucket_SJ=np.full((S, J), -1, np.int32),
+            feature_SVJ=np.zeros((S, V, J), np.float32), power_SV=np.zeros((S, V)), gain_SV=np.zeros((S, V)),
+            depth_S3=np.zeros((S, 3), np.int32), nats_S=np.zeros(S), slope_V=np.zeros(V),
+            tokens_S=np.zeros(S, np.int64), probs_SV=np.zeros((S, V)),
+        )  # fmt: skip
 
     @property
     def nbytes(self) -> int:
         """Bytes of state and scratch."""
-        own = sum(a.nbytes for a in vars(self).values() if isinstance(a, np.ndarray))
-        return own + self.counts.nbytes
+        return self.counts.nbytes + sum(a.nbytes for a in (*self._weights, *self._scratch))
 
     def predict(self, inputs: StepInputs, t: int) -> None:
         """Fix the distributions of time t, from `inputs` and what was learned before."""
-        c = self.counts
-        kernels()[0](
-            t, *inputs, *c.tables, self._ab_O2, self._bias_V, self._weight_KBJ, self._x_SV, self._sums_S4,
-            self._bits_SV, self._touched_SV, self._place_SV, self._bucket_SJ, self._feature_SVJ, self._power_SV,
-            self._gain_SV, self._lanes_3L, self._depth_S3,
-        )  # fmt: skip
+        kernels.predict(t, inputs, self.counts.tables, self._weights, self._scratch)
 
     def rows(self) -> NDArray[np.float64]:
         """The distributions that `predict` fixed, float64 [S, V]; the array is used again by the next call."""
-        kernels()[2](
-            self._x_SV, self._sums_S4, self._touched_SV, self._depth_S3, self._gain_SV, self._probs_SV
-        )
-        return self._probs_SV
+        kernels.rows(self._scratch)
+        return self._scratch.probs_SV
 
     def learn(self, inputs: StepInputs, t: int, tokens_S: NDArray[np.int64]) -> NDArray[np.float64]:
         """The tokens of time t (below 0: none): their nats under the fixed distributions [S]; then learn and count."""
         tokens_S = np.ascontiguousarray(tokens_S, np.int64)
-        kernels()[1](
-            t, tokens_S, inputs.network_STV, inputs.memory_STV, inputs.order_ST, self._ab_O2, self._ab_square_O2,
-            self._bias_V, self._bias_square_V, self._weight_KBJ, self._weight_square_KBJ, self._x_SV, self._sums_S4,
-            self._bits_SV, self._touched_SV, self._place_SV, self._bucket_SJ, self._feature_SVJ, self._power_SV,
-            self._gain_SV, self._depth_S3, self._nats_S, self._slope_V,
-        )  # fmt: skip
+        kernels.learn(t, tokens_S, inputs, self._weights, self._scratch)
         self.counts.add(tokens_S)
-        return self._nats_S.copy()
+        return self._scratch.nats_S.copy()
 
     def score(self, inputs: StepInputs, tokens_ST: NDArray[np.int64]) -> NDArray[np.float64]:
         """`predict` and `learn` of all times of `inputs` in turn, whose tokens are known: the nats [S, T], bit for bit
@@ -112,12 +88,7 @@ class OnlineMixer:
         while at < tokens_ST.shape[1]:
             stop = at + c.reserve(tokens_ST.shape[1] - at)
             part_ST = np.empty((len(tokens_ST), stop - at))
-            kernels()[3](
-                at, tokens_ST, part_ST, *inputs, *c.tables, c.used_2, self._ab_O2, self._ab_square_O2, self._bias_V,
-                self._bias_square_V, self._weight_KBJ, self._weight_square_KBJ, self._x_SV, self._sums_S4,
-                self._bits_SV, self._touched_SV, self._place_SV, self._bucket_SJ, self._feature_SVJ, self._power_SV,
-                self._gain_SV, self._lanes_3L, self._depth_S3, self._nats_S, self._slope_V, self._tokens_S,
-            )  # fmt: skip
+            kernels.score(at, tokens_ST, part_ST, inputs, c.tables, self._weights, self._scratch)
             c.remember(tokens_ST[:, at:stop])
             nats_ST[:, at:stop] = part_ST
             at = stop

@@ -13,15 +13,13 @@ Legend: S streams, K orders, N contexts, E (context, successor) pairs, H slots o
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from regrow.core.jit import compile_kernel
+from regrow.core.jit import F32x2, I32x1, I32x2, I64x1, I64x2, kernel
 
 FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
 MANY = 256  # a context with more successors than this says little, and would cost the most time: it is left as it is
@@ -31,13 +29,58 @@ MANY = 256  # a context with more successors than this says little, and would co
 NODE_DISTINCT, NODE_HEAD, NODE_TOTAL = 0, 1, 2
 PAIR_TOKEN, PAIR_NEXT, PAIR_COUNT = 0, 1, 2
 
-TABLES_SIGNATURE = (
-    "int64[:,::1], int64[::1], int32[::1], int32[:,::1], float32[:,::1], int32[:,::1], float32[:,::1]"
-)
-_ADD_SIGNATURE = f"void(int64[::1], {TABLES_SIGNATURE}, int64[::1])"
+
+class CountTables(NamedTuple):
+    """What kernels read and change.
+
+    `context_SK` int64: the last K tokens of every stream, the newest first, -1 where there is none yet. `key_H` and
+    `node_H`: contexts by their hash. `node_N4` int32: of a context the number of its successors, the first of them, and
+    its faded count (as float32, `total_N4`); `pair_E4` int32: of a successor its token, the next successor (-1: none),
+    and its faded count (as float32, `count_E4`). `used_2`: contexts and pairs in use.
+    """
+
+    context_SK: I64x2
+    key_H: I64x1
+    node_H: I32x1
+    node_N4: I32x2
+    total_N4: F32x2
+    pair_E4: I32x2
+    count_E4: F32x2
+    used_2: I64x1
+
+    @classmethod
+    def empty(cls, streams: int, orders: int, size: int) -> CountTables:
+        """Tables of no tokens, for `size` contexts and as many pairs."""
+        return cls._of(
+            np.full((streams, orders), -1, np.int64), np.zeros((size, 4), np.int32), np.zeros((size, 4), np.int32),
+            np.zeros(2, np.int64),
+        )  # fmt: skip
+
+    @classmethod
+    def _of(
+        cls,
+        context_SK: NDArray[np.int64],
+        node_N4: NDArray[np.int32],
+        pair_E4: NDArray[np.int32],
+        used_2: NDArray[np.int64],
+    ) -> CountTables:
+        """With an empty hash table."""
+        slots = 2 * len(node_N4)
+        return cls(
+            context_SK, np.zeros(slots, np.int64), np.zeros(slots, np.int32), node_N4, node_N4.view(np.float32),
+            pair_E4, pair_E4.view(np.float32), used_2,
+        )  # fmt: skip
+
+    def wider(self, size: int) -> CountTables:
+        """The same with room for `size` contexts; every slot is found again in the wider table."""
+        node_N4, pair_E4 = np.zeros((size, 4), np.int32), np.zeros((size, 4), np.int32)
+        node_N4[: len(self.node_N4)], pair_E4[: len(self.pair_E4)] = self.node_N4, self.pair_E4
+        made = CountTables._of(self.context_SK, node_N4, pair_E4, self.used_2)
+        taken = np.flatnonzero(self.key_H)
+        _rehash(self.key_H[taken], self.node_H[taken], made.key_H, made.node_H)
+        return made
 
 
-# numba keeps a kernel compiled as long as the kernel's own file is unchanged: change these, touch online_kernels.py.
 @register_jitable
 def start_key(own: int, stream: int) -> Any:
     """The key of the empty context, shared (own = 0) or of one stream."""
@@ -66,18 +109,10 @@ def find_slot(key_H: Any, key: Any) -> Any:
 
 
 @register_jitable
-def add_tokens(
-    tokens_S: Any,
-    context_SK: Any,
-    key_H: Any,
-    node_H: Any,
-    node_N4: Any,
-    total_N4: Any,
-    pair_E4: Any,
-    count_E4: Any,
-    used_2: Any,
-) -> None:
+def add_tokens(tokens_S: Any, tables: Any) -> None:
     """Count one token of every stream, in the order of the streams; a token below 0 is none."""
+    context_SK, key_H, node_H, used_2 = tables.context_SK, tables.key_H, tables.node_H, tables.used_2
+    node_N4, total_N4, pair_E4, count_E4 = tables.node_N4, tables.total_N4, tables.pair_E4, tables.count_E4
     S, K = context_SK.shape
     for s in range(S):
         token = tokens_S[s]
@@ -124,43 +159,33 @@ def add_tokens(
             context_SK[s, 0] = token
 
 
-@functools.cache
-def _add_kernel() -> Callable[..., None]:
-    return compile_kernel(add_tokens, _ADD_SIGNATURE)
+@kernel
+def _add(tokens_S: I64x1, tables: CountTables) -> None:
+    add_tokens(tokens_S, tables)
+
+
+@kernel
+def _rehash(keys: I64x1, nodes: I32x1, key_H: I64x1, node_H: I32x1) -> None:
+    for i in range(len(keys)):
+        slot = find_slot(key_H, keys[i])
+        key_H[slot] = keys[i]
+        node_H[slot] = nodes[i]
 
 
 class RecentCounts:
-    """The counts of S streams that move in lock-step. `add` is the only thing that changes them.
-
-    `context_SK` int64: the last K tokens of every stream, the newest first, -1 where there is none yet. `key_H` and
-    `node_H`: contexts by their hash. `node_N4` int32: of a context the number of its successors, the first of them, and
-    its faded count (as float32); `pair_E4` int32: of a successor its token, the next successor (-1: none), and its
-    faded count (as float32). `used_2`: contexts and pairs in use.
-    """
+    """The counts of S streams that move in lock-step, in `tables`. `add` is the only thing that changes them."""
 
     def __init__(self, streams: int, orders: int, capacity: int) -> None:
         """`capacity`: tokens kept at most, of all streams together."""
         self.streams, self.orders = streams, orders
         self._steps = max(2, capacity // streams)  # lock-steps kept
         self._history: list[NDArray[np.int64]] = []
-        self._empty(1 << 12)
-
-    def _empty(self, room: int) -> None:
-        self.context_SK = np.full((self.streams, self.orders), -1, np.int64)
-        self.used_2 = np.zeros(2, np.int64)
-        self.node_N4, self.pair_E4 = np.zeros((room, 4), np.int32), np.zeros((room, 4), np.int32)
-        self.key_H, self.node_H = np.zeros(2 * room, np.int64), np.zeros(2 * room, np.int32)
+        self.tables = CountTables.empty(streams, orders, 1 << 12)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the tables."""
-        return sum(a.nbytes for a in vars(self).values() if isinstance(a, np.ndarray))
-
-    @property
-    def tables(self) -> tuple[NDArray[Any], ...]:
-        """What a kernel reads, as `TABLES_SIGNATURE` has it."""
-        counts = (self.node_N4.view(np.float32), self.pair_E4.view(np.float32))
-        return self.context_SK, self.key_H, self.node_H, self.node_N4, counts[0], self.pair_E4, counts[1]
+        return sum(a.nbytes for a in self.tables) - self.tables.node_N4.nbytes - self.tables.pair_E4.nbytes
 
     @property
     def tokens(self) -> int:
@@ -189,43 +214,22 @@ class RecentCounts:
         if len(self._history) < self._steps:
             return
         kept = self._history[-(self._steps // 2) :]
-        room = len(self.node_N4)
         self._history = []
-        self._empty(room)
+        self.tables = CountTables.empty(self.streams, self.orders, len(self.tables.node_N4))
         for old_S in kept:
             self._make_room(1)
             self._count(old_S)
 
     def _make_room(self, steps: int) -> None:
-        while int(self.used_2.max()) + 2 * self.orders * self.streams * steps > len(self.node_N4):
-            self._grow()
+        size, most = (
+            len(self.tables.node_N4),
+            2 * self.orders * self.streams,
+        )  # a lock-step adds at most so many
+        while int(self.tables.used_2.max()) + most * steps > size:
+            size = 1 << (2 * size + most - 1).bit_length()
+        if size > len(self.tables.node_N4):
+            self.tables = self.tables.wider(size)
 
     def _count(self, tokens_S: NDArray[np.int64]) -> None:
-        _add_kernel()(tokens_S, *self.tables, self.used_2)
+        _add(tokens_S, self.tables)
         self._history.append(tokens_S)
-
-    def _grow(self) -> None:
-        """Twice the room; every slot is found again in the wider table."""
-        room = 2 * len(self.node_N4) + 2 * self.orders * self.streams
-        room = 1 << (room - 1).bit_length()
-        for name in ("node_N4", "pair_E4"):
-            old = getattr(self, name)
-            wider = np.zeros((room, 4), old.dtype)
-            wider[: len(old)] = old
-            setattr(self, name, wider)
-        keys, nodes = self.key_H, self.node_H
-        self.key_H, self.node_H = np.zeros(2 * room, np.int64), np.zeros(2 * room, np.int32)
-        taken = np.flatnonzero(keys)
-        _rehash_kernel()(keys[taken], nodes[taken], self.key_H, self.node_H)
-
-
-def _rehash(keys: Any, nodes: Any, key_H: Any, node_H: Any) -> None:
-    for i in range(len(keys)):
-        slot = find_slot(key_H, keys[i])
-        key_H[slot] = keys[i]
-        node_H[slot] = nodes[i]
-
-
-@functools.cache
-def _rehash_kernel() -> Callable[..., None]:
-    return compile_kernel(_rehash, "void(int64[::1], int32[::1], int64[::1], int32[::1])")
