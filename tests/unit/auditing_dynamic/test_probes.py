@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regrow.challenge.audit.probe.probe import ProbeResult
-from regrow.challenge.audit.probe.probing import probe
+from regrow.challenge.audit.probe.run import run_probes
 
 #: An honest predictor: bigram counts, learnt as it goes, every row normalised.
 HONEST = """
@@ -68,7 +68,7 @@ def run(tmp_path: Path, source: str) -> dict[str, ProbeResult]:
     """Every probe on a shim's source."""
     shim = tmp_path / "shim.py"
     shim.write_text(source)
-    return {result.probe: result for result in probe(shim)[0]}
+    return {result.probe: result for result in run_probes(shim)[0]}
 
 
 def outcomes(results: dict[str, ProbeResult], outcome: str) -> set[str]:
@@ -85,7 +85,7 @@ def test_an_honest_predictor_passes(tmp_path: Path) -> None:
         "score-twice",
         "code-length",
     }
-    assert outcomes(results, "not applicable") == {"permute-documents", "byte-count"}
+    assert outcomes(results, "not applicable") == {"permute-documents", "count-bytes"}
     numbers = results["code-length"].numbers
     assert 0.99 < float(numbers["ratio"] or 0) < 1.01 and numbers["decoded"] == "yes"
 
@@ -182,7 +182,7 @@ def test_the_bytes_divided_by_are_compared_with_the_text(tmp_path: Path, count: 
         "def decode(tokens):\n    return bytes(tokens.astype(np.uint8))\n"
         f"def byte_count(tokens):\n    return {count}\n"
     )
-    assert run(tmp_path, source)["byte-count"].outcome == outcome
+    assert run(tmp_path, source)["count-bytes"].outcome == outcome
 
 
 def test_a_lossy_text_is_seen_by_decoding(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_lossy_text_is_seen_by_decoding(tmp_path: Path) -> None:
         "np.uint8).astype(np.int64) - 90\n"
         "def decode(tokens):\n    return bytes((tokens + 90).astype(np.uint8))\n"
     )
-    assert run(tmp_path, source)["byte-count"].outcome == "failed"
+    assert run(tmp_path, source)["count-bytes"].outcome == "failed"
 
 
 def test_a_shim_that_does_not_load_is_said_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.challenge.audit.probe.probing import probe
+from regrow.challenge.audit.probe.run import run_probes
 from regrow.challenge.audit.sandbox.sandbox import Child, ChildError, Limits
 
 _BODY = """
@@ -105,7 +105,7 @@ def test_a_child_that_writes_nonsense_on_the_wire_is_a_child_that_failed(tmp_pat
     )
     shim = tmp_path / "shim.py"
     shim.write_text(_BODY.format(deed="\n".join("    " + line for line in deed.splitlines())))
-    results, _ = probe(shim, limits=Limits(answer_seconds=1.0))
+    results, _ = run_probes(shim, limits=Limits(answer_seconds=1.0))
     assert any(result.outcome == "crashed" for result in results)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from regrow.challenge.audit.probe.probing import probe
+from regrow.challenge.audit.probe.run import run_probes
 
 DOCS = Path(__file__).parents[3] / "docs" / "audit" / "shim.md"
 
@@ -65,7 +65,7 @@ def test_the_network_example_runs_and_passes(tmp_path: Path) -> None:
     (tmp_path / "shim.py").write_text(
         example("network").replace('"WEIGHTS"', repr(str(tmp_path / "weights.pt")))
     )
-    outcomes = {r.probe: r.outcome for r in probe(tmp_path / "shim.py")[0]}
+    outcomes = {r.probe: r.outcome for r in run_probes(tmp_path / "shim.py")[0]}
     assert outcomes["sum-over-vocabulary"] == outcomes["code-length"] == outcomes["change-future"] == "passed"
     assert not {"failed", "crashed"} & set(outcomes.values())
 
@@ -75,6 +75,6 @@ def test_the_cache_example_runs_and_fails(tmp_path: Path) -> None:
     (tmp_path / "audited" / "train_gpt.py").write_text("import flash_attn_interface\n" + CACHE)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "shim.py").write_text(example("cache"))
-    outcomes = {r.probe: r.outcome for r in probe(tmp_path / "mine" / "shim.py", (tmp_path / "audited",))[0]}
+    outcomes = {r.probe: r.outcome for r in run_probes(tmp_path / "mine" / "shim.py", (tmp_path / "audited",))[0]}
     assert outcomes["sum-over-vocabulary"] == outcomes["code-length"] == "failed"
     assert outcomes["change-future"] == outcomes["score-twice"] == "passed"

@@ -72,9 +72,9 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
     results: list[ProbeResult] = []
     confined: dict[str, str] = {}
     if run is not None:
-        from regrow.challenge.audit.probe.probing import probe
+        from regrow.challenge.audit.probe.run import run_probes
 
-        results, confined = probe(run, (path if path.is_dir() else path.parent,))
+        results, confined = run_probes(run, (path if path.is_dir() else path.parent,))
         findings += [
             Finding("probe-crashed", "medium", "high", str(run), None, f"{r.probe}: {r.message}", "")
             for r in results

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from regrow.challenge.audit.probe import (
-    change_future,
-    change_target,
-    code_length,
-    count_bytes,
-    permute_documents,
-    predict_twice,
-    score_twice,
-    sum_over_vocabulary,
-)
+from regrow.challenge.audit.probe.change_future import change_future
+from regrow.challenge.audit.probe.change_target import change_target
+from regrow.challenge.audit.probe.code_length import code_length
+from regrow.challenge.audit.probe.count_bytes import count_bytes
+from regrow.challenge.audit.probe.permute_documents import permute_documents
+from regrow.challenge.audit.probe.predict_twice import predict_twice
 from regrow.challenge.audit.probe.probe import Probe
+from regrow.challenge.audit.probe.score_twice import score_twice
+from regrow.challenge.audit.probe.sum_over_vocabulary import sum_over_vocabulary
 
 PROBES: tuple[Probe, ...] = (
-    sum_over_vocabulary.PROBE,
-    change_target.PROBE,
-    change_future.PROBE,
-    predict_twice.PROBE,
-    score_twice.PROBE,
-    code_length.PROBE,
-    permute_documents.PROBE,
-    count_bytes.PROBE,
-)
+    sum_over_vocabulary, change_target, change_future, predict_twice, score_twice, code_length, permute_documents,
+    count_bytes,
+)  # fmt: skip

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from regrow.challenge.audit.probe.scorer import Scorer
 
 Outcome = Literal["passed", "failed", "not applicable", "crashed"]
+Number = float | int | str | None
+#: What a probe's function returns: the outcome, one sentence with the reason, what was measured.
+Answer = tuple[Outcome, str, dict[str, Number]]
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
@@ -27,7 +30,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     probe: str
     outcome: Outcome
     message: str
-    numbers: dict[str, float | int | str | None] = {}
+    numbers: dict[str, Number] = {}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Probe:
         id: stable identifier. title: one line for tables.
         why: what a failure means. clears: what would clear it.
         breaks: numbers of the four conditions (docs/audit/rules/README.md) that a failure breaks.
-        run: asks, and reports.
+        ask: asks, and answers.
     """
 
     id: str
@@ -46,8 +49,28 @@ class Probe:
     why: str
     clears: str
     breaks: tuple[int, ...]
-    run: Callable[[Scorer], ProbeResult] = field(repr=False)
+    ask: Callable[[Scorer], Answer] = field(repr=False)
 
-    def result(self, outcome: Outcome, message: str, **numbers: float | int | str | None) -> ProbeResult:
-        """A result of this probe."""
-        return ProbeResult(self.id, outcome, message, numbers)
+    def run(self, scorer: Scorer) -> ProbeResult:
+        """Put the question; a probe that cannot be run leaves it open, and says so."""
+        try:
+            return ProbeResult(self.id, *self.ask(scorer))
+        except Exception as error:
+            return ProbeResult(self.id, "crashed", f"{type(error).__name__}: {str(error)[:600]}")
+
+
+def probe(
+    id: str, title: str, *, why: str, clears: str, breaks: tuple[int, ...] = ()
+) -> Callable[[Callable[[Scorer], Answer]], Probe]:
+    """Make a probe of the function that asks its question."""
+    return lambda ask: Probe(id, title, why, clears, breaks, ask)
+
+
+def verdict(holds: bool, passed: str, failed: str, **numbers: Number) -> Answer:
+    """Passed or failed, each with its sentence."""
+    return ("passed", passed, numbers) if holds else ("failed", failed, numbers)
+
+
+def skipped(why: str, **numbers: Number) -> Answer:
+    """The question does not apply to this scorer."""
+    return "not applicable", why, numbers

@@ -106,6 +106,16 @@ class Scorer:
             )
 
 
+def largest_change(first: np.ndarray, second: np.ndarray, uncharged: bool = True) -> float:
+    """The largest difference of two charges of one text, nats.
+
+    A token that neither charges counts for nothing; with `uncharged` one that only one of them charges is infinite.
+    """
+    if uncharged and (np.isnan(first) != np.isnan(second)).any():
+        return math.inf
+    return float(np.nanmax(np.abs(first - second), initial=0.0))
+
+
 def made_up_text(
     vocab: int, count: int, bos: int | None, seed: int = 1017, avoid: int | None = None
 ) -> np.ndarray:

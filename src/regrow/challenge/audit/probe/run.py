@@ -10,7 +10,7 @@ from regrow.challenge.audit.probe.scorer import Scorer
 from regrow.challenge.audit.sandbox.sandbox import ChildError, Limits
 
 
-def probe(
+def run_probes(
     shim: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None
 ) -> tuple[list[ProbeResult], dict[str, str]]:
     """Run every probe on the scorer behind a shim, each in fresh limited processes.
@@ -29,10 +29,4 @@ def probe(
         scorer.learn()
     except (ChildError, KeyError, TypeError, ValueError) as error:
         return [ProbeResult("load", "crashed", f"The shim does not load: {error}")], scorer.confined
-    results = []
-    for one in PROBES:
-        try:
-            results.append(one.run(scorer))
-        except Exception as error:  # a probe that cannot be run leaves its question open, and says so
-            results.append(one.result("crashed", f"{type(error).__name__}: {str(error)[:600]}"))
-    return results, scorer.confined
+    return [one.run(scorer) for one in PROBES], scorer.confined
