@@ -75,6 +75,8 @@ def test_the_cache_example_runs_and_fails(tmp_path: Path) -> None:
     (tmp_path / "audited" / "train_gpt.py").write_text("import flash_attn_interface\n" + CACHE)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "shim.py").write_text(example("cache"))
-    outcomes = {r.probe: r.outcome for r in run_probes(tmp_path / "mine" / "shim.py", (tmp_path / "audited",))[0]}
+    outcomes = {
+        r.probe: r.outcome for r in run_probes(tmp_path / "mine" / "shim.py", (tmp_path / "audited",))[0]
+    }
     assert outcomes["sum-over-vocabulary"] == outcomes["code-length"] == "failed"
     assert outcomes["change-future"] == outcomes["score-twice"] == "passed"

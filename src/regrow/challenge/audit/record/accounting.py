@@ -15,7 +15,7 @@ from regrow.challenge.audit.record.checks.bytes_per_token import expected_ratio,
 from regrow.challenge.audit.record.claims import number
 from regrow.challenge.audit.record.record import Record
 from regrow.challenge.audit.record.significance import significance
-from regrow.challenge.facts import LIMIT_BYTES
+from regrow.challenge.facts import LIMIT_BYTES, RECORD_STEP_NATS
 from regrow.challenge.significance import bytes_per_token
 
 
@@ -74,6 +74,6 @@ def account(record: Record) -> dict[str, Any]:
             "deviation": statistics.stdev(values) if len(values) > 1 else None,
             "bar": tested.bar if tested else None,
             "p_value": tested.p if tested else None,
-            "method": "one-sided one-sample t test against the named baseline less 0.005 nats a token",
+            "method": f"one-sided one-sample t test against the named baseline less {RECORD_STEP_NATS} nats per token",
         },
     }

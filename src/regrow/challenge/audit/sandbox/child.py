@@ -16,13 +16,11 @@ def main() -> None:
     from regrow.challenge.audit.sandbox.confine import confine
     from regrow.challenge.audit.sandbox.wire import send
 
+    cpu_seconds, memory_bytes, file_bytes = job["limits"]
     said = confine(
-        job["scratch"],
-        [*job["readable"], *job["python_path"]],
-        cpu_seconds=job["cpu_seconds"],
-        memory_bytes=job["memory_bytes"],
-        file_bytes=job["file_bytes"],
-    )
+        job["scratch"], [*job["readable"], *job["python_path"]],
+        cpu_seconds=cpu_seconds, memory_bytes=memory_bytes, file_bytes=file_bytes,
+    )  # fmt: skip
     send(job["answers"], {"confined": said})
     if job["task"] == "shim":
         from regrow.challenge.audit.sandbox.shim import serve

@@ -6,16 +6,14 @@ What is taken, each on its own, and said plainly where the system does not permi
 * the network, by a user and network namespace of its own (`unshare(2)`) and by Landlock where it covers TCP;
 * writing outside one scratch folder and reading outside a list of folders (Landlock, Linux 5.13 and later);
 * signals and abstract sockets towards other processes (Landlock, Linux 6.12 and later);
-* starting programs, opening sockets and, where there is no Landlock, opening files for writing elsewhere: a
-Python audit
-  hook. It stops Python code that asks in the ordinary way; code that calls the C library through `ctypes`
-  walks past it.
+* starting programs, opening sockets and, where there is no Landlock, opening files for writing elsewhere: a Python
+  audit hook. It stops Python code that asks in the ordinary way; code that calls the C library through `ctypes` walks
+  past it.
 
-What this does not contain: a fault in the kernel; timing and memory side channels; use of the processor and
-of memory up to the limits; reading the folders on the list (the submission, the shim, Python, system folders
-such as /etc and /proc); code that fools its observer by behaving well while it is watched. It is meant for
-reviewing careless code, not for running
-malware: for that use a virtual machine that holds nothing of value.
+What this does not contain: a fault in the kernel; timing and memory side channels; use of the processor and of memory
+up to the limits; reading the folders on the list (the submission, the shim, Python, system folders such as /etc and
+/proc); code that fools its observer by behaving well while it is watched. It is meant for reviewing careless code, not
+for running malware: for that use a virtual machine that holds nothing of value.
 """
 
 from __future__ import annotations
@@ -48,17 +46,7 @@ _DENIED = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
     "os.kill", "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "pty.spawn",
 )  # fmt: skip
-_WRITES = (
-    "os.remove",
-    "os.rename",
-    "os.rmdir",
-    "os.mkdir",
-    "os.chmod",
-    "os.chown",
-    "os.link",
-    "os.symlink",
-    "os.truncate",
-)
+_WRITES = ("remove", "rename", "rmdir", "mkdir", "chmod", "chown", "link", "symlink", "truncate")
 
 
 def confine(
@@ -125,53 +113,36 @@ def _landlock(scratch: str, readable: Iterable[str]) -> tuple[str, int]:
     """Restrict files with Landlock; a phrase for the report, and the version in force (0: none)."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
-    version = int(
-        libc.syscall(ctypes.c_long(_LANDLOCK_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    )
+
+    def call(number: int, *args: Any) -> int:
+        return int(libc.syscall(ctypes.c_long(number), *args))
+
+    def refused(why: str) -> tuple[str, int]:
+        hook = "writes are refused by an audit hook, which ctypes walks past"
+        return f"NOT ISOLATED by the kernel ({why}); {hook}", 0
+
+    version = call(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     if version < 1:
-        return (
-            "NOT ISOLATED by the kernel (no Landlock); writes are refused by an audit hook, which ctypes "
-            "walks past",
-            0,
-        )
+        return refused("no Landlock")
     rights = _RIGHTS[min(version, 5)]
     attributes = struct.pack("=Q", rights)
-    if version >= 4:
-        attributes += struct.pack("=Q", _TCP)
-    if version >= 6:
-        attributes += struct.pack("=Q", _SCOPES)
-    ruleset = int(
-        libc.syscall(
-            ctypes.c_long(_LANDLOCK_CREATE_RULESET),
-            attributes,
-            ctypes.c_size_t(len(attributes)),
-            ctypes.c_uint(0),
-        )
-    )
+    attributes += struct.pack("=Q", _TCP) if version >= 4 else b""
+    attributes += struct.pack("=Q", _SCOPES) if version >= 6 else b""
+    size = ctypes.c_size_t(len(attributes))
+    ruleset = call(_LANDLOCK_CREATE_RULESET, attributes, size, ctypes.c_uint(0))
     if ruleset < 0:
-        return (
-            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit "
-            "hook",
-            0,
-        )
+        return refused(os.strerror(ctypes.get_errno()))
     reading = _EXECUTE | _READ_FILE | _READ_DIR
     allowed = [(scratch, rights), ("/dev/null", reading | _WRITE_FILE)]
     allowed += [(place, reading) for place in (*_SYSTEM, *readable) if Path(place).exists()]
     for place, access in allowed:
         _allow(libc, ruleset, place, access & rights)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    held = libc.syscall(ctypes.c_long(_LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)) == 0
+    held = call(_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0)) == 0
     os.close(ruleset)
     if not held:
-        return (
-            f"NOT ISOLATED by the kernel ({os.strerror(ctypes.get_errno())}); writes are refused by an audit "
-            "hook",
-            0,
-        )
-    return (
-        "written in the scratch folder alone, read in the submission, Python and system folders",
-        version,
-    )
+        return refused(os.strerror(ctypes.get_errno()))
+    return "written in the scratch folder alone, read in the submission, Python and system folders", version
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, place: str, access: int) -> None:
@@ -203,9 +174,9 @@ def _install_hook(scratch: str, guard_writes: bool) -> None:
             target = os.path.realpath(args[0])
             if writes and not target.startswith(inside) and target != "/dev/null":
                 raise PermissionError(f"writing {args[0]} is refused while a submission is being probed")
-        elif (
-            event in _WRITES and isinstance(args[0], str) and not os.path.realpath(args[0]).startswith(inside)
-        ):
+        elif event.removeprefix("os.") in _WRITES and isinstance(args[0], str):
+            if os.path.realpath(args[0]).startswith(inside):
+                return
             raise PermissionError(f"{event} outside the scratch folder is refused during a probe")
 
     sys.addaudithook(hook)

@@ -1,8 +1,8 @@
 """Running somebody else's scorer in a limited child process.
 
 The child holds the foreign code; the audit holds the tokens and the judgement. A probe asks the child for a
-distribution,
-and only afterwards tells it which token came: what the child says cannot depend on what it has not been told.
+distribution, and only afterwards tells it which token came: what the child says cannot depend on what it has not been
+told.
 `confine` says what the child may do, and, in its docstring, what it does not contain.
 """
 
@@ -17,7 +17,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from regrow.challenge.audit.sandbox.wire import WireClosed, WireTimeout, receive, send
@@ -76,9 +75,7 @@ class Child:
             "python_path": [p for p in sys.path if p and Path(p).is_dir()],
             "requests": requests_read,
             "answers": answers_write,
-            "cpu_seconds": self._limits.cpu_seconds,
-            "memory_bytes": self._limits.memory_bytes,
-            "file_bytes": self._limits.file_bytes,
+            "limits": [self._limits.cpu_seconds, self._limits.memory_bytes, self._limits.file_bytes],
         }
         environment = {
             "PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch / "tmp"), "LANG": "C.UTF-8",
@@ -106,7 +103,7 @@ class Child:
         os.close(requests_read)
         os.close(answers_write)
         try:
-            self.confined: dict[str, str] = self._receive(60.0)[0]["confined"]
+            self.confined: dict[str, str] = self.listen(60.0)[0]["confined"]
         except BaseException:
             self.close()
             raise
@@ -121,13 +118,10 @@ class Child:
             send(self._requests, {"ask": what, **values}, arrays)
         except OSError as error:
             raise ChildError(f"The scorer's process ended: {self.last_words()}.") from error
-        return self._receive(self._limits.answer_seconds)
+        return self.listen(self._limits.answer_seconds)
 
     def listen(self, seconds: float) -> Any:
-        """Wait for one message that the child sends of itself."""
-        return self._receive(seconds)
-
-    def _receive(self, seconds: float) -> Any:
+        """Wait for one message of the child: (header, arrays). Raises as `ask` does."""
         try:
             header, arrays = receive(self._answers, seconds)
         except WireTimeout as error:
@@ -168,7 +162,5 @@ class Child:
     def __enter__(self) -> Child:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -101,18 +100,8 @@ def _artifact_shim(path: Path) -> SimpleNamespace:
     torch.set_num_threads(1)
     artifact: Any = Artifact.load(path)
 
-    class Adapter:
-        def __init__(self, batch: int) -> None:
-            self.inner = artifact.predictor(batch, "cpu")
-
-        def predict(self) -> Any:
-            return self.inner.predict()
-
-        def update(self, tokens_B: np.ndarray) -> None:
-            self.inner.update(tokens_B)
-
     return SimpleNamespace(
-        predictor=Adapter,
+        predictor=lambda batch: artifact.predictor(batch, "cpu"),
         BOS_ID=artifact.tokenizer.bos_id,
         TEXT=_SAMPLE,
         tokens=lambda: artifact.tokenizer.encode(_SAMPLE),
@@ -128,33 +117,44 @@ def as_array(value: Any) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(value, dtype=np.float64))
 
 
+Arrays = dict[str, np.ndarray]
+#: Plain values, and arrays.
+Answer = tuple[dict[str, Any], Arrays]
+
+
 class Driver:
-    """Answers one question at a time about one shim."""
+    """Answers one question at a time about one shim: each question is a method."""
 
     def __init__(self, module: ModuleType | SimpleNamespace) -> None:
         self._module = module
         self._predictor: Any = None
-        self._questions: dict[str, Callable[..., tuple[dict[str, Any], dict[str, np.ndarray] | None]]] = {
-            "describe": self._describe,
-            "new": self._new,
-            "predict": self._predict,
-            "update": self._update,
-            "score": self._score,
-            "distribution": self._distribution,
-            "byte_count": self._byte_count,
-            "decode": self._decode,
-            "digest": self._digest,
-        }
 
-    def answer(
-        self, what: str, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
-        """The answer to one question, as a header and arrays."""
-        return self._questions[what](header, arrays)
+    def answer(self, what: str, header: dict[str, Any], arrays: Arrays) -> Answer:
+        """The answer to one question; `header` and `arrays` are what came with it."""
+        tokens = arrays["tokens"].copy() if "tokens" in arrays else np.zeros(0, np.int64)
+        module = self._module
+        match what:
+            case "describe":
+                return self._describe()
+            case "new":
+                self._predictor = module.predictor(int(header["batch"]))
+            case "predict":
+                return {}, {"rows": as_array(self._predictor.predict())}
+            case "update":
+                self._predictor.update(tokens)
+            case "score":
+                return {}, {"nats": as_array(module.score(tokens)).reshape(-1)}
+            case "distribution":
+                return {}, {"rows": as_array(module.distribution(tokens)).reshape(1, -1)}
+            case "byte_count":
+                return {"count": int(module.byte_count(tokens))}, {}
+            case "decode":
+                return {}, {"text": _as_bytes(module.decode(tokens))}
+            case "digest":
+                return {"digest": str(module.state_digest(self._predictor))}, {}
+        return {}, {}
 
-    def _describe(
-        self, header: dict[str, Any], arrays: Any
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
+    def _describe(self) -> Answer:
         module = self._module
         known = {
             "kind": "predictor" if hasattr(module, "predictor") else "score",
@@ -164,45 +164,13 @@ class Driver:
             "document_reset": bool(getattr(module, "DOCUMENT_RESET", False)),
             "bos": getattr(module, "BOS_ID", None),
         }
-        out: dict[str, np.ndarray] = {}
+        out: Arrays = {}
         if hasattr(module, "tokens"):
             out["tokens"] = np.asarray(module.tokens(), dtype=np.int64).reshape(-1)
         if hasattr(module, "TEXT"):
-            text = module.TEXT
-            out["text"] = np.frombuffer(
-                text.encode() if isinstance(text, str) else bytes(text), dtype=np.uint8
-            )
+            out["text"] = _as_bytes(module.TEXT)
         return known, out
 
-    def _new(self, header: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], None]:
-        self._predictor = self._module.predictor(int(header["batch"]))
-        return {}, None
 
-    def _predict(self, header: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {"rows": as_array(self._predictor.predict())}
-
-    def _update(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], None]:
-        self._predictor.update(arrays["tokens"].copy())
-        return {}, None
-
-    def _score(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
-        return {}, {"nats": as_array(self._module.score(arrays["tokens"].copy())).reshape(-1)}
-
-    def _distribution(
-        self, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> tuple[dict[str, Any], Any]:
-        return {}, {"rows": as_array(self._module.distribution(arrays["tokens"].copy())).reshape(1, -1)}
-
-    def _byte_count(
-        self, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> tuple[dict[str, Any], None]:
-        return {"count": int(self._module.byte_count(arrays["tokens"].copy()))}, None
-
-    def _decode(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
-        raw = self._module.decode(arrays["tokens"].copy())
-        return {}, {
-            "text": np.frombuffer(raw.encode() if isinstance(raw, str) else bytes(raw), dtype=np.uint8)
-        }
-
-    def _digest(self, header: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], None]:
-        return {"digest": str(self._module.state_digest(self._predictor))}, None
+def _as_bytes(text: Any) -> np.ndarray:
+    return np.frombuffer(text.encode() if isinstance(text, str) else bytes(text), dtype=np.uint8)

@@ -15,6 +15,7 @@ from typing import Any
 
 from regrow.challenge.audit.sandbox.stubs import GpuOnly, HollowFinder, stub_torch
 from regrow.challenge.audit.sandbox.wire import send
+from regrow.challenge.audit.source.text import decode
 
 #: The main guard must not run, so the script is imported under this name.
 MODULE = "audited_script"
@@ -34,7 +35,7 @@ def smoke_child(path: str, answers: int) -> None:
     sys.meta_path.append(finder)
     sys.path.insert(0, str(script.parent))
     sys.argv = [path]
-    sources: list[str] = [script.read_text(encoding="utf-8", errors="replace")]
+    sources = [decode(script.read_bytes(), python=True)[0]]
     report: dict[str, Any] = {"stage": "import"}
     module = ModuleType(MODULE)
     module.__file__ = path
@@ -69,7 +70,7 @@ def _recording_exec(sources: list[str]) -> Any:
 
     def record(code: Any, space: Any = None, local: Any = None, **kwargs: Any) -> None:
         if isinstance(code, bytes | str):
-            sources.append(code if isinstance(code, str) else code.decode("utf-8", errors="replace"))
+            sources.append(code if isinstance(code, str) else decode(code, python=True)[0])
         space = sys._getframe(1).f_globals if space is None else space
         builtins.exec(code, space, local if local is not None else space)
 

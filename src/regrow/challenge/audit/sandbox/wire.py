@@ -1,9 +1,7 @@
-"""What the audit and its limited child say to each other: JSON headers and raw arrays over two pipes, never
-pickles.
+"""What the audit and its limited child send each other: JSON headers and raw arrays over two pipes, never pickles.
 
-A message is 4 bytes (big endian) of header length, the header in JSON, then the bytes of the arrays it lists.
-The reader
-trusts nothing: sizes are bounded and kinds of numbers are listed.
+A message is 4 bytes (big endian) of header length, the header in JSON, then the bytes of the arrays it lists. The
+reader trusts nothing: sizes are bounded and kinds of numbers are listed.
 """
 
 from __future__ import annotations
@@ -40,14 +38,10 @@ def send(handle: int, header: dict[str, Any], arrays: dict[str, np.ndarray] | No
         header: plain values; the key `arrays` is taken.
         arrays: named arrays of one of the kinds float32, float64, int64, uint8.
     """
-    listed = []
-    blobs = []
-    for name, array in (arrays or {}).items():
-        blob = array.tobytes()
-        listed.append([name, str(array.dtype), list(array.shape)])
-        blobs.append(blob)
+    held = arrays or {}
+    listed = [[name, str(array.dtype), list(array.shape)] for name, array in held.items()]
     head = json.dumps({**header, "arrays": listed}).encode()
-    for piece in (struct.pack(">I", len(head)), head, *blobs):
+    for piece in (struct.pack(">I", len(head)), head, *(array.tobytes() for array in held.values())):
         view = memoryview(piece)
         while view:
             view = view[os.write(handle, view) :]
