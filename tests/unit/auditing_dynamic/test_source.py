@@ -118,3 +118,23 @@ def test_what_the_limits_leave_out_is_remembered(tmp_path: Path, monkeypatch: py
     folder = read_folder(tmp_path)
     reader.read_sources(folder)
     assert folder.dropped == ["switches in logs beyond 10 characters", "scripts after the first 2"]
+
+
+BOMBS = {
+    "doubled": "a = 'x' * 4000000\nb = a + a\nc = b + b\nexec(c + c)\n",
+    "doubled often": "a = 'x' * 1000\n"
+    + "".join(f"a{i + 1} = a{i} + a{i}\n" for i in range(40))
+    + "exec(a40)\n",
+    "replaced": "exec(('x' * 4000000).replace('x', 'y' * 4000000))\n",
+    "joined": "exec(('x' * 4000000).join(['x' * 4000000, '', '', '']))\n",
+    "formatted": "exec('{:99999999999}'.format(1))\n",
+    "translated": "exec(('x' * 4000000).translate({120: 'y' * 4000000}))\n",
+    "listed": "exec(str([list(range(999999)) for i in range(999999)]))\n",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_no_expression_makes_more_than_a_layer_may_hold(tmp_path: Path, text: str) -> None:
+    """Only multiplying was bounded: strings that are added, replaced or formatted grew without end."""
+    (tmp_path / "train_gpt.py").write_text(text)
+    assert rules_of(tmp_path) == {"decompression-bomb"}
