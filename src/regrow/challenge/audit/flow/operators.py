@@ -19,6 +19,7 @@ from regrow.challenge.audit.flow.domain import (
 )
 from regrow.challenge.audit.flow.scoring import mixing, reduced
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression, truth
+from regrow.challenge.audit.source.decoders import MAX_OUTPUT_BYTES
 
 _FOLD: dict[type, Any] = {
     ast.Add: operator.add,
@@ -176,7 +177,7 @@ def _fold(op: ast.operator, left: Any, right: Any) -> Any:
     fold = _FOLD.get(type(op))
     numeric = isinstance(left, int | float) and isinstance(right, int | float)
     strings = isinstance(left, str) and isinstance(right, str) and isinstance(op, ast.Add)
-    if fold is None or not (numeric or strings):
+    if fold is None or not (numeric or strings) or (strings and len(left) + len(right) > MAX_OUTPUT_BYTES):
         return MISSING
     try:
         result = fold(left, right)

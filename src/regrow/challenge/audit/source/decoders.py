@@ -7,6 +7,7 @@ import binascii
 import bz2
 import codecs
 import lzma
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -103,3 +104,20 @@ DECODERS: dict[str, Callable[..., Any]] = {
 
 def _refuse() -> Any:
     raise Unknown
+
+
+def made_length(owner: Any, method: str, args: list[Any]) -> int:
+    """How long a string's method may make it, told before it does."""
+    if method == "replace":
+        return len(owner) + int(owner.count(args[0])) * len(args[1])
+    if method == "join":
+        return sum(len(part) + len(owner) for part in args[0])
+    if method == "translate" and isinstance(args[0], dict):
+        return len(owner) * max((len(v) for v in args[0].values() if isinstance(v, str)), default=1)
+    if method == "format":
+        return (
+            len(owner)
+            + sum(len(str(a)) for a in args)
+            + max(map(int, re.findall(r"\d{1,18}", owner)), default=0)
+        )
+    return len(owner) * 2

@@ -8,12 +8,18 @@ is `Unknown`. Output and steps are bounded.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from regrow.challenge.audit.source.decoders import DECODERS, LZMA_CONSTANTS, MAX_OUTPUT_BYTES, Bomb, Unknown
+from regrow.challenge.audit.source.decoders import (
+    DECODERS,
+    LZMA_CONSTANTS,
+    MAX_OUTPUT_BYTES,
+    Bomb,
+    Unknown,
+    made_length,
+)
 from regrow.challenge.audit.source.text import decode
 
 #: For one expression: evaluation steps, bytes made on the way, bytes of a file that is read.
@@ -233,7 +239,7 @@ class Evaluator:
         if func.attr in ("joinpath", "with_name") and isinstance(owner, str):
             return str(getattr(Path(owner), func.attr)(*args))
         if func.attr in _BOUNDED_METHODS and isinstance(owner, str | bytes):
-            if _length(owner, func.attr, args) > MAX_OUTPUT_BYTES:
+            if made_length(owner, func.attr, args) > MAX_OUTPUT_BYTES:
                 raise Bomb
             return getattr(owner, func.attr)(*args, **kwargs)
         raise Unknown
@@ -269,23 +275,6 @@ class Evaluator:
         except (OSError, RuntimeError, ValueError):
             pass
         raise Unknown
-
-
-def _length(owner: Any, method: str, args: list[Any]) -> int:
-    """How long a string's method may make it, told before it does."""
-    if method == "replace":
-        return len(owner) + int(owner.count(args[0])) * len(args[1])
-    if method == "join":
-        return sum(len(part) + len(owner) for part in args[0])
-    if method == "translate" and isinstance(args[0], dict):
-        return len(owner) * max((len(v) for v in args[0].values() if isinstance(v, str)), default=1)
-    if method == "format":
-        return (
-            len(owner)
-            + sum(len(str(a)) for a in args)
-            + max(map(int, re.findall(r"\d{1,18}", owner)), default=0)
-        )
-    return len(owner) * 2
 
 
 def _operation(op: ast.operator, left: Any, right: Any) -> Any:

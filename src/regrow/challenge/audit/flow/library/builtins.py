@@ -21,6 +21,7 @@ from regrow.challenge.audit.flow.domain import (
 from regrow.challenge.audit.flow.expressions import constant
 from regrow.challenge.audit.flow.scoring import looked_up, score
 from regrow.challenge.audit.flow.state import Call, Walk, models
+from regrow.challenge.audit.source.decoders import MAX_OUTPUT_BYTES, made_length
 
 _SIZES = frozenset(
     "len numel size dim shape is_available get_rank get_world_size time perf_counter bool isinstance id type "
@@ -147,8 +148,13 @@ def string_method(walk: Walk, call: Call) -> Value | None:
         return None
     tags, given = call.receiver.tags, [a.const for a in call.args]
     try:
-        out = None if MISSING in given or call.kwargs else getattr(text, call.name)(*given)
-    except (TypeError, ValueError, AttributeError):
+        known = (
+            MISSING not in given
+            and not call.kwargs
+            and made_length(text, call.name, given) < MAX_OUTPUT_BYTES
+        )
+        out = getattr(text, call.name)(*given) if known else None
+    except (TypeError, ValueError, AttributeError, LookupError):
         out = None
     if isinstance(out, list):
         return Value(tags, ref=Elements("list", [Value(const=o) for o in out[:60]]))
