@@ -24,7 +24,7 @@ from regrow.artifact.container import read_artifact, write_artifact
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.quantize import quantize_rows
-from regrow.artifact.weights import split_records
+from regrow.artifact.weights import split_records, weight_bytes
 from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError, NgramError
@@ -91,7 +91,8 @@ class Artifact:
             if payloads["memory"]
             else None
         )
-        ledger = ledger_of(payloads, weight_owners(network, payloads["weights"]), file.size)
+        weights = weight_bytes(payloads["weights"], config.model, vocab_size, str(path))
+        ledger = Ledger.of(payloads, weights, file.size)
         elapsed = time.perf_counter() - started
         network, mixer = network.to(device).eval(), mixer.to(device).eval()
         return cls(config, manifest, tokenizer, network, memory, mixer, ledger, file.sha256, elapsed)
@@ -134,7 +135,8 @@ def save_artifact(
         "discounts": [list(of_order) for of_order in discounts or ()],
     }
     size = write_artifact(path, payloads, manifest, dry_run=True)
-    ledger = ledger_of(payloads, weight_owners(network, weights), size)
+    sizes = weight_bytes(weights, config.model, tokenizer.vocab_size, str(path))
+    ledger = Ledger.of(payloads, sizes, size)
     ledger.check(config.pack.budget_bytes)
     write_artifact(path, payloads, manifest)
     return ledger
@@ -168,36 +170,10 @@ def load_weights(network: Transformer, payload: bytes, source: str) -> None:
             p.copy_(value.view_as(p))
 
 
-def weight_owners(network: Transformer, payload: bytes) -> dict[str, int]:
-    """Bytes of the weights payload by owner."""
-    owners = {"adapters": 0, "embeddings": 0, "matrices": 0, "vectors": 0}
-    records = split_records(payload, "weights")
-    for (name, p), record in zip(sorted(network.named_parameters()), records, strict=True):
-        if not is_matrix(p):
-            owner = "vectors"
-        elif "lora" in name:
-            owner = "adapters"
-        else:
-            owner = "embeddings" if "embedding" in name else "matrices"
-        owners[owner] += 4 + len(record)
-    return owners
-
-
-def ledger_of(payloads: dict[str, bytes], weights: dict[str, int], file_bytes: int) -> Ledger:
-    """Every byte of the file and its owner; what is no payload is the manifest with the container's header."""
-    ledger = Ledger()
-    for owner, n in weights.items():
-        ledger.add(owner, n)
-    for name in ("memory", "tokenizer", "mixer"):
-        ledger.add(name, len(payloads[name]))
-    ledger.add("manifest", file_bytes - sum(len(p) for p in payloads.values()))
-    ledger.add("base", 0)
-    return ledger
-
-
 def base_hashes(network: Transformer) -> dict[str, str]:
     """SHA-256 of every regrown base, by the name of its layer."""
-    return {name: base_sha256(m.base) for name, m in network.named_modules() if isinstance(m, SeededLinear)}
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, SeededLinear)}
+    return {name: base_sha256(layer.base.detach().float().cpu()) for name, layer in layers.items()}
 
 
 def load_memory(

@@ -33,14 +33,8 @@ def read_weights(
 ) -> dict[str, StoredWeight]:
     """Every stored parameter by name. Raises ArtifactError, naming the parameter, for a payload that does not fit the
     config or holds a number that is not finite."""
-    records = split_records(payload, source)
-    shapes = parameter_shapes(config, vocab_size)
-    if len(records) != len(shapes):
-        raise ArtifactError(
-            f"{source}: {len(records)} weights for a network of {len(shapes)}; pack the run again."
-        )
     weights = {}
-    for (name, shape), record in zip(shapes.items(), records, strict=True):
+    for name, shape, record in _records(payload, config, vocab_size, source):
         weight = (
             _matrix(record, shape, f"{source}: weight {name}") if is_matrix(shape) else _vector(record, shape)
         )
@@ -50,6 +44,22 @@ def read_weights(
             )
         weights[name] = weight
     return weights
+
+
+def weight_bytes(payload: bytes, config: ModelConfig, vocab_size: int, source: str) -> dict[str, int]:
+    """Bytes of the weights payload by component: adapters, embeddings, matrices, vectors.
+
+    Raises ArtifactError for a payload of another number of parameters."""
+    sizes = {"adapters": 0, "embeddings": 0, "matrices": 0, "vectors": 0}
+    for name, shape, record in _records(payload, config, vocab_size, source):
+        if not is_matrix(shape):
+            component = "vectors"
+        elif "lora" in name:
+            component = "adapters"
+        else:
+            component = "embeddings" if "embedding" in name else "matrices"
+        sizes[component] += 4 + len(record)
+    return sizes
 
 
 def split_records(payload: bytes, source: str) -> list[bytes]:
@@ -62,6 +72,17 @@ def split_records(payload: bytes, source: str) -> list[bytes]:
         records.append(payload[at + 4 : at + 4 + size])
         at += 4 + size
     return records
+
+
+def _records(
+    payload: bytes, config: ModelConfig, vocab_size: int, source: str
+) -> list[tuple[str, tuple[int, ...], bytes]]:
+    records, shapes = split_records(payload, source), parameter_shapes(config, vocab_size)
+    if len(records) != len(shapes):
+        raise ArtifactError(
+            f"{source}: {len(records)} weights for a network of {len(shapes)}; pack the run again."
+        )
+    return [(name, shape, record) for (name, shape), record in zip(shapes.items(), records, strict=True)]
 
 
 def _matrix(record: bytes, shape: tuple[int, ...], name: str) -> StoredWeight | None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from regrow.core.config.schema import ModelConfig
+from regrow.network.hadamard import derive_seed
+
+
+class SeededMatrix(NamedTuple):
+    """What a frozen base grows from, beside its kind and gain."""
+
+    seed: int
+    rows: int
+    cols: int
 
 
 def hidden_width(config: ModelConfig) -> int:
@@ -35,6 +46,16 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[in
                 shapes[f"{block}.{name}.lora_a"] = (config.r, cols)
                 shapes[f"{block}.{name}.lora_b"] = (rows, config.r)
     return dict(sorted(shapes.items()))
+
+
+def seeded_matrices(config: ModelConfig, root_seed: int) -> dict[str, SeededMatrix]:
+    """Every frozen base of the network, by the name of its layer."""
+    return {
+        f"blocks.{layer}.{name}": SeededMatrix(derive_seed(root_seed, f"layers.{layer}.{name}"), rows, cols)
+        for layer in range(config.n_layer)
+        for name, (rows, cols) in matrix_shapes(config).items()
+        if is_seeded(config, name)
+    }
 
 
 def is_matrix(shape: tuple[int, ...]) -> bool:

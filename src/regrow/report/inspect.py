@@ -1,4 +1,4 @@
-"""`regrow inspect`: what an artifact is made of, without regrowing its memory."""
+"""`regrow inspect`: what an artifact is made of, without loading its memory, and without torch."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 import msgspec
 
-from regrow.artifact.artifact import base_hashes, ledger_of, weight_owners
 from regrow.artifact.container import read_artifact
+from regrow.artifact.ledger import Ledger
+from regrow.artifact.weights import weight_bytes
 from regrow.core.config.load import config_from_dict
 from regrow.core.errors import ArtifactError, ConfigError
+from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
-from regrow.network.lora import SeededLinear
-from regrow.network.transformer import Transformer
+from regrow.network.shapes import seeded_matrices
 
 
 def describe(artifact: Path) -> dict[str, Any]:
-    """Every byte of `artifact` and its owner, then the config, the seeds and the hashes, as plain values.
+    """The size of `artifact` by component, then the config, the seeds and the hashes, as plain values.
 
     Keys: `artifact` (path), `format_version`, `sha256` of the file, `counts_sha256` of the memory (empty
-    without one), `total`, `budget` and `ledger` (owner -> bytes, sums to total), `payloads` (name -> bytes,
+    without one), `total`, `budget` and `ledger` (component -> bytes, sums to total), `payloads` (name -> bytes,
     sha256), `seeds` (`root`, and what each part's seed derives to), `bases` (layer -> shape, bytes it would
     take as float32, sha256), `config`.
 
@@ -33,27 +34,25 @@ def describe(artifact: Path) -> dict[str, Any]:
     try:
         config = config_from_dict(manifest["config"], f"{artifact}: manifest")
         vocab_size, root = int(manifest["vocab_size"]), int(manifest["seed"])
-        network = Transformer(config.model, vocab_size, config.train.seq_len, root)
+        matrices = seeded_matrices(config.model, root)
+        hashes = {
+            name: base_sha256(base_array(config.model.base, *matrix, config.model.base_gain))
+            for name, matrix in matrices.items()
+        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{artifact}: the manifest lacks or spoils {error}; pack the run again."
         ) from error
     except ConfigError as error:
         raise ArtifactError(str(error)) from error
-    hashes, stated = base_hashes(network), manifest.get("bases")
+    stated = manifest.get("bases")
     for name, digest in hashes.items():
         if not isinstance(stated, dict) or stated.get(name) != digest:
             raise ArtifactError(
                 f"{artifact}: base {name} does not regrow to the hash in the manifest; pack the run again."
             )
-    try:
-        owners = weight_owners(network, file.payloads["weights"])
-    except (ValueError, ArtifactError) as error:
-        raise ArtifactError(
-            f"{artifact}: the weights do not fit the config in the manifest ({error}); pack the run again."
-        ) from error
-    ledger = ledger_of(file.payloads, owners, file.size)
-    layers = {name: m for name, m in network.named_modules() if isinstance(m, SeededLinear)}
+    weights = weight_bytes(file.payloads["weights"], config.model, vocab_size, str(artifact))
+    ledger = Ledger.of(file.payloads, weights, file.size)
     return {
         "artifact": str(artifact),
         "format_version": manifest["format_version"],
@@ -69,15 +68,15 @@ def describe(artifact: Path) -> dict[str, Any]:
         "seeds": {
             "root": root,
             "embedding": derive_seed(root, "embedding"),
-            **{name: layer.seed for name, layer in layers.items()},
+            **{name: matrix.seed for name, matrix in matrices.items()},
         },
         "bases": {
             name: {
-                "shape": f"{layer.out_features} x {layer.in_features}",
-                "bytes_if_stored": 4 * layer.out_features * layer.in_features,
+                "shape": f"{matrix.rows} x {matrix.cols}",
+                "bytes_if_stored": 4 * matrix.rows * matrix.cols,
                 "sha256": hashes[name],
             }
-            for name, layer in layers.items()
+            for name, matrix in matrices.items()
         },
         "config": msgspec.to_builtins(config),
     }
