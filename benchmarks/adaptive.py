@@ -22,117 +22,67 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.dated import Machine, save_dated, this_machine, today, version
-from benchmarks.texts import bench_data
+from benchmarks.dated import Found, Size, about
 from regrow.artifact.artifact import Artifact
 from regrow.core.config.load import load_preset
-from regrow.core.errors import ConfigError, DataError
+from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
-from regrow.core.results import Proof
-from regrow.data.dataset import read_text_argument
+from regrow.data.dataset import Dataset, read_text_argument
 from regrow.network.compute import compute_dtype
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of
 from regrow.predict.evaluation import score_adaptively, score_streams, score_windows
 from regrow.predict.proof import prove
 from regrow.training.trainer import train as train_run
 
-SCHEMA = 1
+SIZES = {"": Size(load_preset("demo").data.vocab_size)}
 _BINS = 40  # of the text, by bytes
 _NO_TRAINING = ("eval.ttt=none",)
 
 
-class Arm(msgspec.Struct, frozen=True):
-    """One way to score: bits per byte, seconds, and the bits of each of the text's equal parts."""
-
-    name: str
-    bpb: float
-    seconds: float
-    bits: list[float]
+def measure_artifact(artifact: Path, train: Path | None, val: Path | None, progress: Progress) -> Found:
+    """`measure` on an artifact that is there already. Raises ConfigError without a text, or for training text."""
+    if val is None or train is not None:
+        raise ConfigError(f"--artifact {artifact}: give --val DIR|FILE, the text to score, and no --train.")
+    return _score(artifact, val, val.name, progress)
 
 
-class AdaptiveResult(msgspec.Struct, frozen=True):
-    """One text under every arm. `stride`: tokens of the overlapping windows; `settings`: how the others adapt;
-    `memory_tokens_per_second`: recent text and online mixer, without network and stored memory."""
-
-    schema: int
-    date: str
-    version: str
-    machine: Machine
-    text: str
-    raw_bytes: int
-    tokens: int
-    artifact_bytes: int
-    streams: int
-    stride: int
-    settings: str
-    arms: list[Arm]
-    memory_tokens_per_second: float
-    proofs: dict[str, Proof]
-
-    @classmethod
-    def load(cls, path: Path) -> AdaptiveResult:
-        """A result that this bench wrote. Raises DataError."""
-        try:
-            result = msgspec.json.decode(path.read_bytes(), type=cls)
-        except (OSError, msgspec.DecodeError) as error:
-            raise DataError(f"{path}: is no result of bench adaptive ({error}).") from error
-        if result.schema != SCHEMA:
-            raise DataError(f"{path}: schema {result.schema}, not {SCHEMA}; run regrow bench adaptive again.")
-        return result
-
-    def arm(self, name: str) -> Arm:
-        """The arm of that name."""
-        return next(arm for arm in self.arms if arm.name == name)
+def measure(data: Dataset, size: Size, progress: Progress) -> Found:
+    """Train the demo on `data`, score its held-out text under every arm, and prove `fixed`, `memory` and `all`."""
+    config = load_preset("demo")
+    with tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch:
+        folder = Path(scratch)
+        # The budget and the loading time are the demo's text's; another text is stored whole.
+        pack = msgspec.structs.replace(config.pack, budget_bytes=16_000_000, load_seconds=0.0)
+        trained = train_run(msgspec.structs.replace(config, pack=pack), data, folder, progress=progress)
+        (folder / "val.txt").write_bytes(data.val_bytes)
+        return _score(trained.artifact, folder / "val.txt", data.name, progress)
 
 
-def run(train: Path | None, val: Path | None, artifact: Path | None, progress: Progress) -> dict[str, Any]:
-    """Measure, write the dated result, and return its summary. Raises ConfigError, DataError."""
-    if artifact is not None:
-        if val is None or train is not None:
-            raise ConfigError(
-                f"--artifact {artifact}: give --val DIR|FILE, the text to score, and no --train."
-            )
-        result = measure(artifact, val, val.name, progress)
-    else:
-        config = load_preset("demo")
-        with (
-            bench_data(train, val, config.data.vocab_size, progress) as data,
-            tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch,
-        ):
-            folder = Path(scratch)
-            # The budget and the loading time are the demo's text's; another text is stored whole.
-            pack = msgspec.structs.replace(config.pack, budget_bytes=16_000_000, load_seconds=0.0)
-            trained = train_run(msgspec.structs.replace(config, pack=pack), data, folder, progress=progress)
-            (folder / "val.txt").write_bytes(data.val_bytes)
-            result = measure(trained.artifact, folder / "val.txt", data.name, progress)
-    path = save_dated("adaptive", result)
-    return {"result": str(path), **summary(result)}
-
-
-def summary(result: AdaptiveResult) -> dict[str, Any]:
+def summary(found: Found) -> dict[str, Any]:
     """What is printed: bits per byte by arm, what each saves, and what is proven."""
-    fixed = result.arm("fixed").bpb
+    arms = {arm["name"]: arm for arm in found["arms"]}
     return {
-        "text": result.text,
-        "bpb": {arm.name: arm.bpb for arm in result.arms},
-        "saved": {arm.name: fixed - arm.bpb for arm in result.arms},
-        "seconds": {arm.name: arm.seconds for arm in result.arms},
-        "proven": {name: proof.bpb for name, proof in result.proofs.items()},
-        "memory_tokens_per_second": result.memory_tokens_per_second,
+        "text": found["text"],
+        "bpb": {name: arm["bpb"] for name, arm in arms.items()},
+        "saved": {name: arms["fixed"]["bpb"] - arm["bpb"] for name, arm in arms.items()},
+        "seconds": {name: arm["seconds"] for name, arm in arms.items()},
+        "proven": {name: proof["bpb"] for name, proof in found["proofs"].items()},
+        "memory_tokens_per_second": found["memory_tokens_per_second"],
     }
 
 
-def measure(artifact: Path, text: Path, name: str, progress: Progress) -> AdaptiveResult:
-    """Score `text` under every arm, and prove `fixed`, `memory` and `all`."""
+def _score(artifact: Path, text: Path, name: str, progress: Progress) -> Found:
+    """An arm has `bpb`, `seconds`, and the `bits` of each of the text's equal parts. `stride`: tokens of the windows
+    that overlap; `memory_tokens_per_second`: recent text and online mixer, without network and stored memory."""
     loaded = Artifact.load(artifact)
     raw = read_text_argument(text)
     tokens = loaded.tokenizer.encode(raw)
     to_bpb = 1 / math.log(2) / len(raw)
     place = _places(loaded, tokens)
 
-    def arm(title: str, nats: NDArray[np.float64], seconds: float) -> Arm:
+    def arm(title: str, nats: NDArray[np.float64], seconds: float) -> Found:
         bits = np.bincount(place, weights=nats / math.log(2), minlength=_BINS)
-        return Arm(title, float(nats.sum()) * to_bpb, seconds, bits.tolist())
+        return {"name": title, "bpb": float(nats.sum()) * to_bpb, "seconds": seconds, "bits": bits.tolist()}
 
     started = time.perf_counter()
     fixed = score_streams(loaded, [tokens], progress).blended
@@ -156,11 +106,13 @@ def measure(artifact: Path, text: Path, name: str, progress: Progress) -> Adapti
         arms.append(arm("all", both.adapted, trained + both.seconds["memory"]))
         proofs["all"] = prove(artifact, text, progress, adapt=True)
     device = loaded.network.embedding.device
-    return AdaptiveResult(
-        SCHEMA, today(), version(), this_machine(device, compute_dtype(device), compiled=False), name, len(raw),
-        len(tokens), loaded.ledger.total, loaded.config.eval.streams, stride, everything.sentence(), arms,
-        len(tokens) / max(memory.seconds["memory"], 1e-9), proofs,
-    )  # fmt: skip
+    return {
+        **about(None, device=str(device), dtype=str(compute_dtype(device)), compiled=False), "text": name,
+        "raw_bytes": len(raw), "tokens": len(tokens), "artifact_bytes": loaded.ledger.total,
+        "streams": loaded.config.eval.streams, "stride": stride, "settings": everything.sentence(), "arms": arms,
+        "memory_tokens_per_second": len(tokens) / max(memory.seconds["memory"], 1e-9),
+        "proofs": msgspec.to_builtins(proofs),
+    }  # fmt: skip
 
 
 def _places(artifact: Artifact, tokens: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

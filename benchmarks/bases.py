@@ -14,214 +14,263 @@ from __future__ import annotations
 
 import copy
 import math
+import tempfile
 import time
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import torch
 
-from benchmarks.bases_result import SCHEMA, BasesResult, Figures, paired, spread
-from benchmarks.bases_size import DEPTH_ARMS, Size
-from benchmarks.dated import this_machine, today, version
+from benchmarks.dated import Found, about
+from benchmarks.dated import Size as AnySize
 from benchmarks.inside import adapter_share, base_facts, residual_rms, scale_bases
+from benchmarks.seeds import Row, paired, spread
 from benchmarks.texts import share_of_validation
-from benchmarks.training import Kernels, make_kernels, train_network
 from regrow.artifact.artifact import is_matrix, load_weights, pack_weights
-from regrow.core.config.schema import ModelConfig, TrainConfig
-from regrow.core.dist import process_group
+from regrow.core.config.schema import Config, MemoryConfig, ModelConfig, TrainConfig
+from regrow.core.dist import ProcessGroup, process_group
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
-from regrow.network.compute import compute_dtype, keep_freed_pages
+from regrow.network.bases import BaseKind
+from regrow.network.compute import compute_dtype, has_compiler, keep_freed_pages
 from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.transformer import Transformer
 from regrow.training.packing import network_bpb
+from regrow.training.trainer import Trainer
 
-_MATRIX_BYTES = (
-    0.9  # bytes an entry of an int8 matrix, as `regrow.training.packing` estimates them before training
-)
+_MATRIX_BYTES = 0.9  # bytes an entry of an int8 matrix, estimated before training
 _STREAMS = 64  # streams that held-out text is scored in
 _WATCHED = 8  # sequences that the residual stream is read on
 _ROOT_SEED = 1095
 
 
-def measure(data: Dataset, size: Size, progress: Progress) -> BasesResult:
+@dataclass(frozen=True)
+class DepthArm:
+    """A base to compare; `gain` is a rule of `scale_bases`. Run at all depths, or only at the deepest."""
+
+    name: str
+    base: BaseKind
+    gain: str = "1"
+    everywhere: bool = True
+
+
+DEPTH_ARMS = (
+    DepthArm("Hadamard", "hadamard"),
+    DepthArm("QR", "qr"),
+    DepthArm("Gaussian", "gaussian"),
+    DepthArm("Gaussian, fan in", "gaussian", "fan in", everywhere=False),
+    DepthArm("Hadamard, published gain", "hadamard", "1 / sqrt(in)", everywhere=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size(AnySize):
+    """How large a run is. `model` and `depth_train` are of part "depth"; `flat` and `bytes_train` of part "bytes",
+    whose `widths` by seeded matrices (width, heads, heads of keys) leave r to follow from the bytes of the first.
+    `scored_tokens`: held-out tokens that a network is scored on."""
+
+    model: ModelConfig
+    depths: tuple[int, ...]
+    seeds: int = 3
+    depth_train: TrainConfig
+    flat: ModelConfig
+    bytes_train: TrainConfig
+    widths: tuple[tuple[Literal["all", "mlp", "none"], int, int, int], ...]
+    scored_tokens: int = 32_768
+    compiled: bool = True
+
+
+def _train(batch_tokens: int, seq_len: int, *, steps: int = 0, seconds: float = 0.0) -> TrainConfig:
+    return TrainConfig(
+        batch_tokens=batch_tokens, seq_len=seq_len, max_steps=steps, max_seconds=seconds, closing=0.0, log_every=1,
+        lr_matrix=0.01, lr_embed=0.02, lr_scalar=0.02,
+    )  # fmt: skip
+
+
+# About seven minutes on two cores: 24 networks at equal steps, 9 at equal time.
+FULL = Size(
+    1024, model=ModelConfig(d_model=192, n_head=6, n_kv_head=2, seeded="all", r=64, window=128), depths=(5, 11),
+    depth_train=_train(2048, 512, steps=64), flat=ModelConfig(n_layer=4, window=128),
+    bytes_train=_train(2048, 512, seconds=10.0),
+    widths=(("none", 192, 6, 2), ("mlp", 256, 8, 2), ("all", 256, 8, 2)),
+)  # fmt: skip
+_SMALL = ModelConfig(n_layer=1, mlp_ratio=2.0, window=64, rope_dims=8)
+QUICK = Size(
+    320, "quick", depths=(2, 3), seeds=2, depth_train=_train(512, 128, steps=4), flat=_SMALL,
+    model=msgspec.structs.replace(_SMALL, d_model=64, n_head=2, n_kv_head=2, seeded="all", r=16),
+    bytes_train=_train(512, 128, seconds=0.2), scored_tokens=2048, compiled=False,
+    widths=(("none", 64, 2, 2), ("mlp", 64, 2, 2), ("all", 64, 2, 2)),
+)  # fmt: skip
+SIZES = {"": FULL, "quick": QUICK}
+
+
+def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     """Run the bench on `data`. Raises ConfigError under torchrun: the bench is one process."""
     keep_freed_pages()
     started = time.perf_counter()
     with process_group() as group:
         if group.world_size > 1:
             raise ConfigError("bench bases: runs in one process; start it without torchrun.")
-        bench = _Bench(data, size, group.device, progress)
+        bench = _Bench(data, size, group, progress)
         runs = [*bench.depth_part(), *bench.bytes_part()]
-        dtype = compute_dtype(group.device)
-        return BasesResult(
-            schema=SCHEMA,
-            bench="bases",
-            size=size.name,
-            date=today(),
-            version=version(),
-            seconds=time.perf_counter() - started,
-            machine=this_machine(group.device, dtype, compiled=bench.kernels.compiled),
-            data=data.counts,
-            scored={"bytes": len(bench.scored.val_bytes), "tokens": len(bench.scored.val_tokens)},
-            model=msgspec.to_builtins(size.model),
-            train={
-                "depth": msgspec.to_builtins(size.depth_train),
-                "bytes": msgspec.to_builtins(size.bytes_train),
-            },
-            gains=bench.gains,
-            runs=runs,
-        )
+        dtype = str(compute_dtype(group.device))
+        return {
+            **about(data, device=str(group.device), dtype=dtype, compiled=bench.compile == "on"),
+            "size": size.name, "seconds": time.perf_counter() - started, "model": msgspec.to_builtins(size.model),
+            "scored": {"bytes": len(bench.scored.val_bytes), "tokens": len(bench.scored.val_tokens)},
+            "train": {"depth": msgspec.to_builtins(size.depth_train), "bytes": msgspec.to_builtins(size.bytes_train)},
+            "gains": bench.gains, "runs": runs,
+        }  # fmt: skip
 
 
-def summary(result: BasesResult) -> dict[str, Any]:
+def arms(found: Found, part: str) -> list[str]:
+    """The arms of a part of a result, in the order in which they were run."""
+    return list(dict.fromkeys(run["arm"] for run in found["runs"] if run["part"] == part))
+
+
+def depths(found: Found) -> list[int]:
+    """The depths that were compared."""
+    return sorted({run["n_layer"] for run in found["runs"] if run["part"] == "depth"})
+
+
+def runs_of(found: Found, part: str, arm: str, n_layer: int | None = None) -> list[Row]:
+    """The runs of an arm (at a depth), by seed."""
+    runs = [
+        r for r in found["runs"] if (r["part"], r["arm"]) == (part, arm) and n_layer in (None, r["n_layer"])
+    ]
+    return sorted(runs, key=lambda run: run["seed"])
+
+
+def summary(found: Found) -> dict[str, Any]:
     """The figures one wants first: mean held-out bpb by arm, and differences to the first arm."""
-    deepest = result.depths()[-1]
-    first = result.arms("depth")[0]
-    depth: dict[str, Any] = {}
-    for arm in result.arms("depth"):
-        for n_layer in result.depths():
-            runs = result.of("depth", arm, n_layer)
-            if runs:
-                key = f"{arm}, {n_layer} layers"
-                found, gap = spread([r.bpb for r in runs]), paired(runs, result.of("depth", first, n_layer))
-                depth[key] = {
-                    "bpb": found and found.mean,
-                    "deviation": found and found.deviation,
-                    f"minus_{first}": gap and gap[0],
-                    "interval_95": gap and gap[1],
-                    "rms_last": runs[0].rms_end[-1],
-                }
-    equal: dict[str, Any] = {}
-    for arm in result.arms("bytes"):
-        runs = result.of("bytes", arm)
-        packed, bpb = spread([r.packed_bytes for r in runs]), spread([r.bpb_int8 for r in runs])
-        equal[arm] = {
-            "bpb_int8": bpb and bpb.mean,
-            "deviation": bpb and bpb.deviation,
-            "packed_bytes": packed and round(packed.mean),
-            "estimated_bytes": runs[0].estimated_bytes,
-            "d_model": runs[0].d_model,
-            "r": runs[0].r,
-            "tokens": runs[0].tokens,
-        }
-    return {"seconds": result.seconds, "deepest": deepest, "depth": depth, "equal bytes and time": equal}
+    told: dict[str, Any] = {"seconds": found["seconds"]}
+    for part, field in (("depth", "bpb"), ("bytes", "bpb_int8")):
+        names = arms(found, part)
+        for arm in names:
+            for n_layer in sorted({run["n_layer"] for run in runs_of(found, part, arm)}):
+                runs = runs_of(found, part, arm, n_layer)
+                against = runs_of(found, part, names[0], n_layer)
+                bpb, gap = spread(r[field] for r in runs), paired(runs, against, field)
+                told[f"{part}, {arm}, {n_layer} layers"] = {
+                    field: bpb and bpb.mean, "deviation": bpb and bpb.deviation,
+                    f"minus_{names[0]}": gap and gap[0], "interval_95": gap and gap[1],
+                    **{key: runs[0][key] for key in ("d_model", "r", "tokens", "packed_bytes")},
+                }  # fmt: skip
+    return told
 
 
-def equal_r(config: ModelConfig, vocab_size: int, target_bytes: int) -> int:
-    """The r at which a seeded network's estimated bytes come nearest `target_bytes`.
+def configs_of_equal_bytes(size: Size, vocab_size: int) -> Iterator[ModelConfig]:
+    """The networks of part "bytes", with the r at which their estimated bytes come nearest those of the first.
 
     Raises ConfigError if even r = 2 is too large, or only an r above the width would do.
     """
-    # Bytes are linear in r from 2 on; an adapter of r = 1 is two vectors, which are stored otherwise.
-    two, three = (
-        estimated_bytes(_network(msgspec.structs.replace(config, r=r), vocab_size, 64, 1)) for r in (2, 3)
-    )
-    r = 2 + round((target_bytes - two) / (three - two))
-    if not 2 <= r <= config.d_model:
-        raise ConfigError(
-            f"bench bases: seeded = {config.seeded} at width {config.d_model} needs r = {r} for "
-            f"{target_bytes:,} bytes; choose another width."
+    wanted = 0
+    for seeded, d_model, n_head, n_kv_head in size.widths:
+        config = msgspec.structs.replace(
+            size.flat, seeded=seeded, d_model=d_model, n_head=n_head, n_kv_head=n_kv_head, r=0
         )
-    return r
+        wanted = wanted or estimated_bytes(config, vocab_size)
+        if seeded != "none":
+            # Bytes are linear in r from 2 on; an adapter of r = 1 is two vectors, which are stored otherwise.
+            two, three = (estimated_bytes(msgspec.structs.replace(config, r=r), vocab_size) for r in (2, 3))
+            config = msgspec.structs.replace(config, r=2 + round((wanted - two) / (three - two)))
+            if not 2 <= config.r <= d_model:
+                raise ConfigError(
+                    f"bench bases: seeded = {seeded} at width {d_model} needs r = {config.r} for {wanted:,} bytes; "
+                    "choose another width."
+                )
+        yield config
 
 
-def estimated_bytes(network: Transformer) -> int:
-    """What the network is expected to take in an artifact, before it is trained, in bytes."""
-    matrices = sum(p.numel() for p in network.parameters() if is_matrix(p))
-    vectors = sum(p.numel() for p in network.parameters() if not is_matrix(p))
-    return round(_MATRIX_BYTES * matrices) + 2 * vectors
+def estimated_bytes(config: ModelConfig, vocab_size: int) -> int:
+    """What a network is expected to take in an artifact, before it is trained, in bytes."""
+    parameters = list(Transformer(config, vocab_size, 64, 1).parameters())
+    matrices = sum(p.numel() for p in parameters if is_matrix(p))
+    return round(_MATRIX_BYTES * matrices) + 2 * sum(p.numel() for p in parameters if not is_matrix(p))
+
+
+class _Losses:
+    """Hears the losses of a run."""
+
+    def __init__(self) -> None:
+        self.nats: list[float] = []
+
+    def on_step(self, record: Mapping[str, float]) -> None:
+        """See `regrow.training.log.Callback`."""
+        self.nats.append(record["loss"])
 
 
 class _Bench:
     """A run of the bench under way."""
 
-    def __init__(self, data: Dataset, size: Size, device: torch.device, progress: Progress) -> None:
-        self.data, self.size, self.device, self.progress = data, size, device, progress
+    def __init__(self, data: Dataset, size: Size, group: ProcessGroup, progress: Progress) -> None:
+        self.data, self.size, self.group, self.progress = data, size, group, progress
         self.scored = share_of_validation(data, size.scored_tokens)
-        self.kernels: Kernels = make_kernels(device, compiled=size.compiled)
         self.gains: dict[str, dict[str, dict[str, float]]] = {}
-        # Seeds outermost: if the machine changes its pace, it does so for every arm alike.
-        self.seeds = [(n, derive_seed(_ROOT_SEED, f"bench.{n}")) for n in range(1, size.seeds + 1)]
+        compiled = size.compiled and (group.device.type == "cuda" or has_compiler())
+        self.compile: Literal["on", "off"] = "on" if compiled else "off"
 
-    def depth_part(self) -> list[Figures]:
+    def depth_part(self) -> Iterator[Row]:
         """Every base at every depth, the same steps."""
-        runs = []
-        for seed_number, seed in self.seeds:
+        # Seeds outermost: if the machine changes its pace, it does so for every arm alike.
+        for seed in range(1, self.size.seeds + 1):
             for n_layer in self.size.depths:
                 for arm in DEPTH_ARMS:
-                    if not arm.everywhere and n_layer != self.size.depths[-1]:
-                        continue
-                    config = msgspec.structs.replace(self.size.model, n_layer=n_layer, base=arm.base)
-                    network = self._network(config, self.size.depth_train, seed, arm.gain)
-                    self.gains.setdefault(arm.name, base_facts(network))
-                    label = f"{arm.name}, {n_layer} layers, seed {seed_number}"
-                    runs.append(self._run("depth", label, arm.name, network, seed_number, arm.gain))
-        return runs
+                    if arm.everywhere or n_layer == self.size.depths[-1]:
+                        config = msgspec.structs.replace(self.size.model, n_layer=n_layer, base=arm.base)
+                        yield self._run("depth", arm.name, config, seed, arm.gain)
 
-    def bytes_part(self) -> list[Figures]:
+    def bytes_part(self) -> Iterator[Row]:
         """Every choice of seeded matrices, the same bytes and the same seconds."""
-        vocab_size, target = self.data.vocab_size, 0
-        configs: list[ModelConfig] = []
-        for arm in self.size.bytes_arms:
-            shape = {"d_model": arm.d_model, "n_head": arm.n_head, "n_kv_head": arm.n_kv_head}
-            config = msgspec.structs.replace(self.size.flat, seeded=arm.seeded, r=0, **shape)
-            if not configs:
-                target = estimated_bytes(_network(config, vocab_size, self.size.bytes_train.seq_len, 1))
-            if arm.seeded != "none":
-                config = msgspec.structs.replace(config, r=equal_r(config, vocab_size, target))
-            configs.append(config)
-            sized = _network(config, vocab_size, self.size.bytes_train.seq_len, 1)
-            self.progress.say(
-                f"seeded = {arm.name}: width {config.d_model}, r {config.r}, about "
-                f"{estimated_bytes(sized):,} bytes"
-            )
-        runs = []
-        for seed_number, seed in self.seeds:
-            for arm, config in zip(self.size.bytes_arms, configs, strict=True):
-                network = self._network(config, self.size.bytes_train, seed, "1")
-                label = f"seeded = {arm.name}, seed {seed_number}"
-                runs.append(self._run("bytes", label, arm.name, network, seed_number, "1"))
-        return runs
+        configs = list(configs_of_equal_bytes(self.size, self.data.vocab_size))
+        for seed in range(1, self.size.seeds + 1):
+            for config in configs:
+                yield self._run("bytes", config.seeded, config, seed, "1")
 
-    def _network(self, config: ModelConfig, train: TrainConfig, seed: int, gain: str) -> Transformer:
-        network = _network(config, self.data.vocab_size, train.seq_len, seed).to(self.device)
-        scale_bases(network, gain)
-        return network
-
-    def _run(self, part: str, label: str, arm: str, network: Transformer, seed: int, gain: str) -> Figures:
-        train = self.size.depth_train if part == "depth" else self.size.bytes_train
-        at_start = residual_rms(network, self.scored, _WATCHED, train.seq_len)
-        trained = train_network(network, self.data, train, self.kernels, self.progress, label)
-        at_end = residual_rms(network, self.scored, _WATCHED, train.seq_len)
-        bpb = None if trained.diverged else _finite(network_bpb(network, self.scored, _STREAMS))
-        packed: bytes | None = None
-        bpb_int8: float | None = None
+    def _run(self, part: str, arm: str, config: ModelConfig, seed: int, gain: str) -> Row:
+        train = msgspec.structs.replace(
+            self.size.depth_train if part == "depth" else self.size.bytes_train,
+            seed=derive_seed(_ROOT_SEED, f"bench.{seed}") % 2**63, compile=self.compile,
+        )  # fmt: skip
+        torch.compiler.reset()  # else the second width would be compiled for any, which is slower
+        self.progress.say(
+            f"{part}: {arm}, {config.n_layer} layers, width {config.d_model}, r {config.r}, seed {seed}"
+        )
+        losses = _Losses()
+        with tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch:
+            whole = Config(model=config, memory=MemoryConfig(kind="none"), train=train)
+            trainer = Trainer(whole, self.data, Path(scratch), self.group, self.progress, [losses])
+            network = trainer.network
+            scale_bases(network, gain)
+            if part == "depth":
+                self.gains.setdefault(arm, base_facts(network))
+            at_start = residual_rms(network, self.scored, _WATCHED, train.seq_len)
+            trainer.loop()
+        last = losses.nats[-max(1, len(losses.nats) // 10) :]
+        bpb, packed, bpb_int8 = _finite(network_bpb(network, self.scored, _STREAMS)), None, None
         if part == "bytes" and bpb is not None:
             stored = copy.deepcopy(network).cpu()
             packed = pack_weights(stored)
-            load_weights(stored, packed, label)
-            bpb_int8 = _finite(network_bpb(stored.to(self.device), self.scored, _STREAMS))
-        config = network.config
-        return Figures(
-            part=part, arm=arm, seed=seed, base=config.base if config.seeded != "none" else "none", gain=gain,
-            seeded=config.seeded, n_layer=config.n_layer, d_model=config.d_model, r=config.r,
-            trained=sum(p.numel() for p in network.parameters()),
-            frozen=sum(m.base.numel() for m in network.modules() if isinstance(m, SeededLinear)),
-            steps=trained.steps, tokens=trained.tokens, seconds=trained.seconds,
-            train_nats=trained.train_nats,
-            bpb=bpb, rms_start=[_finite(x) for x in at_start], rms_end=[_finite(x) for x in at_end],
-            adapter_share=_finite(adapter_share(network)),
-            estimated_bytes=estimated_bytes(network) if part == "bytes" else None,
-            packed_bytes=len(packed) if packed is not None else None, bpb_int8=bpb_int8,
-        )  # fmt: skip
+            load_weights(stored, packed, arm)
+            bpb_int8 = _finite(network_bpb(stored.to(self.group.device), self.scored, _STREAMS))
+        return {
+            "part": part, "arm": arm, "seed": seed, "base": config.base if config.seeded != "none" else "none",
+            "gain": gain, "seeded": config.seeded, "n_layer": config.n_layer, "d_model": config.d_model,
+            "r": config.r, "trained": sum(p.numel() for p in network.parameters()),
+            "frozen": sum(m.base.numel() for m in network.modules() if isinstance(m, SeededLinear)),
+            "steps": trainer.step, "tokens": trainer.tokens, "seconds": trainer.elapsed,
+            "train_nats": _finite(math.fsum(last) / len(last)), "bpb": bpb, "rms_start": at_start,
+            "rms_end": residual_rms(network, self.scored, _WATCHED, train.seq_len),
+            "adapter_share": adapter_share(network),
+            "estimated_bytes": estimated_bytes(config, self.data.vocab_size) if part == "bytes" else None,
+            "packed_bytes": None if packed is None else len(packed), "bpb_int8": bpb_int8,
+        }  # fmt: skip
 
 
-def _network(config: ModelConfig, vocab_size: int, seq_len: int, seed: int) -> Transformer:
-    return Transformer(config, vocab_size, seq_len, seed)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

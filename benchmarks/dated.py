@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -14,43 +17,36 @@ import torch
 from regrow import __version__
 from regrow.core.errors import DataError
 from regrow.core.files import atomic_write_bytes
+from regrow.data.dataset import Dataset
+
+Found = dict[str, Any]  # a result as its file holds it
 
 
-class Machine(msgspec.Struct, frozen=True):
-    """Where a bench ran. `dtype`: number format of matrix products; `compiled`: whether training was."""
+@dataclass(frozen=True)
+class Size:
+    """How large a run of a bench is, as far as all benches have it; `name` is what follows the colon."""
 
-    device: str
-    cores: int
-    threads: int
-    platform: str
-    python: str
-    torch: str
-    dtype: str
-    compiled: bool
+    vocab_size: int
+    name: str = "full"
 
 
-def this_machine(device: torch.device, dtype: torch.dtype, *, compiled: bool) -> Machine:
-    """The facts of this process's machine."""
-    return Machine(
-        device=str(device),
-        cores=os.cpu_count() or 1,
-        threads=torch.get_num_threads(),
-        platform=platform.machine(),
-        python=platform.python_version(),
-        torch=str(torch.__version__),
-        dtype=str(dtype).removeprefix("torch."),
-        compiled=compiled,
-    )
+def about(
+    data: Dataset | None, *, device: str = "cpu", dtype: str = "float32", compiled: bool = True
+) -> Found:
+    """What every result begins with: day, version, machine and text. `dtype`: of matrix products; `compiled`: whether
+    training was."""
+    machine = {
+        "device": device, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads(),
+        "platform": platform.machine(), "python": platform.python_version(), "torch": str(torch.__version__),
+        "dtype": dtype.removeprefix("torch."), "compiled": compiled,
+    }  # fmt: skip
+    text = {} if data is None else {"text": {**data.counts, "vocab_size": data.vocab_size}}
+    return {"date": today(), "version": __version__, "machine": machine, **text}
 
 
 def today() -> str:
     """The date in UTC, as 2026-11-23."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
-def version() -> str:
-    """The version of regrow that a result comes from."""
-    return __version__
 
 
 def results_folder(start: Path | None = None) -> Path:
@@ -62,7 +58,7 @@ def results_folder(start: Path | None = None) -> Path:
     return here / "bench" / "results"
 
 
-def save_dated(name: str, result: object, folder: Path | None = None) -> Path:
+def save_dated(name: str, result: Found, folder: Path | None = None) -> Path:
     """Write `result`, with today's date in the file's name, into `folder`; returns the file, a new one.
 
     A second result of one day gets `-2`, and so on. Raises EnvironmentProblem if it cannot be written.
@@ -76,15 +72,24 @@ def save_dated(name: str, result: object, folder: Path | None = None) -> Path:
     return path
 
 
-def newest(name: str, folder: Path) -> Path:
-    """The newest dated result of the bench `name`. Raises DataError if there is none."""
-    found = [p for p in folder.glob(f"????-??-??-{name}*.json") if _order(p, name)]
+def dated(name: str, folder: Path) -> list[Path]:
+    """The results of the bench `name`, the newest last. Raises DataError if there is none."""
+    found = [p for p in folder.glob(f"????-??-??-{name}*.json") if _order(p, name)[1]]
     if not found:
         raise DataError(f"{folder}: holds no result of bench {name}; run regrow bench {name} first.")
-    return max(found, key=lambda p: _order(p, name))
+    return sorted(found, key=lambda p: _order(p, name))
+
+
+def load(path: Path) -> Found:
+    """A result, with its file's name under "file". Raises DataError for a file that is none."""
+    try:
+        found = json.loads(path.read_bytes())
+        return {**found, "date": found["date"], "file": path.name}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is no result of a bench ({error!r}); run the bench again.") from error
 
 
 def _order(path: Path, name: str) -> tuple[str, int]:
-    """(date, number of that day), or an empty date for another bench whose name begins alike."""
+    """Date and number of that day; 0 for another bench whose name begins alike."""
     number = path.stem[10:].removeprefix(f"-{name}").removeprefix("-") or "1"
-    return (path.stem[:10], int(number)) if number.isdigit() else ("", 0)
+    return path.stem[:10], int(number) if number.isdigit() else 0

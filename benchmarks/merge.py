@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.dated import this_machine, today, version
+from benchmarks.dated import Found, Size, about
 from regrow.core.dist import process_group
 from regrow.core.errors import EnvironmentProblem, RegrowError
 from regrow.core.progress import Progress
@@ -30,12 +28,13 @@ from regrow.network.compute import keep_freed_pages
 from regrow.ngram.counts.merge_processes import count_piece, merge_range, whole_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 
-VOCAB_SIZE, ORDER, PROCESSES = 1024, 6, 2
+SIZES = {"": Size(1024)}
+ORDER, PROCESSES = 6, 2
 _ROUNDS = 3
 _WARM = 100_000  # tokens counted and merged beforehand: compiled code is fetched, connections are made
 
 
-def measure(data: Dataset, progress: Progress) -> dict[str, Any]:
+def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     """Counting and merging the training text of `data`, `_ROUNDS` times, by processes of one thread each."""
     with tempfile.TemporaryDirectory(prefix="regrow-bench-merge-") as folder:
         path = Path(folder) / "tokens.npy"
@@ -47,23 +46,28 @@ def measure(data: Dataset, progress: Progress) -> dict[str, Any]:
         rounds = []
         with progress.task("count and merge", total=_ROUNDS, unit="round") as task:
             for _ in range(_ROUNDS):
-                rounds.append(_together([str(path), str(data.vocab_size), str(data.tokenizer.bos_id)]))
+                rounds.append(_together(path, data.vocab_size, data.tokenizer.bos_id))
                 task.advance(1)
     return {
-        "date": today(), "version": version(),
-        "machine": this_machine(torch.device("cpu"), torch.float32, compiled=True),
-        "text": {**data.counts, "vocab_size": data.vocab_size}, "order": ORDER, "processes": PROCESSES,
-        "counts_sha256": expected, "rounds": rounds,
-    }  # fmt: skip
+        **about(data),
+        "order": ORDER,
+        "processes": PROCESSES,
+        "counts_sha256": expected,
+        "rounds": rounds,
+    }
 
 
 def summary(found: dict[str, Any]) -> dict[str, Any]:
     """Of every round: seconds of counting, merging's part of it, and bytes sent over the process's own table."""
+
+    def slowest(processes: Sequence[Found], key: str) -> float:
+        return max(float(p[key]) for p in processes)
+
     return {
         f"round {i}": {
-            "count_seconds": max(p["count_seconds"] for p in processes),
-            "merge_of_counting": _part(processes, "merge_seconds"),
-            "whole_of_counting": _part(processes, "whole_seconds"),
+            "count_seconds": slowest(processes, "count_seconds"),
+            "merge_of_counting": slowest(processes, "merge_seconds") / slowest(processes, "count_seconds"),
+            "whole_of_counting": slowest(processes, "whole_seconds") / slowest(processes, "count_seconds"),
             "sent_of_own_table": max(p["merge_bytes"] / p["table_bytes"] for p in processes),
             "sent_with_whole": max(
                 (p["merge_bytes"] + p["whole_bytes"]) / p["table_bytes"] for p in processes
@@ -74,37 +78,21 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _part(processes: Sequence[dict[str, Any]], key: str) -> float:
-    seconds: float = max(p[key] for p in processes) / max(p["count_seconds"] for p in processes)
-    return seconds
+def _together(*arguments: object) -> list[Found]:
+    """What each process of one group measured. Raises EnvironmentProblem if one fails."""
+    with tempfile.TemporaryDirectory(prefix="regrow-bench-merge-") as out:
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}",
+            "-m", "benchmarks.merge", out, *map(str, arguments),
+        ]  # fmt: skip
+        env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        if subprocess.run(command, env=env, cwd=Path(__file__).parents[1], check=False).returncode:
+            raise EnvironmentProblem("bench merge: a process failed; its message is above.")
+        return [json.loads(path.read_bytes()) for path in sorted(Path(out).glob("*.json"))]
 
 
-def _together(arguments: list[str]) -> list[dict[str, Any]]:
-    """What each process of one group prints. Raises EnvironmentProblem if one fails."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.merge", *arguments]
-    started = []
-    for rank in range(PROCESSES):
-        env = os.environ | {
-            "RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "LOCAL_RANK": str(rank),
-            "LOCAL_WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-        }  # fmt: skip
-        started.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True))
-    while any(process.poll() is None for process in started):
-        if any(process.poll() for process in started):  # the others would wait for it
-            for process in started:
-                process.kill()
-        time.sleep(0.02)
-    if any(process.returncode for process in started):
-        raise EnvironmentProblem("bench merge: a process failed; its message is above.")
-    return [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
-
-
-def _child(path: str, vocab_size: int, bos_id: int) -> dict[str, Any]:
-    """One process's part."""
+def _child(out: Path, path: str, vocab_size: int, bos_id: int) -> None:
+    """One process's part, into a file of its own."""
     keep_freed_pages()
     tokens = np.load(path)
 
@@ -127,16 +115,16 @@ def _child(path: str, vocab_size: int, bos_id: int) -> dict[str, Any]:
         merged, sent_merging = time.perf_counter(), group.traffic.bytes
         whole = whole_of(part, group)
         ended = time.perf_counter()
-        return {
+        measured = {
             "count_seconds": counted - started, "table_bytes": counts.nbytes, "merge_seconds": merged - began,
             "merge_bytes": sent_merging - sent, "whole_seconds": ended - merged,
             "whole_bytes": group.traffic.bytes - sent_merging, "counts_sha256": whole.sha256(),
         }  # fmt: skip
+        (out / f"{group.rank}.json").write_text(json.dumps(measured))
 
 
 if __name__ == "__main__":
     try:
-        told = _child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        _child(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     except RegrowError as error:
         sys.exit(f"bench merge: {error}")
-    sys.stdout.write(json.dumps(told) + "\n")

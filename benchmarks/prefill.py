@@ -24,7 +24,8 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks.dated import this_machine, today, version
+from benchmarks.dated import Found, about
+from benchmarks.dated import Size as AnySize
 from regrow.core.config.load import apply_overrides, load_preset
 from regrow.core.config.schema import Config
 from regrow.core.progress import Progress
@@ -36,23 +37,18 @@ from regrow.training.trainer import train
 
 
 @dataclass(frozen=True)
-class Size:
+class Size(AnySize):
     """How much each arm gets: `seconds` for counting and training together, and changes of the `demo` preset."""
 
-    vocab_size: int
-    seconds: float
-    changes: tuple[str, ...]
+    seconds: float = 60.0
+    changes: tuple[str, ...] = ("train.compile=on",)
 
 
-FULL = Size(2048, 60.0, ("train.compile=on",))
-QUICK = Size(
-    300,
-    1.0,
-    (
-        "model.n_layer=1", "model.d_model=64", "model.n_head=2", "model.n_kv_head=1", "model.r=4", "model.window=32",
-        "train.seq_len=64", "train.batch_tokens=512", "train.compile=off", "memory.max_order=4", "memory.folds=2",
-    ),
+_SMALL = (
+    "model.n_layer=1", "model.d_model=64", "model.n_head=2", "model.n_kv_head=1", "model.r=4", "model.window=32",
+    "train.seq_len=64", "train.batch_tokens=512", "train.compile=off", "memory.max_order=4", "memory.folds=2",
 )  # fmt: skip
+SIZES = {"": Size(2048), "quick": Size(300, "quick", 1.0, _SMALL)}
 _ARMS = (
     ("while", "prequential", 0),
     ("ahead", "ahead", 1),
@@ -60,7 +56,7 @@ _ARMS = (
 )
 
 
-def measure(data: Dataset, size: Size, progress: Progress) -> dict[str, Any]:
+def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     """Every arm once, with one seed. Raises what `train` raises."""
     base = apply_overrides(load_preset("demo"), [f"data.vocab_size={data.vocab_size}", *size.changes])
     arms = []
@@ -71,12 +67,11 @@ def measure(data: Dataset, size: Size, progress: Progress) -> dict[str, Any]:
         )
         arms.append({"arm": name, "count_seconds_ahead": counting, **_arm(config, data, progress, name)})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    machine = {"device": str(device), "dtype": str(compute_dtype(device))}
     compiled = base.train.compile == "on"
     return {
-        "date": today(), "version": version(),
-        "machine": this_machine(device, compute_dtype(device), compiled=compiled),
-        "text": {**data.counts, "vocab_size": data.vocab_size}, "seconds": size.seconds,
-        "config": msgspec.to_builtins(base), "arms": arms,
+        **about(data, **machine, compiled=compiled), "seconds": size.seconds, "config": msgspec.to_builtins(base),
+        "arms": arms,
     }  # fmt: skip
 
 

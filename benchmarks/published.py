@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from benchmarks.dated import this_machine, today, version
-from benchmarks.published_result import SCHEMA, Filling, PublishedResult, Score
+from benchmarks.dated import Found, about
+from benchmarks.dated import Size as AnySize
 from regrow.core.errors import DataError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
@@ -43,37 +42,40 @@ Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large a run is. `parts`: a filling of 1 / part of the text for each; `passes`: over all of it."""
+class Size(AnySize):
+    """How large a run is. `parts`: a filling of 1 / part of the text for each; `passes`: over all of it;
+    `constants`: what every bucket holds."""
 
-    name: str
-    vocab_size: int
-    buckets: tuple[int, ...]
-    exact_order: int
-    positions: int
-    parts: tuple[int, ...]
-    passes: tuple[int, ...]
-    constants: tuple[int, ...]
-    published_counts: int
+    buckets: tuple[int, ...] = PUBLISHED_BUCKETS
+    exact_order: int = 6
+    positions: int = 16_384
+    parts: tuple[int, ...] = (16, 8, 4, 2, 1)
+    passes: tuple[int, ...] = (4, 16, 64)
+    constants: tuple[int, ...] = (2, 100, PUBLISHED_COUNTS // sum(PUBLISHED_BUCKETS), LARGEST_COUNT)
+    published_counts: int = PUBLISHED_COUNTS
 
 
-FULL = Size(
-    "full", 1024, PUBLISHED_BUCKETS, 6, 16_384, (16, 8, 4, 2, 1), (4, 16, 64),
-    (2, 100, PUBLISHED_COUNTS // sum(PUBLISHED_BUCKETS), LARGEST_COUNT), PUBLISHED_COUNTS,
-)  # fmt: skip
+FULL = Size(1024)
 QUICK = Size(
-    "quick", 320, (4096, 8192, 8192, 4096, 2048, 2048), 4, 256, (4, 1), (8,), (2, LARGEST_COUNT), 100_000_000
+    320, "quick", (4096, 8192, 8192, 4096, 2048, 2048), 4, 256, (4, 1), (8,), (2, LARGEST_COUNT), 100_000_000
 )
+SIZES = {"": FULL, "quick": QUICK}
 
 
-def measure(data: Dataset, size: Size, progress: Progress) -> PublishedResult:
-    """Run the bench on `data`. Raises DataError for held-out text that is too short to sample from."""
+def measure(data: Dataset, size: Size, progress: Progress) -> Found:
+    """Run the bench on `data`. Raises DataError for held-out text that is too short to sample from.
+
+    A result's `fillings` are of `kind` "text" (a first `share` of the training text), "passes" (all of it, several
+    times) or "constant" (every bucket holds it). `counts`: sum over all tables before clipping; `in_use`, `full`:
+    shares of the buckets that hold anything, and 65,535. `scores`, by stand-in for the network: `published_bits`, bits
+    per byte of the published score, *not a probability*; `z_*`, its sum over the vocabulary; `honest_bpb`, after
+    dividing by that sum; `base_bpb`, of the stand-in alone. `exact_bpb`: of the exact memory of the same text.
+    """
     started = time.perf_counter()
     bench = _Bench(data, size)
-    fillings: list[Filling] = []
-    with progress.task(
-        "fill and score", len(size.parts) + len(size.passes) + 1 + len(size.constants)
-    ) as task:
+    fillings: list[Found] = []
+    total = len(size.parts) + len(size.passes) + 1 + len(size.constants)
+    with progress.task("fill and score", total) as task:
         for part in sorted(size.parts, reverse=True):
             fillings.append(bench.text(part))
             task.advance()
@@ -87,33 +89,42 @@ def measure(data: Dataset, size: Size, progress: Progress) -> PublishedResult:
             filled = counted.filled(constant)
             fillings.append(bench.filling("constant", filled, constant=constant, packed=True))
             task.advance()
-    return PublishedResult(
-        schema=SCHEMA, bench="published", size=size.name, date=today(), version=version(),
-        seconds=time.perf_counter() - started,
-        machine=this_machine(torch.device("cpu"), torch.float32, compiled=False),
-        data=data.counts, positions=len(bench.targets_R), seed=_SEED, vocab_size=data.vocab_size,
-        buckets=list(size.buckets), exact_order=size.exact_order, fillings=fillings,
-    )  # fmt: skip
+    return {
+        **about(data, compiled=False), "size": size.name, "seconds": time.perf_counter() - started,
+        "positions": len(bench.targets_R), "seed": _SEED, "vocab_size": data.vocab_size,
+        "buckets": list(size.buckets), "exact_order": size.exact_order, "fillings": fillings,
+    }  # fmt: skip
 
 
-def summary(result: PublishedResult) -> dict[str, Any]:
+def label(filling: Found) -> str:
+    """A filling as tables and pictures name it."""
+    if filling["kind"] == "constant":
+        return f"every bucket {filling['constant']:,}"
+    if filling["kind"] == "passes":
+        return f"all of the text, {filling['passes']} times"
+    parts = round(1 / filling["share"])
+    return "all of the text" if parts == 1 else f"1/{parts} of the text"
+
+
+def summary(found: Found) -> dict[str, Any]:
     """By filling and stand-in: the published score, Z and the honest score."""
-    table = {
-        found.label: {
-            "exact_memory_bpb": found.exact_bpb,
-            **{
-                name: {
-                    "published_bits_NOT_A_PROBABILITY": score.published_bits,
-                    "z": {"mean": score.z_mean, "min": score.z_min, "max": score.z_max},
-                    "honest_bpb": score.honest_bpb,
-                    "stand_in_alone_bpb": score.base_bpb,
-                }
-                for name, score in found.scores.items()
-            },
-        }
-        for found in result.fillings
-    }
-    return {"seconds": result.seconds, "positions": result.positions, "fillings": table}
+    return {
+        "seconds": found["seconds"], "positions": found["positions"],
+        "fillings": {
+            label(filling): {
+                "exact_memory_bpb": filling["exact_bpb"],
+                **{
+                    name: {
+                        "published_bits_NOT_A_PROBABILITY": score["published_bits"],
+                        "z": {key: score[f"z_{key}"] for key in ("mean", "min", "max")},
+                        "honest_bpb": score["honest_bpb"], "stand_in_alone_bpb": score["base_bpb"],
+                    }
+                    for name, score in filling["scores"].items()
+                },
+            }
+            for filling in found["fillings"]
+        },
+    }  # fmt: skip
 
 
 class _Bench:
@@ -132,7 +143,7 @@ class _Bench:
         chosen = np.sort(generator.permutation(len(held_out))[: size.positions])
         self.contexts_RC = contexts_of(held_out, width, data.tokenizer.bos_id)[chosen]
         self.targets_R = held_out[chosen].astype(np.int64)
-        self.tokens_a_byte = len(held_out) / len(data.val_bytes)
+        self.tokens_per_byte = len(held_out) / len(data.val_bytes)
         vocab = data.vocab_size
         unigrams = np.bincount(self.tokens, minlength=vocab) + 1.0
         self.bases: dict[str, Rows] = {
@@ -141,7 +152,7 @@ class _Bench:
         }
         self.counts = HashedCounts(vocab, len(size.buckets) + 1, size.buckets)
 
-    def text(self, part: int) -> Filling:
+    def text(self, part: int) -> Found:
         """The first 1 / `part` of the training text, counted once, by the cache and by the exact memory."""
         wanted = len(self.tokens) // part
         before = self.counts.total
@@ -158,19 +169,20 @@ class _Bench:
     def filling(
         self, kind: str, counts: HashedCounts, *, share: float = 1.0, passes: int = 1, constant: int | None = None,
         packed: bool,
-    ) -> Filling:  # fmt: skip
+    ) -> Found:  # fmt: skip
         """Score one filling of the tables with every stand-in."""
         model = HashedModel(counts)
         scores = {name: self._score(model, self.bases[name]) for name in STAND_INS}
-        return Filling(
-            kind=kind, share=share, passes=0 if kind == "constant" else passes, constant=constant,
-            tokens=0 if kind == "constant" else counts.total, counts=int(counts.tables_N.sum()),
-            in_use=float((model.tables_N > 0).mean()), full=float((model.tables_N == LARGEST_COUNT).mean()),
-            stored_bytes=len(counts.to_bytes()) if packed else None,
-            exact_bpb=None if kind == "constant" else scores["exact memory"].base_bpb, scores=scores,
-        )  # fmt: skip
+        nothing = kind == "constant"
+        return {
+            "kind": kind, "share": share, "passes": 0 if nothing else passes, "constant": constant,
+            "tokens": 0 if nothing else counts.total, "counts": int(counts.tables_N.sum()),
+            "in_use": float((model.tables_N > 0).mean()), "full": float((model.tables_N == LARGEST_COUNT).mean()),
+            "stored_bytes": len(counts.to_bytes()) if packed else None,
+            "exact_bpb": None if nothing else scores["exact memory"]["base_bpb"], "scores": scores,
+        }  # fmt: skip
 
-    def _score(self, model: HashedModel, base_BV: Rows) -> Score:
+    def _score(self, model: HashedModel, base_BV: Rows) -> dict[str, float]:
         gold, sums, alone = [], [], []
         for rows in self._chunks():
             base = base_BV if len(base_BV) == 1 else base_BV[rows]
@@ -181,13 +193,13 @@ class _Bench:
             sums.append(scores_RV.sum(axis=1))
             alone.append(base[at if len(base) > 1 else 0, targets].astype(np.float64))
         gold_R, z_R, base_R = (np.concatenate(x) for x in (gold, sums, alone))
-        return Score(
-            published_bits=self._bpb(gold_R), z_mean=float(z_R.mean()), z_min=float(z_R.min()),
-            z_max=float(z_R.max()), honest_bpb=self._bpb(gold_R / z_R), base_bpb=self._bpb(base_R),
-        )  # fmt: skip
+        return {
+            "published_bits": self._bpb(gold_R), "z_mean": float(z_R.mean()), "z_min": float(z_R.min()),
+            "z_max": float(z_R.max()), "honest_bpb": self._bpb(gold_R / z_R), "base_bpb": self._bpb(base_R),
+        }  # fmt: skip
 
     def _bpb(self, values_R: NDArray[np.float64]) -> float:
-        return -float(np.log(values_R).mean()) / math.log(2) * self.tokens_a_byte
+        return -float(np.log(values_R).mean()) / math.log(2) * self.tokens_per_byte
 
     def _chunks(self) -> list[slice]:
         return [slice(i, i + _ROWS_AT_ONCE) for i in range(0, len(self.targets_R), _ROWS_AT_ONCE)]

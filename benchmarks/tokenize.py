@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.dated import save_dated, today, version
+from benchmarks.dated import Found, about
 from benchmarks.texts import OWN_TEXT
 from regrow.core.config.schema import DataConfig
 from regrow.core.progress import Progress, Silent, Task
@@ -30,7 +30,7 @@ from regrow.data.encoding import cores
 from regrow.data.readers import read_text
 from regrow.data.sources import read_source
 
-SIZES = {"tokenize": 1_000_000_000, "tokenize:200": 200_000_000, "tokenize:quick": 4_000_000}
+SIZES = {"": 1_000_000_000, "200": 200_000_000, "quick": 4_000_000}
 _VOCAB = 1024
 _FILE_BYTES = 100_000_000
 _DOCUMENT_BYTES = 8192
@@ -38,13 +38,7 @@ _THEIR_TRAINING_BYTES = 5_000_000
 _LINES = 20_000  # handed to their encoder at a time
 
 
-def run(name: str, train: Path | None, progress: Progress) -> dict[str, Any]:
-    """Measure at the size that `name` stands for, write the dated result, and return its figures with its path."""
-    measured = measure(_own_text(train), SIZES[name], progress)
-    return {"result": str(save_dated(name.replace(":", "-"), measured)), **measured}
-
-
-def measure(text: bytes, size: int, progress: Progress) -> dict[str, Any]:
+def measure(text: bytes, size: int, progress: Progress) -> Found:
     """Figures of one run on `size` bytes made of `text`; speeds in bytes a second, memory in bytes."""
     with tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch:
         corpus = Path(scratch, "corpus")
@@ -57,8 +51,7 @@ def measure(text: bytes, size: int, progress: Progress) -> dict[str, Any]:
             theirs = _theirs(corpus, task)
     our_speed, their_speed = ours["tokenised_bytes"] / ours["tokenising"], theirs["bytes"] / theirs["seconds"]
     return {
-        "date": today(),
-        "regrow": version(),
+        **about(None, compiled=False),
         "text_bytes": written,
         "vocab_size": _VOCAB,
         "processes": cores(),
@@ -72,6 +65,11 @@ def measure(text: bytes, size: int, progress: Progress) -> dict[str, Any]:
         "tokenising_seconds": ours["tokenising"],
         "peak_memory_bytes": ours["peak_memory_bytes"],
     }
+
+
+def summary(found: Found) -> dict[str, Any]:
+    """Every figure; a ratio is ours over theirs."""
+    return {key: value for key, value in found.items() if isinstance(value, int | float)}
 
 
 def write_corpus(text: bytes, size: int, folder: Path, task: Task, seed: int = 0) -> int:
@@ -215,7 +213,8 @@ def _theirs(corpus: Path, task: Task) -> dict[str, float]:
     return {"seconds": seconds, "bytes": size, "bytes_per_token": size / tokens}
 
 
-def _own_text(train: Path | None) -> bytes:
+def own_text(train: Path | None) -> bytes:
+    """The text of `train`, or the bench's own."""
     if train is not None:
         return bytes(read_text(train))
     return b"\n".join(bytes(document.text) for document in read_source(OWN_TEXT, 0.1).train)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import forms, memory_page, merge, ngram, prefill
-from benchmarks.ngram import bench, ours, peers
-from benchmarks.ngram.child import run_child
+from benchmarks import forms, merge, ngram, peers, prefill, scaling
+from benchmarks.peers import run_child
 from benchmarks.texts import bench_data
 from regrow.core.errors import EnvironmentProblem
 from regrow.core.progress import Silent
+from regrow.ngram.counts.ngram_counts import NgramCounts
 
 CONTRACT = {
     "build_seconds", "build_ratio", "peak_memory_ratio", "bytes", "bytes_ratio", "bpb", "peer_bpb",
@@ -21,7 +22,7 @@ CONTRACT = {
 }  # fmt: skip
 
 
-def test_a_peer_reads_a_document_a_line(tmp_path: Path) -> None:
+def test_a_peer_reads_a_document_per_line(tmp_path: Path) -> None:
     peers.write_tokens(tmp_path / "t", np.array([1, 7, 8, 1, 9, 1, 5], np.uint16), bos_id=1)
     assert (tmp_path / "t").read_bytes() == b"7 8\n9\n5\n"
     peers.write_tokens(tmp_path / "t", np.array([7, 8], np.uint16), bos_id=1)
@@ -70,7 +71,7 @@ def texts(folder: Path) -> tuple[Path, Path]:
 def test_forms_are_told_by_name_and_allowance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "ALLOWANCES", (3000,))
     with bench_data(*texts(tmp_path), 300, Silent()) as data:
-        told = forms.summary(forms.measure(data, Silent()))
+        told = forms.summary(forms.measure(data, forms.SIZES[""], Silent()))
     assert set(told) == {"table 0", "text 0", "table whole", "text whole"}
     assert told["table 0"]["bytes"] <= 3000 and told["text 0"]["bytes"] <= 3000
     assert told["table whole"]["bpb"] < told["table 0"]["bpb"] < 8
@@ -80,36 +81,23 @@ def test_merging_is_told_beside_counting(tmp_path: Path, monkeypatch: pytest.Mon
     """Two processes really count and merge, and come to what one process counts."""
     monkeypatch.setattr(merge, "_ROUNDS", 1)
     with bench_data(*texts(tmp_path), 300, Silent()) as data:
-        told = merge.summary(merge.measure(data, Silent()))
+        told = merge.summary(merge.measure(data, merge.SIZES[""], Silent()))
     assert told["round 1"]["counts_of_one_process"] is True
     assert told["round 1"]["sent_of_own_table"] > 0 and told["round 1"]["merge_of_counting"] > 0
 
 
-def test_which_form_is_better_is_said_as_the_figures_have_it() -> None:
-    def row(form: str, allowance: int, bpb: float, whole: bool) -> tuple[tuple[str, int], dict[str, object]]:
-        return (form, allowance), {"bpb": bpb, "whole": whole}
-
-    better = [row("table", 10**6, 1.8, False), row("text", 10**6, 1.9, False)]
-    for whole in (True, False):
-        rows = dict([*better, row("table", 2 * 10**6, 1.7, False), row("text", 2 * 10**6, 1.6, whole)])
-        said = memory_page._crossing(rows)
-        assert "Up to 1 MB the table" in said and "from 2 MB on the text" in said
-        assert ("whole" in said) is whole
-    assert memory_page._crossing(dict(better)) == "Up to 1 MB the table predicts better in its bytes."
-
-
 def test_the_stream_grows_to_its_length_and_stays_under_the_cap() -> None:
     tokens = np.random.default_rng(0).integers(2, 200, 5000).astype(np.uint16)
-    found = ours.growth(tokens, 256, 3, 1, total=300_000, cap_bytes=400_000, seed=1)
+    found = ngram.growth(tokens, NgramCounts(256, 3, 400_000, bos_id=1), 300_000)
     assert found["tokens"] >= 300_000 and found["bytes"] <= 400_000 and found["error_bound"] > 0
     assert found["ratio"] > 0
 
 
 def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(bench, "_REPEATS", 1)
+    monkeypatch.setattr(ngram, "_REPEATS", 1)
     with bench_data(*texts(tmp_path), 300, Silent()) as data:
-        found = ngram.measure(data, Silent(), stream_tokens=100_000)
+        found = ngram.measure(data, ngram.Size(300, stream_tokens=100_000), Silent())
     told = ngram.summary(found)
     assert set(told) >= CONTRACT
     assert told["build_ratio"] is None and found["kenlm"] is None
@@ -121,8 +109,17 @@ def test_without_peers_the_bench_tells_our_figures(tmp_path: Path, monkeypatch: 
 
 
 def test_every_arm_of_prefill_trains_packs_and_is_scored(tmp_path: Path) -> None:
-    with bench_data(*texts(tmp_path), prefill.QUICK.vocab_size, Silent()) as data:
-        told = prefill.summary(prefill.measure(data, prefill.QUICK, Silent()))
+    quick = prefill.SIZES["quick"]
+    with bench_data(*texts(tmp_path), quick.vocab_size, Silent()) as data:
+        told = prefill.summary(prefill.measure(data, quick, Silent()))
     assert set(told) == {"while", "ahead", "ahead, in parallel"}
     assert all(0 < arm["bpb"] < 8 and arm["tokens_seen"] > 0 for arm in told.values())
     assert told["while"]["count_seconds_ahead"] == 0 < told["ahead"]["count_seconds_ahead"]
+
+
+def test_one_core_is_measured_at_five_sizes(tmp_path: Path) -> None:
+    with bench_data(*texts(tmp_path), 300, Silent()) as data:
+        found = scaling.measure(data, scaling.SIZES[""], Silent())
+    assert [size["tokens"] for size in found["counting"]][-1] == len(data.train_tokens)
+    assert all(a["keys"] < b["keys"] for a, b in itertools.pairwise(found["counting"]))
+    assert all(rate > 0 for rate in scaling.summary(found).values())

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import runpy
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,14 +28,3 @@ def test_every_dependency_has_its_reason() -> None:
     assert sorted(name for name in names if f"| `{name}` |" not in page) == []
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert sorted(name for name in names if f"\n{name}==" not in pinned) == []
-
-
-@pytest.mark.parametrize("name", ["memory", "adaptive"])
-def test_a_page_of_results_says_what_the_newest_results_say(name: str, tmp_path: Path) -> None:
-    """If this fails: `python docs/make_NAME.py`."""
-    made = runpy.run_path(str(ROOT / "docs" / f"make_{name}.py"))
-    chosen = [made["newest_by_text"](made["RESULTS"])] if "newest_by_text" in made else []
-    made["make"](*chosen, tmp_path)
-    page = f"{name}.md"
-    assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / "docs" / page).read_text(encoding="utf-8")
-    assert ElementTree.fromstring((tmp_path / f"{name}.svg").read_bytes()).tag.endswith("svg")
