@@ -78,7 +78,8 @@ def _short_sum(x: Any, first: Any, size: Any) -> Any:
     whole = size - size % 8 if size >= 8 else 0
     if whole:
         lanes = np.empty(8)
-        lanes[:] = x[first : first + 8]
+        for j in range(8):
+            lanes[j] = x[first + j]
         for i in range(first + 8, first + whole, 8):
             for j in range(8):
                 lanes[j] += x[i + j]
