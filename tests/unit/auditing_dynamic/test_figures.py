@@ -32,10 +32,11 @@ def claiming(folder: Path, text: str) -> Path:
     "text",
     [
         '"val_bpb": 0', '"val_bpb": 0.0', '"val_bpb": -1.2', '"val_bpb": NaN', '"val_bpb": Infinity',
-        '"val_bpb": 1e999', '"val_bpb": "nan"', '"val_bpb": "-1.2"', '"val_bpb": 1234', '"val_bpb": {"mean": -1.0}',
-        '"train_seconds": -600', '"val_loss": 0', '"val_loss": -2', '"val_loss": NaN',
-        '"mean_val_bpb": -1.1', '"p_value": -0.1', '"p_value": 1.5',
-        '"bytes_total": 10000000000000000', '"bytes_total": 1e18', '"bytes_total": -5', '"bytes_total": 0',
+        '"val_bpb": 1e999', '"val_bpb": "nan"', '"val_bpb": "-1.2"', '"val_bpb": "-1.2 bpb"',
+        '"val_bpb": 1e-300', '"val_bpb": 1234', '"val_bpb": {"mean": -1.0}', '"train_seconds": -600',
+        '"val_loss": 0', '"val_loss": -2', '"val_loss": NaN', '"mean_val_bpb": -1.1', '"p_value": -0.1',
+        '"p_value": 1.5', '"bytes_total": 10000000000000000', '"bytes_total": 1e18', '"bytes_total": -5',
+        '"bytes_total": "99,999,999,999,999,999"', '"bytes_total": 0.5', '"bytes_total": 0',
         '"bytes_total": ' + "9" * 5000, '"bytes_total": NaN', '"artifact_bytes": -1', '"bytes_code": -1',
         '"seed_results": {"1": {"val_bpb": -1.2}}', '"seed_results": {"1": {"val_bpb": NaN}}',
         '"val_bpb_seeds": {"1": -1.0}', '"seed_results": [{"seed": 1, "val_bpb": 0.0}]', '"val_bpb_std": -0.1',
@@ -102,6 +103,10 @@ def test_a_readme_that_cannot_be(tmp_path: Path, text: str) -> None:
     folder = submission(tmp_path / "a")
     (folder / "README.md").write_text(f"# x\n{text}\n")
     assert [(f.severity, f.line) for f in found(folder)] == [("high", 2)]
+    (folder / "README.md").write_text(
+        "| seed | `val_bpb` |\n| --- | --- |\n| 1 | 1.2 |\n| 2 | **nan** |\n\n| a | -1 |\n"
+    )
+    assert [(f.severity, f.line) for f in found(folder)] == [("high", 4)]
     (folder / "README.md").write_text("| Δ val_bpb | -0.002 |\nIt improves val_bpb: -0.002. val_bpb: 1.2\n")
     assert found(folder) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ NOTHING: dict[str, dict[str, str | bytes]] = {
         "src__x__loss_DOT_py": "from torch.nn.functional import cross_entropy\n",
     },
     "requirements": {"requirements_DOT_txt": "torch==2.4\n"},
+    "broken claims": {"submission_DOT_json": "", "logs__x_DOT_log": "\0\1\2"},
     "empty script": {"train_gpt_DOT_py": ""},
     "other json": {"package_DOT_json": '{"name": "x"}'},
 }
@@ -80,7 +82,8 @@ def test_a_file_that_is_no_scorer(tmp_path: Path, name: str, data: str | bytes) 
 @pytest.mark.parametrize(
     "files",
     [
-        {"submission_DOT_json": "{}"},
+        {"submission_DOT_json": '{"author": "me"}'},
+        {"submission_DOT_json": '{"val_bpb": 1.2'},
         {"train_DOT_log": "step:1 val_bpb:1.2345\n"},
         {"README_DOT_md": "We reach val_bpb: 1.2345.\n"},
         {"my_model_DOT_py": "loss = F.cross_entropy(logits, targets)\n"},
@@ -135,3 +138,17 @@ def test_low_findings_are_printed_with_all(tmp_path: Path, capsys: pytest.Captur
     assert "comes with no log" in (out := capsys.readouterr().out) and "--all" not in out
     assert main(["audit", str(tmp_path), "--many", "--all", "--quiet"]) == 0
     assert "headline-untraced" in capsys.readouterr().out
+
+
+def test_a_notebook_is_told_what_to_do(tmp_path: Path) -> None:
+    folder = made(tmp_path / "a", train_DOT_ipynb=NOTEBOOK)
+    for path in (folder, folder / "train.ipynb"):
+        assert any("save it as a script" in f.message for f in audit(path).findings)
+
+
+def test_what_is_no_plain_file_is_not_opened_and_is_told(tmp_path: Path) -> None:
+    folder = submission(tmp_path / "a")
+    (folder / "more.log").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.log")
+    (told,) = [f for f in audit(folder).findings if f.rule == "read-in-part"]
+    assert "more.log" in told.message and "pipe.log" in told.message and audit(folder).verdict == "clean"

@@ -32,21 +32,23 @@ def nothing_to_audit(folder: Folder, record: Record | None) -> list[Finding]:
         if folder.script
         else "submission.json, no log with a bits-per-byte figure, no script that trains or scores a language model"
     )
+    notebook = any(p.suffix == ".ipynb" for p in ([folder.script] if folder.script else folder.files))
     beneath = sum(p.name == "submission.json" for p in folder.files)
-    hint = f"with --many its {beneath} submissions are audited" if beneath else (
-        "give a script, a submission folder or a regrow artifact"
-    )  # fmt: skip
-    return [
-        Finding(
-            NOTHING, "low", "high", str(given), None, f"This holds nothing to judge: no {what}; {hint}.", ""
-        )
-    ]
+    if beneath:
+        hint = f"with --many its {beneath} submissions are audited"
+    elif notebook:
+        hint = "a notebook is not read, save it as a script"
+    else:
+        hint = "give a script, a submission folder or a regrow artifact"
+    message = f"This holds nothing to judge: no {what}; {hint}."
+    return [Finding(NOTHING, "low", "high", str(given), None, message, "")]
 
 
 def _claims(record: Record) -> bool:
     """Whether anything is claimed or was measured."""
     readme = record.headline is not None and "val_bpb" in record.readme.text.lower()
-    return record.claims.path is not None or readme or any(log.readings or log.odd for log in record.logs)
+    claims = bool(record.claims.values) or "bpb" in record.claims.text
+    return claims or readme or any(log.readings or log.odd for log in record.logs)
 
 
 def _scripts(folder: Folder) -> bool:

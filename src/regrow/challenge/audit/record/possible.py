@@ -24,11 +24,11 @@ class _Range(NamedTuple):
 _RANGES = tuple(
     _Range(re.compile(names), above, below, words)
     for names, above, below, words in (
-        (r"bpb|bits_per_byte|^per_seed|^seed_results", 0, 100, "bits per byte are more than 0 and less than 100"),
-        (r"(^|_)val_loss(_mean|_exact|_nats)?$|^(mean_|final_)?loss$", 0, 100, "nats per token are more than 0 and "
+        (r"bpb|bits_per_byte|^per_seed|^seed_results", 1e-6, 100, "bits per byte are more than 0 and less than 100"),
+        (r"(^|_)val_loss(_mean|_exact|_nats)?$|^(mean_|final_)?loss$", 1e-6, 100, "nats per token are more than 0 and "
          "less than 100"),
-        (r"(total|artifact|model|submission).*(bytes|size)|bytes_(total|model)", 0, 1e12, "an artifact has at least "
-         "1 byte and less than a terabyte"),
+        (r"(total|artifact|model|submission).*(bytes|size)|bytes_(total|model)", 0.999, 1e12, "an artifact has "
+         "at least 1 byte and less than a terabyte"),
         (r"bytes|_size$", -1, 1e15, "a number of bytes is not negative, and less than a petabyte"),
         (r"^p$|^p_?val(ue)?", -1e-12, 1 + 1e-12, "a probability lies between 0 and 1"),
         (r"(^|_)(std|stdev|deviation)(_|$)", -1e-12, math.inf, "a deviation is not negative"),
@@ -41,7 +41,8 @@ _DIFFERENCE = re.compile(
     r"|better|worse|lower",
     re.IGNORECASE,
 )
-_PLAIN = re.compile(rf"\s*(?:{FIGURE})\s*", re.IGNORECASE)
+_PLAIN = re.compile(rf"\s*({FIGURE})\s*", re.IGNORECASE)
+_LEADING = re.compile(rf"\s*~?\s*({NUMBER})(?=\s|$)")  # '1.2 bits per byte', but no version '1.2-beta'
 
 
 def is_difference(text: str) -> bool:
@@ -65,21 +66,24 @@ def impossible(name: str, value: float) -> tuple[Severity, str] | None:
     return "high", known.words
 
 
-def figures(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+def figures(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, float]]:
     """Every number under a value of submission.json, with the name it goes by.
 
     Seeds and places in a list are no names: what lies under them goes by the name above.
     """
+    if depth > 40:  # no claim lies so deep
+        return
     if isinstance(value, dict):
         for key, inner in value.items():
             plain = re.fullmatch(r"(seed)?_?\d+|mean|exact", str(key).lower())
-            yield from figures(inner, name if plain and name else str(key))
+            yield from figures(inner, name if plain and name else str(key), depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            yield from figures(inner, name)
+            yield from figures(inner, name, depth + 1)
     elif isinstance(value, str):
-        if _PLAIN.fullmatch(value):
-            yield name, float(value)
+        text = value.replace(",", "")
+        if match := _PLAIN.fullmatch(text) or _LEADING.match(text):
+            yield name, float(match[1])
     elif isinstance(value, int | float) and not isinstance(value, bool):
         large = isinstance(value, int) and abs(value) > 1e300  # more digits than a float can hold
         yield name, math.copysign(math.inf, value) if large else float(value)

@@ -25,14 +25,14 @@ class Folder:
         root: the folder; of a single script, the one it lies in.
         script: the script that is audited alone, or None.
         files: every regular file, path -> bytes, in the order of the walk.
-        links: links that lead nowhere, round in a circle or out of the folder.
+        broken: scripts that are no plain file: links that lead nowhere, round in a circle or out of the folder.
         dropped: what was left out, a phrase each.
     """
 
     root: Path
     script: Path | None = None
     files: dict[Path, int] = field(default_factory=dict)
-    links: list[Path] = field(default_factory=list)
+    broken: list[Path] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     _texts: dict[Path, tuple[str, str]] = field(default_factory=dict, repr=False)
 
@@ -86,17 +86,21 @@ def read_folder(path: Path) -> Folder:
 
 
 def _add(folder: Folder, paths: list[Path]) -> bool:
-    """Add what is a plain file; False once the folder is full."""
+    """Add what is a plain file and remember what is none; False once the folder is full."""
     inside = folder.root.resolve()
     for path in paths:
         try:
-            if path.is_symlink() and not path.resolve(strict=True).is_relative_to(inside):
-                folder.links.append(path)
-            elif path.is_file():
-                if len(folder.files) >= MAX_FILES:
-                    folder.drop(f"files after the first {MAX_FILES:,}")
-                    return False
-                folder.files[path] = path.stat().st_size
+            outside = path.is_symlink() and not path.resolve(strict=True).is_relative_to(inside)
+            plain = path.is_file() and not outside
         except (OSError, RuntimeError):  # a link that leads nowhere or round in a circle
-            folder.links.append(path)
+            plain = False
+        if len(folder.files) >= MAX_FILES:
+            folder.drop(f"files after the first {MAX_FILES:,}")
+            return False
+        if plain:
+            folder.files[path] = path.stat().st_size
+        elif path.suffix == ".py":
+            folder.broken.append(path)
+        elif not path.is_dir():
+            folder.drop(f"{folder.name(path)} (a link out of the folder, or no plain file)")
     return True

@@ -34,12 +34,11 @@ def read_sources(where: Path | Folder) -> Sources:
         sources.unreadable(str(where), f"The folder cannot be read: {error}.")
         return sources
     sources = Sources(folder.root)
-    for link in folder.links:
-        if link.suffix == ".py":
-            sources.unreadable(
-                folder.name(link), "This is not a plain file: a link that leads nowhere, round in a circle or out of "
-                "the folder.",
-            )  # fmt: skip
+    for path in folder.broken:
+        message = (
+            "This is not a plain file: a link that leads nowhere, round in a circle or out of the folder."
+        )
+        sources.unreadable(folder.name(path), message)
     paths = [p for p in folder.files if p.suffix.lower() in _SUFFIXES]
     paths = [p for p in paths if p.suffix != ".json" or p.name == "submission.json"]
     for path in paths[:MAX_SOURCES]:

@@ -13,8 +13,10 @@ from regrow.challenge.audit.record.record import Record
 #: So many impossible figures are named; the rest is counted.
 _NAMED_AT_MOST = 8
 _SHOWN = re.compile(FIGURE, re.IGNORECASE)
+_NAMES = "val_bpb|val_loss|bytes_total|artifact_bytes"
+_NAME = re.compile(_NAMES, re.IGNORECASE)
 _IN_TEXT = re.compile(
-    rf"(?<![A-Za-z0-9_])(val_bpb|val_loss|bytes_total|artifact_bytes)[\"'*`\s:=|]{{1,8}}({FIGURE})",
+    rf"(?<![A-Za-z0-9_])({_NAMES})[\"'*`\s:=|]{{1,8}}({FIGURE})",
     re.IGNORECASE,
 )
 
@@ -68,11 +70,17 @@ def _line(claims: Claims, name: str, value: float) -> tuple[int | None, str]:
 
 
 def _in_readme(record: Record) -> Iterator[Found]:
+    header: list[str] = []
     for line, text in record.readme.lines():
-        for match in _IN_TEXT.finditer(text):
-            reason = impossible(match[1], float(match[2]))
-            if reason and not is_difference(text[: match.start()]):
-                message = f"`{match[1]}` is {match[2]}: {reason[1]}."
+        shown = [(m[1], m[2]) for m in _IN_TEXT.finditer(text) if not is_difference(text[: m.start()])]
+        cells = [cell.strip(" *`") for cell in text.strip().strip("|").split("|")]
+        header = [] if len(cells) < 2 else header or cells
+        shown += [
+            (n, c) for n, c in zip(header, cells, strict=False) if _NAME.fullmatch(n) and _SHOWN.fullmatch(c)
+        ]
+        for name, value in shown:
+            if reason := impossible(name, float(value)):
+                message = f"`{name}` is {value}: {reason[1]}."
                 yield Found(reason[0], "high", record.readme.path, line, message, text.strip()[:300])
 
 
