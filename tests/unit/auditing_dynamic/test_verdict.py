@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +200,9 @@ def test_evidence_is_escaped_in_the_page() -> None:
 
 
 def _breaks(path: Path, smoke: bool, seconds: int) -> Audit:
-    import os
-
     if path.name == "bad":
         os._exit(9)
+    time.sleep(0.3 if path.name == "a" else 0)
     return Audit(str(path), "clean", [])
 
 
@@ -212,14 +212,13 @@ def test_a_submission_that_kills_its_process_leaves_the_others_judged(
     for name in ("a", "bad", "c"):
         submission(tmp_path / name)
     monkeypatch.setattr(many, "_guarded", _breaks)
+    # The first is slow, so that nobody is done when the pool breaks: it was blamed for the second's end.
     audits = {Path(a.path).name: a for a in audit_many(submissions(tmp_path), workers=2)}
     assert audits["a"].verdict == audits["c"].verdict == "clean"
     assert audits["bad"].findings[0].rule == "rule-crashed"
 
 
 def test_a_submission_that_takes_too_long_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setattr(many, "audit_one", lambda *a, **k: time.sleep(30))
     submission(tmp_path / "slow")
     (slow,) = audit_many(submissions(tmp_path), workers=1, seconds_each=1)
@@ -311,3 +310,15 @@ def test_what_was_not_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("regrow.challenge.audit.source.folder.MAX_FILES", 3)
     (found,) = [f for f in audit(submission(tmp_path / "a")).findings if f.rule == "read-in-part"]
     assert "files after the first 3" in found.message
+
+
+def test_two_scripts_whose_names_are_not_utf8_are_both_judged(tmp_path: Path) -> None:
+    for name, text in ((b"a\xfe.py", "def f(:\n"), (b"a\xff.py", "x = 1\n\ndef f(:\n")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(text)
+    assert sorted(f.line or 0 for f in audit(tmp_path).findings if f.rule == "unreadable-source") == [1, 3]
+
+
+def test_a_log_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    folder = submission(tmp_path / "a", {"train.log": "val_bpb:1.1 \x1b[2J\x9b31m\n"}, val_bpb=1.0)
+    text = report(audit(folder), every=True)
+    assert "val_bpb:1.1" in text and "\x1b" not in text and "\x9b" not in text

@@ -81,11 +81,10 @@ def audit_many(
     left = paths
     width = max(1, min(workers or os.cpu_count() or 1, len(paths)))
     while left:
-        before = len(done)
         _round(left, width, smoke, seconds_each, done, lambda: tell(len(done), len(paths)) if tell else None)
         left = [path for path in left if path not in done]
-        if left and (width == 1 or len(done) == before):
-            # Alone in its process and it still broke: the first one is what breaks it.
+        if left and width == 1:
+            # One after the other and it still broke: the first one is what breaks it. Of several at once, any may be.
             done[left[0]] = _not_judged(left[0], RuntimeError("the process that audited it ended"))
             left = left[1:]
         width = 1

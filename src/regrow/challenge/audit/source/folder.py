@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regrow.challenge.audit.source.text import decode, printable
+from regrow.challenge.audit.source.text import decode
 
 MAX_FILES = 2_000
 #: Files that cannot hold source or figures are not opened at all; of the others, at most so many bytes each.
@@ -37,11 +37,11 @@ class Folder:
     _texts: dict[Path, tuple[str, str]] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        return printable(str(self.script or self.root))
+        return str(self.script or self.root)
 
     def name(self, path: Path) -> str:
         """`path` as seen from the root."""
-        return printable(str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path))
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def text(self, path: Path) -> tuple[str, str]:
         """A file's text and its encoding, read once; at most `MAX_BYTES` of it.

@@ -11,7 +11,8 @@ _MARKS = (
 )  # fmt: skip
 #: PEP 263: what the first two lines of a Python source may declare.
 _DECLARED = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+#: What UTF-8 cannot say, and what a terminal would obey.
+_UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def decode(data: bytes, python: bool = False) -> tuple[str, str]:
@@ -46,5 +47,5 @@ def decode(data: bytes, python: bool = False) -> tuple[str, str]:
 
 
 def printable(text: str) -> str:
-    """`text` with what UTF-8 cannot say replaced: the bytes of a file name that is not UTF-8."""
-    return _SURROGATE.sub("\ufffd", text)
+    """`text` with bytes of a file name that is not UTF-8, and control characters of a log, replaced."""
+    return _UNPRINTABLE.sub("\ufffd", text)
