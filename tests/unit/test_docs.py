@@ -23,7 +23,7 @@ def test_every_dependency_has_its_reason() -> None:
         *project["dependencies"],
         *(d for extra in project["optional-dependencies"].values() for d in extra),
     ]
-    names = {re.split(r"[<>=~\[]", line)[0] for line in wanted}
+    names = {re.split(r"[<>=~\[]", line)[0] for line in wanted} - {"regrow"}  # an extra that holds others
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert sorted(name for name in names if f"| `{name}` |" not in page) == []
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")

@@ -316,7 +316,7 @@ def test_the_hub_itself(
     assert "Name or service not known" in said and "--mirror FOLDER" in said and said.count("\n") == 1
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert main(command) == 2
-    assert "pip install 'regrow[fineweb]'" in capsys.readouterr().err
+    assert "pip install huggingface-hub" in capsys.readouterr().err
 
 
 def test_options_of_shards_are_refused_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,9 @@ from regrow.cli import (
 )
 from regrow.core.errors import RegrowError
 
+# Packages that are not there after a plain `pip install .`, and the extra that brings them.
+_EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
+
 
 @dataclass
 class Session:
@@ -126,6 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(f"{place}{(error.strerror or str(error)).lower()}.", 2)
     except Exception as error:
         _trace(session)
+        package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if package in _EXTRAS:
+            wanted = f"pip install '.[{_EXTRAS[package]}]' in a clone of regrow brings it"
+            return _tell(f"this needs {package}, which is not installed; {wanted}.", 2)
         hint = "" if session.debug else "; `regrow --debug ...` shows where"
         return _tell(f"{type(error).__name__}: {error} (this is a bug{hint}).", 2)
     return 0

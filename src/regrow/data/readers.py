@@ -119,9 +119,7 @@ def _parquet(path: Path) -> Iterator[Text]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise EnvironmentProblem(
-            f"{path}: Parquet files need pyarrow; install it with pip install 'regrow[parquet]'."
-        ) from error
+        raise EnvironmentProblem(f"{path}: Parquet files need pyarrow; pip install pyarrow.") from error
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow

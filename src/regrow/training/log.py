@@ -65,7 +65,7 @@ class RunLog:
 def _board(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # regrow depends on tensorboard; a bundled script does not
+    except ImportError:  # a submission's script does without it
         return None
     return SummaryWriter(str(folder))
 

@@ -4,69 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from regrow.artifact.artifact import save_artifact
 from regrow.artifact.container import read_artifact, write_artifact
-from regrow.core.config.load import apply_overrides, load_preset
 from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError
 from regrow.core.files import sha256_hex
-from regrow.data.tokenizer import Tokenizer
 from regrow.network.bases import base_sha256, seeded_orthogonal
 from regrow.network.hadamard import derive_seed
-from regrow.network.mixer import Mixer
-from regrow.network.transformer import Transformer
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.ngram.store.text_form import encode_tokens
 from regrow.report.inspect import describe
 
-SMALL = [
-    "model.d_model=64",
-    "model.n_layer=2",
-    "model.n_head=2",
-    "model.n_kv_head=1",
-    "model.r=4",
-    "train.seq_len=64",
-]
-SMALL += ["model.window=64", "data.vocab_size=300", "train.seed=7", "train.batch_tokens=64"]
 
-
-@pytest.fixture(scope="module")
-def config() -> Config:
-    return apply_overrides(load_preset("demo"), SMALL)
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
-    path = tmp_path_factory.mktemp("run") / "artifact.safetensors"
-    text = b"the state of the union is strong, and so is the union of the states. " * 40
-    tokenizer = Tokenizer.train([text], 300)
-    network = Transformer(config.model, tokenizer.vocab_size, config.train.seq_len, config.train.seed)
-    tokens = np.asarray(tokenizer.encode(text))
-    memory = encode_tokens(tokens, tokenizer.vocab_size)
-    save_artifact(path, config, tokenizer, network, memory, "c" * 64, Mixer(config.mixer, torch.Generator()))
-    return path
-
-
-def test_every_byte_of_the_file_has_an_owner(artifact: Path) -> None:
-    found = describe(artifact)
-    assert sum(found["ledger"].values()) == found["total"] == artifact.stat().st_size
+def test_every_byte_of_the_file_has_an_owner(small_artifact: Path) -> None:
+    found = describe(small_artifact)
+    assert sum(found["ledger"].values()) == found["total"] == small_artifact.stat().st_size
     assert found["ledger"]["base"] == 0 and found["ledger"]["adapters"] > 0
     assert found["budget"] == 4_000_000
-    assert found["sha256"] == sha256_hex(artifact.read_bytes()) and found["counts_sha256"] == "c" * 64
+    assert found["sha256"] == sha256_hex(small_artifact.read_bytes()) and found["counts_sha256"] == "c" * 64
 
 
-def test_the_payloads_are_those_of_the_file(artifact: Path) -> None:
-    payloads = read_artifact(artifact).payloads
+def test_the_payloads_are_those_of_the_file(small_artifact: Path) -> None:
+    payloads = read_artifact(small_artifact).payloads
     expected = {name: {"bytes": len(p), "sha256": sha256_hex(p)} for name, p in payloads.items()}
-    assert describe(artifact)["payloads"] == expected
+    assert describe(small_artifact)["payloads"] == expected
 
 
-def test_the_seeds_make_the_bases_whose_hashes_are_given(artifact: Path) -> None:
-    found = describe(artifact)
+def test_the_seeds_make_the_bases_whose_hashes_are_given(small_artifact: Path) -> None:
+    found = describe(small_artifact)
     assert found["seeds"]["root"] == 7
     assert found["seeds"]["blocks.1.up"] == derive_seed(7, "layers.1.up")
     assert set(found["bases"]) == {f"blocks.{layer}.{name}" for layer in (0, 1) for name in ("up", "down")}
@@ -76,19 +41,19 @@ def test_the_seeds_make_the_bases_whose_hashes_are_given(artifact: Path) -> None
         assert base["bytes_if_stored"] == 4 * rows * cols
 
 
-def test_the_config_is_the_one_it_was_made_with(artifact: Path, config: Config) -> None:
+def test_the_config_is_the_one_it_was_made_with(small_artifact: Path, small_config: Config) -> None:
     import msgspec
 
-    assert describe(artifact)["config"] == msgspec.to_builtins(config)
+    assert describe(small_artifact)["config"] == msgspec.to_builtins(small_config)
 
 
-def test_the_memory_is_not_regrown(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_is_not_regrown(small_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NgramModel, "from_counts", lambda *_: pytest.fail("the memory was regrown"))
-    describe(artifact)
+    describe(small_artifact)
 
 
-def test_a_damaged_missing_or_foreign_file_is_one_sentence(artifact: Path, tmp_path: Path) -> None:
-    whole = artifact.read_bytes()
+def test_a_damaged_missing_or_foreign_file_is_one_sentence(small_artifact: Path, tmp_path: Path) -> None:
+    whole = small_artifact.read_bytes()
     middle = len(whole) // 2
     for name, data in {
         "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
@@ -116,9 +81,9 @@ def test_a_damaged_missing_or_foreign_file_is_one_sentence(artifact: Path, tmp_p
     ],
 )
 def test_a_manifest_that_does_not_fit_is_one_sentence(
-    artifact: Path, tmp_path: Path, change: dict[str, object], what: str
+    small_artifact: Path, tmp_path: Path, change: dict[str, object], what: str
 ) -> None:
-    file = read_artifact(artifact)
+    file = read_artifact(small_artifact)
     own = ("format", "format_version", "sha256")
     manifest = {key: value for key, value in file.manifest.items() if key not in own} | change
     write_artifact(tmp_path / "other", file.payloads, manifest)

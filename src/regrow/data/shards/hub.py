@@ -78,7 +78,7 @@ class HuggingFace:
             import huggingface_hub
         except ImportError as error:
             raise EnvironmentProblem(
-                "fineweb: fetching needs huggingface-hub; pip install 'regrow[fineweb]', or give a copy with --mirror."
+                "fineweb: fetching needs huggingface-hub; pip install huggingface-hub, or give a copy with --mirror."
             ) from error
         self._library: Any = huggingface_hub
 

