@@ -35,6 +35,8 @@ def command(
         output.result(result)
         output.table(figures(result), columns=("what", "measured", "to reach"))
         output.line("")
+        output.table(_baselines(out / "data" / "val.txt"), columns=("the same text with", "bits per byte"))
+        output.line("")
         if result.proof is None or not result.proof.sha256_match:
             raise ProofError(
                 f"{out / ARTIFACT}: the decoded text is not the encoded text; nothing is proven."
@@ -87,6 +89,12 @@ def figures(result: Result) -> list[tuple[str, str, str]]:
         ("the whole demo, seconds", "-" if seconds.total is None else f"{seconds.total:.0f}", "300"),
     ]
     return rows
+
+
+def _baselines(text: Path) -> list[tuple[str, str]]:
+    from regrow.report.baselines import baseline_bpb
+
+    return [(name, bits(bpb)) for name, bpb in baseline_bpb(text.read_bytes()).items()]
 
 
 def _percent(part: float | None, whole: float | None, less: float = 0.0) -> str:
