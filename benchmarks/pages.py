@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bases import arms, depths, runs_of
 from benchmarks.dated import Found, dated, load
@@ -44,6 +45,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
 
 
+def columns(rows: Iterable[Row], *spec: tuple[str, str | Callable[[Row], Any], str]) -> list[str]:
+    """A table of rows. Of each column: its title, a key of a row or a function of it, and a format; None is empty."""
+
+    def cell(row: Row, what: str | Callable[[Row], Any], form: str) -> str:
+        value = row[what] if isinstance(what, str) else what(row)
+        return "" if value is None else f"{value:{form}}"
+
+    return table(
+        [title for title, _, _ in spec], [[cell(row, what, form) for _, what, form in spec] for row in rows]
+    )
+
+
 def newest(name: str, results: Path) -> Found:
     """The newest result of a bench."""
     return load(dated(name, results)[-1])
@@ -58,235 +71,205 @@ def of_text(text: str, results: Path) -> Found:
 
 
 def setting(results: Path, name: str) -> list[str]:
-    """In a sentence, which result of bench NAME is shown, from when, on what machine and text."""
+    """In a sentence, which result of bench NAME is shown, on what machine and text."""
     found = newest(name, results)
     machine, text = found["machine"], found.get("text") or found["data"]
-    told = [f"`bench/results/{found['file']}`"]
-    told += [f"regrow {found['version']}"] if "version" in found else []
-    told += [f"torch {machine['torch']}", str(machine["device"])] if "torch" in machine else []
-    told += [
-        f"{machine[key]} {key.removesuffix('s') if machine[key] == 1 else key}"
-        for key in ("cores", "threads")
-        if key in machine
-    ]
-    vocabulary = text.get("vocab_size") or found.get("vocab_size")
-    read = [f"text `{text['name']}`", f"{text['train_tokens']:,} training tokens"]
-    read += [f"{text['val_bytes']:,} held-out bytes"] if "val_bytes" in text else []
-    read += [f"vocabulary {vocabulary:,}"] if vocabulary else []
+    facts = {
+        "regrow": found.get("version"),
+        **{key: machine.get(key) for key in ("torch", "device", "cores", "threads")},
+    }
+    told = [f"`bench/results/{found['file']}`", *(f"{key} {value}" for key, value in facts.items() if value)]
+    told += [f"text `{text['name']}`", f"{text['train_tokens']:,} training tokens"]
+    told += [f"{text['val_bytes']:,} held-out bytes"] if "val_bytes" in text else []
+    told += [f"vocabulary {n:,}" for n in [text.get("vocab_size", found.get("vocab_size"))] if n]
     warning = "**A quick run, to see that the bench works: its figures mean nothing.** "
-    return [
-        (warning if found.get("size") == "quick" else "") + f"Measured: {', '.join(told)}; {', '.join(read)}."
-    ]
+    return [(warning if found.get("size") == "quick" else "") + f"Measured: {', '.join(told)}."]
 
 
 def kenlm(results: Path, _: str) -> list[str]:
-    """The memory beside KenLM, as far as that was installed, and other figures of the same run."""
+    """The memory beside KenLM and tokengrams, as far as they were installed, and other figures of the same run."""
     found = newest("ngram", results)
     ours, theirs, index, growth = found["ours"], found["kenlm"] or {}, found["tokengrams"], found["growth"]
     long = ours["long"]
-
-    def row(what: str, mine: float, form: str, peer: float | None = None, ratio: bool = False) -> list[str]:
-        told = "" if peer is None else f"{peer:{form}}"
-        return [what, f"{mine:{form}}", told, f"{peer / mine:.1f}" if peer is not None and ratio else ""]
-
     rows = [
-        row("building, seconds", ours["seconds"], ".1f", theirs.get("estimate_seconds"), True),
-        row("peak memory, bytes", ours["peak_bytes"], ",", theirs.get("estimate_peak_bytes"), True),
-        row("stored, bytes", ours["text_bytes"], ",", theirs.get("trie_bytes"), True),
-        row("bits per byte", ours["bpb"], ".4f", theirs.get("bpb")),
-        row("with discounts estimated as KenLM does it", ours["bpb_estimated"], ".4f"),
-        row(f"order {long['order']}", long["bpb"], ".4f"),
-        row(f"order {long['order']}, adaptive", long["bpb_adapting"], ".4f"),
-        row("full distributions, rows per second", ours["rows_per_second"], ",.0f"),
-        row("an added token, microseconds, at first", growth["first_hundredth_us"], ".2f"),
-        row(f"at {growth['tokens'] / 1e6:.0f} M tokens", growth["last_tenth_us"], ".2f"),
-        ["tokengrams: building, seconds", "", f"{index['seconds']:.1f}" if index else "", ""],
+        ("building, seconds", ours["seconds"], theirs.get("estimate_seconds"), ".1f"),
+        ("  by tokengrams, which estimates nothing", None, index and index["seconds"], ".1f"),
+        ("peak memory, bytes", ours["peak_bytes"], theirs.get("estimate_peak_bytes"), ","),
+        ("stored, bytes", ours["text_bytes"], theirs.get("trie_bytes"), ","),
+        ("bits per byte", ours["bpb"], theirs.get("bpb"), ".4f"),
+        ("  with discounts estimated as KenLM does it", ours["bpb_estimated"], None, ".4f"),
+        (f"  order {long['order']}", long["bpb"], None, ".4f"),
+        (f"  order {long['order']}, adaptive", long["bpb_adapting"], None, ".4f"),
+        ("full distributions, rows per second", ours["rows_per_second"], None, ",.0f"),
+        ("an added token, microseconds, at first", growth["first_hundredth_us"], None, ".2f"),
+        (f"  at {growth['tokens'] / 1e6:.0f} M tokens", growth["last_tenth_us"], None, ".2f"),
     ]
-    return table(["what", "regrow", "peer", "ratio"], rows)
+    cells = [["" if x is None else f"{x:{form}}" for x in (ours, theirs)] for _, ours, theirs, form in rows]
+    ratios = [f"{b / a:.1f}" if a and b and form != ".4f" else "" for _, a, b, form in rows]
+    told = [[row[0].strip(), *pair, ratio] for row, pair, ratio in zip(rows, cells, ratios, strict=True)]
+    return table(["what", "regrow", "peer", "ratio"], told)
 
 
 def forms(results: Path, _: str) -> list[str]:
     """The two stored forms by allowance."""
-    by_form = {(row["form"], row["allowance"]): row for row in newest("forms", results)["rows"]}
-    rows = []
-    for allowance in sorted({allowance for _, allowance in by_form}):
-        stored, text = by_form["table", allowance], by_form.get(("text", allowance))
-        cells = ["whole" if allowance == WHOLE else f"{allowance / 1e6:g} MB", f"{stored['bytes']:,}"]
-        cells += [f"{stored['entries']:,}", f"{stored['load_seconds']:.1f}", f"{stored['bpb']:.4f}"]
-        cells += (
-            [f"{text['bytes']:,}", f"{text['load_seconds']:.1f}", f"{text['bpb']:.4f}"] if text else [""] * 3
-        )
-        rows.append(cells)
-    text_columns = ["text: bytes", "load, s", "bits per byte"]
-    return table(["allowed", "table: bytes", "n-grams", "load, s", "bits per byte", *text_columns], rows)
+    rows = newest("forms", results)["rows"]
+    text = {row["allowance"]: row for row in rows if row["form"] == "text"}
+
+    def of(key: str) -> Callable[[Row], Any]:
+        return lambda row: text.get(row["allowance"], {}).get(key)
+
+    return columns(
+        (row for row in rows if row["form"] == "table"),
+        ("allowed", lambda r: "whole" if r["allowance"] == WHOLE else f"{r['allowance'] / 1e6:g} MB", ""),
+        ("table: bytes", "bytes", ","), ("n-grams", "entries", ","), ("load, s", "load_seconds", ".1f"),
+        ("bits per byte", "bpb", ".4f"), ("text: bytes", of("bytes"), ","), ("load, s", of("load_seconds"), ".1f"),
+        ("bits per byte", of("bpb"), ".4f"),
+    )  # fmt: skip
 
 
 def prefill(results: Path, _: str) -> list[str]:
     """Counting ahead of training or while it goes on."""
-    header = [
-        "counted",
-        "mixture",
-        "memory",
-        "network",
-        "tokens trained on",
-        "memory, bytes",
-        "counting ahead, s",
-    ]
-    rows = [
-        [arm["arm"], *(f"{arm[key]:.4f}" for key in ("bpb", "memory_bpb", "neural_bpb")),
-         f"{arm['tokens_seen']:,}", f"{arm['memory_bytes']:,}", f"{arm['count_seconds_ahead']:.2f}"]
-        for arm in newest("prefill", results)["arms"]
-    ]  # fmt: skip
-    return table(header, rows)
+    return columns(
+        newest("prefill", results)["arms"], ("counted", "arm", ""), ("mixture", "bpb", ".4f"),
+        ("memory", "memory_bpb", ".4f"), ("network", "neural_bpb", ".4f"), ("tokens trained on", "tokens_seen", ","),
+        ("memory, bytes", "memory_bytes", ","), ("counting ahead, s", "count_seconds_ahead", ".2f"),
+    )  # fmt: skip
 
 
 def adaptive(results: Path, text: str) -> list[str]:
     """A text under every arm."""
     found = of_text(text, results)
-    proofs, fixed = found["proofs"], found["arms"][0]
-    header = ["arm", "bits per byte", "saved", "proven", "scoring, s", "encoding, s", "decoding, s"]
-    rows = []
-    for arm in found["arms"]:
-        proof = proofs.get(arm["name"])
-        cells = [arm["name"], f"{arm['bpb']:.4f}", f"{fixed['bpb'] - arm['bpb']:+.4f}"]
-        cells += [f"{proof['bpb']:.4f}" if proof and proof["sha256_match"] else "", f"{arm['seconds']:.1f}"]
-        cells += [f"{proof[key]:.0f}" if proof else "" for key in ("encode_seconds", "decode_seconds")]
-        rows.append(cells)
-    machine = found["machine"]
+    fixed, machine = found["arms"][0]["bpb"], found["machine"]
+
+    def proven(key: str) -> Callable[[Row], Any]:
+        return lambda arm: found["proofs"].get(arm["name"], {}).get(key)
+
     return [
-        f"Measured: `bench/results/{found['file']}`, regrow {found['version']}, torch {machine['torch']}, "
-        f"{machine['device']}, {machine['threads']} threads; {found['raw_bytes']:,} bytes, {found['tokens']:,} tokens, "
-        f"an artifact of {found['artifact_bytes']:,} bytes. Fixed: {found['streams']} streams; windows move by "
-        f"{found['stride']} tokens; adaptive: {found['settings']}. Recent text and mixer without network and stored "
-        f"memory: {found['memory_tokens_per_second']:,.0f} tokens per second.",
+        f"Measured: `bench/results/{found['file']}`, regrow {found['version']}, torch {machine['torch']}, device "
+        f"{machine['device']}, threads {machine['threads']}; {found['raw_bytes']:,} bytes, {found['tokens']:,} tokens, an artifact of "
+        f"{found['artifact_bytes']:,} bytes. Fixed: {found['streams']} streams; windows move by {found['stride']} "
+        f"tokens; adaptive: {found['settings']}. Recent text and mixer without network and stored memory: "
+        f"{found['memory_tokens_per_second']:,.0f} tokens per second.",
         "",
-        *table(header, rows),
-    ]
+        *columns(
+            found["arms"], ("arm", "name", ""), ("bits per byte", "bpb", ".4f"),
+            ("saved", lambda arm: fixed - arm["bpb"], "+.4f"), ("proven", proven("bpb"), ".4f"),
+            ("scoring, s", "seconds", ".1f"), ("encoding, s", proven("encode_seconds"), ".0f"),
+            ("decoding, s", proven("decode_seconds"), ".0f"),
+        ),
+    ]  # fmt: skip
 
 
 def depth(results: Path, _: str) -> list[str]:
     """Bases by depth: bits per byte, difference to the first, the stream's end, and how far adapters moved."""
     found = newest("bases", results)
-    names, layers = arms(found, "depth"), depths(found)
-    header = ["base", "gain"]
-    for n in layers:
-        header += [f"{n} layers", f"minus {names[0]}", "stream after the last layer", "adapter / base"]
-    rows = []
-    for arm in names:
-        cells = [arm, f"`{runs_of(found, 'depth', arm)[0]['gain']}`"]
-        for n in layers:
-            runs = runs_of(found, "depth", arm, n)
-            last, share = spread(r["rms_end"][-1] for r in runs), spread(r["adapter_share"] for r in runs)
-            cells += [
-                _bpb(runs, "bpb"), _gap(runs, runs_of(found, "depth", names[0], n), "bpb") if arm != names[0] else "",
-                f"{last.mean:.2f}" if last else "", f"{share.mean:.2f}" if share else "",
-            ]  # fmt: skip
-        rows.append(cells)
-    return table(header, rows)
+    names = arms(found, "depth")
+
+    def at(n: int) -> list[tuple[str, Callable[[Row], Any], str]]:
+        def of(row: Row) -> list[Row]:
+            return runs_of(found, "depth", row["arm"], n)
+
+        against = runs_of(found, "depth", names[0], n)
+        return [
+            (f"{n} layers", lambda row: _bpb(of(row), "bpb"), ""),
+            (f"minus {names[0]}", lambda row: _gap(of(row), against, "bpb"), ""),
+            ("stream after the last layer", lambda row: _mean(r["rms_end"][-1] for r in of(row)), ".2f"),
+            ("adapter / base", lambda row: _mean(r["adapter_share"] for r in of(row)), ".2f"),
+        ]
+
+    layers = [column for n in depths(found) for column in at(n)]
+    firsts = [runs_of(found, "depth", arm)[0] for arm in names]
+    return columns(firsts, ("base", "arm", ""), ("gain", lambda row: f"`{row['gain']}`", ""), *layers)
 
 
 def gains(results: Path, _: str) -> list[str]:
     """Entries and singular values of the first block's bases."""
     rows = [
-        [arm, f"`{matrix}`", f"{facts['entry_rms']:.4f}", f"{facts['least']:.3f}", f"{facts['greatest']:.3f}"]
+        {"base": arm, "matrix": f"`{matrix}`", **facts}
         for arm, matrices in newest("bases", results)["gains"].items()
         for matrix, facts in matrices.items()
         if matrix.split()[0] in ("q", "up", "down")
     ]
-    return table(["base", "matrix", "entries", "min singular value", "max"], rows)
+    return columns(
+        rows, ("base", "base", ""), ("matrix", "matrix", ""), ("entries", "entry_rms", ".4f"),
+        ("min singular value", "least", ".3f"), ("max", "greatest", ".3f"),
+    )  # fmt: skip
 
 
 def stream(results: Path, _: str) -> list[str]:
     """The residual stream by layer, before and after training."""
     found = newest("bases", results)
-    deep = depths(found)[-1]
-    rows = []
+    deep, rows = depths(found)[-1], []
     for arm in arms(found, "depth"):
         for field, when in (("rms_start", "before"), ("rms_end", "after")):
             by_layer = zip(*(run[field] for run in runs_of(found, "depth", arm, deep)), strict=True)
-            means = [spread(column) for column in by_layer]
-            rows.append([arm, when, *(f"{m.mean:.2f}" if m else "" for m in means)])
+            rows.append([arm, when, *(f"{m:.2f}" if (m := _mean(column)) else "" for column in by_layer)])
     return table(["base", "training", *map(str, range(deep + 1))], rows)
 
 
 def equal_bytes(results: Path, _: str) -> list[str]:
     """Which matrices to seed at equal bytes and time."""
     found = newest("bases", results)
-    names, rows = arms(found, "bytes"), []
-    for arm in names:
-        runs = runs_of(found, "bytes", arm)
-        packed, seen = spread(r["packed_bytes"] for r in runs), spread(r["tokens"] for r in runs)
-        first = runs[0]
-        rows.append([
-            arm, str(first["d_model"]), str(first["r"]) if arm != "none" else "", f"{first['frozen']:,}",
-            f"{first['estimated_bytes']:,}", f"{packed.mean:,.0f}" if packed else "",
-            f"{seen.mean:,.0f}" if seen else "", _bpb(runs, "bpb"), _bpb(runs, "bpb_int8"),
-            _gap(runs, runs_of(found, "bytes", names[0]), "bpb_int8") if arm != names[0] else "",
-        ])  # fmt: skip
-    header = (
-        "seeded,width,r,frozen,bytes estimated,bytes packed,tokens seen,bits per byte,after int8,minus none"
-    )
-    return table(header.split(","), rows)
+    names = arms(found, "bytes")
+
+    def of(row: Row) -> list[Row]:
+        return runs_of(found, "bytes", row["arm"])
+
+    return columns(
+        (runs_of(found, "bytes", arm)[0] for arm in names), ("seeded", "arm", ""), ("width", "d_model", ""),
+        ("r", "r", ""), ("frozen", "frozen", ","), ("bytes estimated", "estimated_bytes", ","),
+        ("bytes packed", lambda row: _mean(r["packed_bytes"] for r in of(row)), ",.0f"),
+        ("tokens seen", lambda row: _mean(r["tokens"] for r in of(row)), ",.0f"),
+        ("bits per byte", lambda row: _bpb(of(row), "bpb"), ""),
+        ("after int8", lambda row: _bpb(of(row), "bpb_int8"), ""),
+        (f"minus {names[0]}", lambda row: _gap(of(row), runs_of(found, "bytes", names[0]), "bpb_int8"), ""),
+    )  # fmt: skip
 
 
 def published(results: Path, stand_in: str) -> list[str]:
     """Every filling of the published cache with a stand-in for the network."""
-    rows = []
-    for filling in newest("published", results)["fillings"]:
-        score = filling["scores"][stand_in]
-        cells = [label(filling), f"{filling['counts']:,}", f"{score['published_bits']:.4f}"]
-        cells += [f"{score[key]:.2f}" for key in ("z_mean", "z_min", "z_max")]
-        cells += [f"{score[key]:.4f}" for key in ("honest_bpb", "base_bpb")]
-        rows.append([*cells, "" if filling["exact_bpb"] is None else f"{filling['exact_bpb']:.4f}"])
-    header = "tables filled with,counts,published score (not a probability),Z mean,Z min,Z max,honest bits per byte"
-    return table([*header.split(","), "stand-in alone", "exact memory"], rows)
+    return columns(
+        ({**f, **f["scores"][stand_in]} for f in newest("published", results)["fillings"]),
+        ("tables filled with", label, ""), ("counts", "counts", ","),
+        ("published score (not a probability)", "published_bits", ".4f"), ("Z mean", "z_mean", ".2f"),
+        ("Z min", "z_min", ".2f"), ("Z max", "z_max", ".2f"), ("honest bits per byte", "honest_bpb", ".4f"),
+        ("stand-in alone", "base_bpb", ".4f"), ("exact memory", "exact_bpb", ".4f"),
+    )  # fmt: skip
 
 
 def cache_bytes(results: Path, _: str) -> list[str]:
     """What the published cache's tables take when stored."""
-    rows = [
-        [label(f), f"{f['stored_bytes']:,}", f"{100 * f['in_use']:.1f} %", f"{100 * f['full']:.1f} %"]
-        for f in newest("published", results)["fillings"]
-        if f["stored_bytes"] is not None
-    ]
-    return table(["tables filled with", "bytes", "buckets in use", "buckets at 65,535"], rows)
+    return columns(
+        (f for f in newest("published", results)["fillings"] if f["stored_bytes"] is not None),
+        ("tables filled with", label, ""), ("bytes", "stored_bytes", ","), ("buckets in use", "in_use", ".1%"),
+        ("buckets at 65,535", "full", ".1%"),
+    )  # fmt: skip
 
 
 def merge(results: Path, _: str) -> list[str]:
-    """Two processes that count and merge, by round."""
-    rounds = newest("merge", results)["rounds"]
-
-    def row(what: str, value: Callable[[Found], float], form: str) -> list[str]:
-        return [what, *(f"{max(value(p) for p in processes):{form}}" for processes in rounds)]
-
-    rows = [
-        row("counting a half each, the slower, s", lambda p: p["count_seconds"], ".2f"),
-        row("merging by ranges, s", lambda p: p["merge_seconds"], ".2f"),
-        row("the whole in both, s", lambda p: p["whole_seconds"], ".2f"),
-        row("a process's table, MB", lambda p: p["table_bytes"] / 1e6, ".1f"),
-        row("sent to merge, of that table", lambda p: p["merge_bytes"] / p["table_bytes"], ".2f"),
-        row("sent with the whole", lambda p: (p["merge_bytes"] + p["whole_bytes"]) / p["table_bytes"], ".2f"),
-    ]
-    return table(["", *(f"run {i}" for i in range(1, len(rounds) + 1))], rows)
+    """Two processes that count and merge, by round: the slower of both, and the larger."""
+    largest = [{key: max(p[key] for p in r) for key in r[0]} for r in newest("merge", results)["rounds"]]
+    return columns(
+        ({"run": i, **row} for i, row in enumerate(largest, 1)), ("run", "run", ""),
+        ("counting a half each, s", "count_seconds", ".2f"), ("merging by ranges, s", "merge_seconds", ".2f"),
+        ("the whole in both, s", "whole_seconds", ".2f"), ("a process's table, bytes", "table_bytes", ","),
+        ("sent to merge, bytes", "merge_bytes", ","), ("sent for the whole, bytes", "whole_bytes", ","),
+    )  # fmt: skip
 
 
 def counting(results: Path, _: str) -> list[str]:
     """What one core counts, by size."""
     found = newest("scaling", results)
-    rates = ", ".join(
-        f"{what} {found[f'{key}_keys_per_second'] / 1e6:.0f} M n-grams per second"
-        for what, key in (
-            ("merging two tables", "merge"),
-            ("packing for the wire", "pack"),
-            ("unpacking", "unpack"),
-        )
-    )
-    rows = [
-        [f"{s['tokens']:,}", f"{s['seconds']:.2f}", f"{s['keys']:,}", f"{s['keys'] * _TABLE_BYTES / 1e6:.0f}"]
-        for s in found["counting"]
-    ]
-    header = ["tokens", "seconds to count", "distinct n-grams", "table, MB"]
-    return [*table(header, rows), "", f"On one core: {rates}."]
+    merge, pack, unpack = (found[f"{what}_keys_per_second"] / 1e6 for what in ("merge", "pack", "unpack"))
+    return [
+        *columns(
+            found["counting"], ("tokens", "tokens", ","), ("seconds to count", "seconds", ".2f"),
+            ("distinct n-grams", "keys", ","), ("table, MB", lambda s: s["keys"] * _TABLE_BYTES / 1e6, ".0f"),
+        ),
+        "",
+        f"Millions of n-grams per second: {merge:.0f} merged from two tables, {pack:.0f} packed for the wire, "
+        f"{unpack:.0f} unpacked.",
+    ]  # fmt: skip
 
 
 # Of one n-gram: key and count on the wire; in a table.
@@ -367,8 +350,13 @@ def _bpb(runs: Sequence[Row], field: str) -> str:
 
 
 def _gap(runs: Sequence[Row], against: Sequence[Row], field: str) -> str:
-    gap = paired(runs, against, field)
+    gap = None if runs[:1] == against[:1] else paired(runs, against, field)
     return f"{gap[0]:+.4f} +- {gap[1]:.4f}" if gap else ""
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = spread(values)
+    return found and found.mean
 
 
 def main() -> None:
