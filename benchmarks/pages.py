@@ -145,8 +145,9 @@ def adaptive(results: Path, text: str) -> list[str]:
         return lambda arm: found["proofs"].get(arm["name"], {}).get(key)
 
     return [
-        f"Measured: `bench/results/{found['file']}`, regrow {found['version']}, torch {machine['torch']}, device "
-        f"{machine['device']}, threads {machine['threads']}; {found['raw_bytes']:,} bytes, {found['tokens']:,} tokens, an artifact of "
+        f"Measured: `bench/results/{found['file']}`, regrow {found['version']}, torch {machine['torch']}, "
+        f"device {machine['device']}, threads {machine['threads']}; {found['raw_bytes']:,} bytes, "
+        f"{found['tokens']:,} tokens, an artifact of "
         f"{found['artifact_bytes']:,} bytes. Fixed: {found['streams']} streams; windows move by {found['stride']} "
         f"tokens; adaptive: {found['settings']}. Recent text and mixer without network and stored memory: "
         f"{found['memory_tokens_per_second']:,.0f} tokens per second.",

@@ -62,6 +62,7 @@ def seeds(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     for seed in (2, 3):
         runs.append(folder / str(seed))
         settings = [*tiny_settings(), "--set", f"train.seed={seed}"]
+        settings += ["--set", "train.log_lines=official"] if seed == 3 else []
         assert run_regrow("train", "--data", data, "--out", runs[-1], *settings).returncode == 0
     for made in runs:
         for command in ("eval", "prove"):
@@ -100,6 +101,15 @@ def test_a_record_folder_holds_what_the_challenge_asks_for(submission: Path, see
     assert bytes_a_token == pytest.approx(text["val_bytes"] / text["val_tokens"])
     readme = (submission / "README.md").read_text()
     assert "not the challenge's validation text" in readme.replace("\n", " ")
+
+
+def test_the_log_while_training_has_the_words_of_the_log_in_the_folder(
+    submission: Path, seeds: list[Path]
+) -> None:
+    """`train.log_lines = official` writes head and steps as they come; the others write no such log."""
+    assert not (seeds[1] / "train.log").exists()
+    lines = (seeds[2] / "train.log").read_text().splitlines()
+    assert lines == (submission / "train_seed3.log").read_text().splitlines()[: len(lines)] and len(lines) > 6
 
 
 def test_the_p_value_is_that_of_a_one_sided_t_test(submission: Path) -> None:
