@@ -182,3 +182,19 @@ def test_a_log_that_was_begun_in_one_encoding_and_continued_in_another(tmp_path:
     folder = submission(tmp_path / "a", {}, val_bpb=1.2200, seed_results=None, val_loss=None)
     (folder / "train.log").write_bytes(b"seed:1\r\n" + log_text(1, 1.22).encode("utf-16-le"))
     assert found(folder, "headline-untraced") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "bpb"),
+    [
+        ("a gain of -0.0015 bpb", None),
+        ("sub-1.076 val_bpb", 1.076),
+        ("1.0-1.2345 bpb", 1.2345),
+        ("(−0.0043 BPB)", None),
+    ],
+)
+def test_a_difference_in_a_readme_is_no_headline(tmp_path: Path, text: str, bpb: float | None) -> None:
+    """-0.0015 bpb was read as a figure of 0.0015, far below every legal one."""
+    (tmp_path / "README.md").write_text(text)
+    lead = load_record(tmp_path).headline
+    assert (lead.bpb if lead else None) == bpb

@@ -16,7 +16,8 @@ _HEADLINE_KEYS = (
 _SEED_KEYS = ("seed_results", "per_seed_results", "seeds", "val_bpb_seeds", "per_seed", "runs", "val_bpb")
 _SIZE_KEYS = ("bytes_total", "artifact_bytes_max", "artifact_bytes", "artifact_size_bytes")
 _BPB_IN_TEXT = re.compile(
-    r"(?:val[_ ]?)?bpb\W{0,12}?(\d\.\d{3,10})|(?<![-−\d.])(\d\.\d{3,10})\W{0,4}(?:val[_ ])?bpb", re.IGNORECASE
+    r"(?:val[_ ]?)?bpb\W{0,12}?(\d\.\d{3,10})|(?<!\W[-−])(?<![\d.])(\d\.\d{3,10})\W{0,4}(?:val[_ ])?bpb",
+    re.IGNORECASE,
 )
 _STRING_NUMBER = re.compile(r"\s*~?\s*(\d+(?:\.\d+)?)")
 
