@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from regrow.cli.output import Output
 
 
-class Level(StrEnum):
+class FailOn(StrEnum):
     """Severities, from the least."""
 
     low = "low"
@@ -37,8 +37,8 @@ def command(
     ] = False,
     many: Annotated[bool, typer.Option("--many", help="PATH is a folder of submissions.")] = False,
     fail_on: Annotated[
-        Level, typer.Option(help="Exit with 1 for a finding of this severity or above.")
-    ] = Level.high,
+        FailOn, typer.Option(help="Exit with 1 for a finding of this severity or above.")
+    ] = FailOn.high,
     sarif: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the findings as SARIF.")
     ] = None,

@@ -20,7 +20,7 @@ class Described(Protocol):
     def clears(self) -> str: ...
 
 
-class Note(NamedTuple):
+class AuditNote(NamedTuple):
     """A finding that is not about a way of being wrong but about the audit itself."""
 
     id: str
@@ -30,23 +30,23 @@ class Note(NamedTuple):
 
 
 NOTES = (
-    Note(NOTHING, "There is nothing to judge", "A folder without a claim, a figure or a scorer is not clean.",
+    AuditNote(NOTHING, "There is nothing to judge", "A folder without a claim, a figure or a scorer is not clean.",
          "A script, a submission folder or a regrow artifact."),
-    Note("unreadable-source", "A file could not be read or parsed", "Nothing in it was judged.",
+    AuditNote("unreadable-source", "A file could not be read or parsed", "Nothing in it was judged.",
          "The file as text that Python can parse."),
-    Note("hidden-source", "Code is executed that is not in the folder", "What cannot be read cannot be judged.",
+    AuditNote("hidden-source", "Code is executed that is not in the folder", "What cannot be read cannot be judged.",
          "The unpacked source beside the script."),
-    Note("decompression-bomb", "A hidden layer unpacks to more than eight megabytes", "It was not opened.",
+    AuditNote("decompression-bomb", "A hidden layer unpacks to more than eight megabytes", "It was not opened.",
          "The unpacked source beside the script."),
-    Note("not-followed", "The source was not followed to its end", "Part of it was not judged.",
+    AuditNote("not-followed", "The source was not followed to its end", "Part of it was not judged.",
          "A shorter or flatter source; until then judge this part by hand."),
-    Note("read-in-part", "Not everything was read", "What lies beyond the audit's limits was not judged.",
+    AuditNote("read-in-part", "Not everything was read", "What lies beyond the audit's limits was not judged.",
          "The submission alone, without the files that do not belong to it."),
-    Note("rule-crashed", "A rule or check crashed", "What it looks for was not judged.",
+    AuditNote("rule-crashed", "A rule or check crashed", "What it looks for was not judged.",
          "Report the crash, with the file, to regrow; until then judge this question by hand."),
-    Note("probe-crashed", "A probe did not come to an end", "Its question stays open.",
+    AuditNote("probe-crashed", "A probe did not come to an end", "Its question stays open.",
          "A shim, or a scorer, with which every probe comes to an end; the message holds its last words."),
-    Note("smoke-failed", "The script does not run on a CPU", "It says nothing about the score.",
+    AuditNote("smoke-failed", "The script does not run on a CPU", "It says nothing about the score.",
          "A script that imports, builds its model and takes a step."),
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ COLUMNS = (
     "model_bytes", "code_bytes", "bytes_per_token", "seeds", "deviation", "seconds",
 )  # fmt: skip
 
+_PAGE = Path(__file__).with_name("table.html")
 #: How a cell begins that a spreadsheet would run.
 _RUNS = ("=", "+", "-", "@", "\t")
 
@@ -73,7 +74,9 @@ def to_html(audits: Sequence[Audit]) -> str:
     """The table as one page: no scripts, nothing from elsewhere; each row opens to its findings."""
     from jinja2 import Environment
 
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_PAGE)
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        _PAGE.read_text(encoding="utf-8")
+    )
     ordered = sorted(audits, key=lambda a: (VERDICTS.index(a.verdict), a.path))
     return page.render(audits=[(a, row(a)) for a in ordered], counts=tally(audits))
 
@@ -99,36 +102,3 @@ def write_table(audits: Sequence[Audit], path: Path) -> None:
             f"{path}: a table is written as .csv, .json or .html; give the file one of these endings."
         )
     atomic_write_bytes(path, data)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,
-initial-scale=1"><title>Audit of {{ audits|length }} submissions</title>
-<style>
-:root { color-scheme: light dark; --line: #8884; --bad: #c0392b; --doubt: #b7791f; --good: #2f855a; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } details { border-top: 1px solid var(--line); padding: .3rem 0; }
-summary { cursor: pointer; display: grid; grid-template-columns: 8rem 5.5rem 1fr; gap: .8rem; }
-summary .rules { opacity: .75; font-size: .85rem; display: block; } .path { overflow-wrap: anywhere; }
-.flagged { color: var(--bad); } .suspect { color: var(--doubt); } .clean { color: var(--good); }
-b.flagged, b.suspect, b.clean { text-transform: uppercase; font-size: .8rem; letter-spacing: .04em; }
-article { margin: .6rem 0 1rem 1.5rem; } pre { overflow-x: auto; background: #8881; padding: .5rem; font-size:
-.8rem; } .num { text-align: right; font-variant-numeric: tabular-nums; } p { margin: .2rem 0; }
-</style></head><body>
-<h1>Audit of {{ audits|length }} submissions</h1>
-<p>{% for v, n in counts.items() %}<b class="{{ v }}">{{ v }}</b> {{ n }} &ensp; {% endfor %}</p>
-{% for audit, row in audits %}
-<details><summary><b class="{{ audit.verdict }}">{{ audit.verdict }}</b>
-<span class="num">{{ row.bpb if row.bpb is not none else "–" }}</span>
-<span class="path">{{ audit.path }}<span class="rules">{{ row.rules }}</span></span></summary>
-{% for f in audit.findings %}
-<article><p><b>{{ f.severity }}</b> ({{ f.confidence }} confidence) <code>{{ f.rule }}</code>
- {{ f.file }}{% if f.line %}:{{ f.line }}{% endif %}</p><p>{{ f.message }}</p>
-{% if f.evidence %}<pre>{{ f.evidence }}</pre>{% endif %}
-{% if f.rule in audit.clears %}<p><i>To clear:</i> {{ audit.clears[f.rule] }}</p>{% endif %}
-</article>
-{% else %}<article><p>No finding.</p></article>
-{% endfor %}</details>
-{% endfor %}
-</body></html>
-"""

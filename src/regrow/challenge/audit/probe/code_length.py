@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 
 from regrow.challenge.audit.probe.probe import Answer, probe, skipped, verdict
-from regrow.challenge.audit.probe.scorer import Scorer, Session
+from regrow.challenge.audit.probe.scorer import Scorer, ScorerSession
 
 #: What the stream may exceed the claim by: a share (24-bit frequencies) and bits a text.
 SHARE = 0.01
@@ -63,7 +63,7 @@ def code_length(scorer: Scorer) -> Answer:
     )
 
 
-def _score_rows(scorer: Scorer, session: Session, at: list[int]) -> np.ndarray | None:
+def _score_rows(scorer: Scorer, session: ScorerSession, at: list[int]) -> np.ndarray | None:
     if "distribution" in scorer.has:
         return session.rows(scorer.tokens, at)
     end = time.monotonic() + _SECONDS

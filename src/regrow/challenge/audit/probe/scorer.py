@@ -67,11 +67,11 @@ class Scorer:
             return session.nats(self.tokens)
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> Iterator[ScorerSession]:
         """A fresh process that has seen nothing yet."""
         with Child("shim", self.path, self.readable, self.limits) as child:
             self.confined = child.confined
-            yield Session(self, child)
+            yield ScorerSession(self, child)
 
     def learn(self) -> None:
         """Ask the shim what it is, and settle the text to be scored.
@@ -148,7 +148,7 @@ def made_up_text(
     )
 
 
-class Session:
+class ScorerSession:
     """One process of a scorer."""
 
     def __init__(self, scorer: Scorer, child: Child) -> None:

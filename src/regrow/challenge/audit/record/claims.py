@@ -97,7 +97,7 @@ def number(value: object) -> float | None:
 
 
 @dataclass(frozen=True)
-class Headline:
+class HeadlineClaim:
     """The bits per byte a submission claims: the value, half a unit of its last digit, and where it stands."""
 
     bpb: float
@@ -113,7 +113,7 @@ def tolerance(value: float, digits: int) -> float:
     return max(0.51 * 10.0 ** -max(2, digits), 1e-9 * value)
 
 
-def headline(claims: Claims, readme: Claims) -> Headline | None:
+def headline(claims: Claims, readme: Claims) -> HeadlineClaim | None:
     """The headline: submission.json's, else the first figure in the README; None where there is neither."""
     named = [k for k in _HEADLINE_KEYS if k in claims.values]
     named += [k for k in claims.values if "bpb" in k and "mean" in k and k not in named]
@@ -128,12 +128,14 @@ def headline(claims: Claims, readme: Claims) -> Headline | None:
         loss = number(claims.values.get(key.replace("bpb", "loss"))) if "bpb" in key else None
         match = _STRING_NUMBER.match(value) if isinstance(value, str) else None
         digits = value.digits if isinstance(value, Written) else _digits(match[1]) if match else 0
-        return Headline(bpb, tolerance(bpb, digits), loss, claims.path, line, text)
+        return HeadlineClaim(bpb, tolerance(bpb, digits), loss, claims.path, line, text)
     for count, row in readme.lines():
         if match := _BPB_IN_TEXT.search(row):
             text = match[1] or match[2]
             bpb = float(text)
-            return Headline(bpb, tolerance(bpb, _digits(text)), None, readme.path, count, row.strip()[:300])
+            return HeadlineClaim(
+                bpb, tolerance(bpb, _digits(text)), None, readme.path, count, row.strip()[:300]
+            )
     return None
 
 
@@ -146,7 +148,7 @@ def claimed_size(claims: Claims) -> tuple[int, int | None, str] | None:
     return None
 
 
-def claimed_seeds(claims: Claims, lead: Headline | None) -> dict[int, float]:
+def claimed_seeds(claims: Claims, lead: HeadlineClaim | None) -> dict[int, float]:
     """Each seed's claimed bits per byte, as submission.json lists them under one of the usual names."""
     results = claims.values.get("results")
     for place in (claims.values, results if isinstance(results, dict) else {}):

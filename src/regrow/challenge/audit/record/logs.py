@@ -22,7 +22,6 @@ _PLAIN_FIGURE = re.compile(
     rf"(?<![A-Za-z0-9_])(val_bpb|val_loss|bits_per_byte)\s*[:=]\s*\**({FIGURE})", re.IGNORECASE
 )
 _LOSS = re.compile(rf"(?<![A-Za-z0-9])((?:[A-Za-z_]*_)?(?:val_)?loss)\s*[:=]\s*({NUMBER})")
-_COUNTED_TOKENS = re.compile(r"(?<![A-Za-z_])(?:tokens|scored_tokens|n_tokens)\s*[:=]\s*([\d,]{4,})")
 _COUNTED_BYTES = re.compile(
     r"(?<![A-Za-z_])(?:bytes|N_bytes|n_bytes|byte_count|total_bytes)\s*[:=]\s*([\d,]{4,})"
 )
@@ -34,7 +33,6 @@ _PROGRESS = re.compile(
 )
 _STEP = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?(?:step\s*[:=]?\s*)?\d+\s*/\s*\d+|^\s*step\s*[:=]?\s*\d+")
 _SEED = re.compile(r"(?:^|[\s,(])seed\s*[:=]\s*(\d+)\b", re.IGNORECASE)
-_SEED_NAME = re.compile(r"seed[s_\-]*(\d+)", re.IGNORECASE)
 _VAL_TOKENS = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?(?:val_loader:.*?tokens:|val_tokens\s*[:=]\s*)([\d,]+)")
 _TOKENIZER = re.compile(r"tokenizer_path\s*[:=]\s*(\S+)")
 _TOTAL = re.compile(
@@ -68,7 +66,6 @@ class Reading(msgspec.Struct, frozen=True):
         bpb: the figure, bits per byte; the `exact:` one where the line prints both.
         half_unit: half a unit of its last printed digit.
         loss: nats per token printed on the same line, or None.
-        tokens: tokens said to be counted on the same line, or None.
         counted_bytes: bytes said to be counted on the same line, or None.
         step: the line is an evaluation during training.
         text: the line, stripped.
@@ -79,7 +76,6 @@ class Reading(msgspec.Struct, frozen=True):
     bpb: float
     half_unit: float
     loss: float | None
-    tokens: int | None
     counted_bytes: int | None
     step: bool
     text: str
@@ -103,13 +99,12 @@ class Noted(msgspec.Struct, frozen=True):
     text: str
 
 
-class RunLog(msgspec.Struct):
+class TrainingLog(msgspec.Struct):
     """What one log says.
 
     Attributes:
         path: the file.
         seed: the seed it prints, else None.
-        seed_in_name: the seed its name carries, else None.
         settings: settings printed before the first step, those that merely name the run left out; name ->
             (line, value).
         readings: printed figures in order.
@@ -123,7 +118,6 @@ class RunLog(msgspec.Struct):
 
     path: Path
     seed: int | None = None
-    seed_in_name: int | None = None
     settings: dict[str, tuple[int, str]] = {}
     readings: list[Reading] = []
     odd: list[Odd] = []
@@ -142,7 +136,6 @@ def _integer(text: str) -> int:
 
 def _readings(number: int, line: str, step: bool) -> list[Reading]:
     loss = _LOSS.search(line)
-    tokens = _COUNTED_TOKENS.search(line)
     counted = _COUNTED_BYTES.search(line)
     found = []
     for match in _FIGURE.finditer(line):
@@ -162,7 +155,6 @@ def _readings(number: int, line: str, step: bool) -> list[Reading]:
                 bpb=value,
                 half_unit=0.5 * 10.0 ** -len(text.partition(".")[2]),
                 loss=float(loss[2]) if loss and match[1].lower() in ("val_bpb", "bpb") else None,
-                tokens=_integer(tokens[1]) if tokens else None,
                 counted_bytes=_integer(counted[1]) if counted else None,
                 step=step,
                 text=line.strip()[:300],
@@ -171,7 +163,7 @@ def _readings(number: int, line: str, step: bool) -> list[Reading]:
     return found
 
 
-def read_log(path: Path) -> RunLog:
+def read_log(path: Path) -> TrainingLog:
     """Read what a training log says; see `parse_log`.
 
     Raises:
@@ -180,14 +172,13 @@ def read_log(path: Path) -> RunLog:
     return parse_log(path, decode(path.read_bytes())[0])
 
 
-def parse_log(path: Path, text: str) -> RunLog:
+def parse_log(path: Path, text: str) -> TrainingLog:
     """Read what a training log says; source printed into the log and progress lines are passed over.
 
     Args:
-        path: the file, whose name may carry the seed. text: what it holds.
+        path: the file. text: what it holds.
     """
-    named = _SEED_NAME.search(path.stem)
-    log = RunLog(path=path, seed_in_name=int(named[1][:18]) if named else None)
+    log = TrainingLog(path=path)
     trained = False
     last: dict[str, Odd | None] = {}  # of each name, as printed during training
     for number, line in enumerate(text.replace("\0", "").splitlines(), start=1):
@@ -225,7 +216,7 @@ def _plain_figures(number: int, line: str) -> list[tuple[str, Odd | None]]:
     return found
 
 
-def _note(log: RunLog, number: int, line: str) -> None:
+def _note(log: TrainingLog, number: int, line: str) -> None:
     """Sizes, counts and times of one line."""
     for pattern, kept in ((_TOTAL, log.totals), (_CODE, log.code), (_MODEL, log.model)):
         if match := pattern.search(line):

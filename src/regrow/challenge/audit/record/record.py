@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from regrow.challenge.audit.record.claims import Claims, Headline, claimed_seeds, headline, parse_claims
-from regrow.challenge.audit.record.logs import RunLog, looks_like_log, parse_log
+from regrow.challenge.audit.record.claims import Claims, HeadlineClaim, claimed_seeds, headline, parse_claims
+from regrow.challenge.audit.record.logs import TrainingLog, looks_like_log, parse_log
 from regrow.challenge.audit.record.size import Size, weigh
-from regrow.challenge.audit.record.trace import Trace, find_trace
+from regrow.challenge.audit.record.trace import HeadlineTrace, find_trace
 from regrow.challenge.audit.source.folder import Folder, read_folder
 
 _LOGS_AT_MOST = 40
@@ -30,7 +30,7 @@ class Record:
     folder: Folder
     claims: Claims = field(default_factory=Claims)
     readme: Claims = field(default_factory=Claims)
-    logs: list[RunLog] = field(default_factory=list)
+    logs: list[TrainingLog] = field(default_factory=list)
 
     def place(self, path: Path, line: int | None) -> str:
         """`path:line` as seen from the submission's folder."""
@@ -46,7 +46,7 @@ class Record:
         return "record" if "10min" in text.replace("_", "") or "10min" in parent else "unknown"
 
     @cached_property
-    def headline(self) -> Headline | None:
+    def headline(self) -> HeadlineClaim | None:
         """The bits per byte that are claimed."""
         return headline(self.claims, self.readme)
 
@@ -56,12 +56,12 @@ class Record:
         return claimed_seeds(self.claims, self.headline)
 
     @cached_property
-    def trace(self) -> Trace | None:
+    def trace(self) -> HeadlineTrace | None:
         """The log lines that the headline comes from."""
         return find_trace(self.logs, self.headline, self.seeds)
 
     @cached_property
-    def lead_logs(self) -> list[RunLog]:
+    def lead_logs(self) -> list[TrainingLog]:
         """The logs behind the headline; all of them where it is not traced."""
         return [log for log, _ in self.trace.used] if self.trace else self.logs
 

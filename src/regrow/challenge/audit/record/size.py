@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regrow.challenge.audit.record.logs import Noted, RunLog
+from regrow.challenge.audit.record.logs import Noted, TrainingLog
 from regrow.challenge.audit.source.folder import Folder
 from regrow.challenge.audit.source.imports import Siblings, reached
 from regrow.challenge.audit.source.sources import parse
@@ -45,7 +45,7 @@ class Size:
     code: int
     packed: int
     model: int | None
-    total: tuple[RunLog, Noted] | None
+    total: tuple[TrainingLog, Noted] | None
 
 
 def main_script(folder: Folder) -> Path | None:
@@ -78,7 +78,7 @@ def needed_files(folder: Folder, script: Path) -> dict[Path, int]:
     return {path: folder.files[path] for path in reached([script], needs)}
 
 
-def weigh(folder: Folder, logs: Sequence[RunLog]) -> Size:
+def weigh(folder: Folder, logs: Sequence[TrainingLog]) -> Size:
     """Weigh a folder's code, and the model that some of its logs print."""
     script = main_script(folder)
     files = needed_files(folder, script) if script else {}

@@ -7,14 +7,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regrow.challenge.audit.record.claims import Headline
-from regrow.challenge.audit.record.logs import Reading, RunLog
+from regrow.challenge.audit.record.claims import HeadlineClaim
+from regrow.challenge.audit.record.logs import Reading, TrainingLog
 
 _SUBSETS_AT_MOST = 10
 
 
 @dataclass(frozen=True)
-class Trace:
+class HeadlineTrace:
     """Where a headline comes from.
 
     Attributes:
@@ -27,8 +27,8 @@ class Trace:
 
     kind: str
     label: str
-    used: tuple[tuple[RunLog, Reading], ...]
-    unused: tuple[tuple[RunLog, Reading], ...] = ()
+    used: tuple[tuple[TrainingLog, Reading], ...]
+    unused: tuple[tuple[TrainingLog, Reading], ...] = ()
 
     @property
     def values(self) -> list[float]:
@@ -36,7 +36,7 @@ class Trace:
         return [reading.bpb for _, reading in self.used]
 
 
-def last_by_label(log: RunLog) -> dict[str, Reading]:
+def last_by_label(log: TrainingLog) -> dict[str, Reading]:
     """The last reading of each label in a log."""
     return {reading.label: reading for reading in log.readings}
 
@@ -46,7 +46,9 @@ def _rank(reading: Reading) -> tuple[bool, bool]:
     return (reading.step, "exact" not in reading.label)
 
 
-def find_trace(runs: Sequence[RunLog], lead: Headline | None, seeds: dict[int, float]) -> Trace | None:
+def find_trace(
+    runs: Sequence[TrainingLog], lead: HeadlineClaim | None, seeds: dict[int, float]
+) -> HeadlineTrace | None:
     """Find the log lines whose figure, or whose mean, is the headline.
 
     The mean of one label over all logs is tried first, then a single line, then means over some of the logs
@@ -60,7 +62,7 @@ def find_trace(runs: Sequence[RunLog], lead: Headline | None, seeds: dict[int, f
     """
     if lead is None:
         return None
-    columns: dict[str, list[tuple[RunLog, Reading]]] = {}
+    columns: dict[str, list[tuple[TrainingLog, Reading]]] = {}
     logs = _distinct(runs)
     for log in logs:
         for label, reading in last_by_label(log).items():
@@ -68,7 +70,7 @@ def find_trace(runs: Sequence[RunLog], lead: Headline | None, seeds: dict[int, f
     ordered = sorted(columns.items(), key=lambda item: (_rank(item[1][0][1]), item[0]))
     for label, rows in ordered:
         if len(rows) > 1 and _agrees(rows, lead):
-            return Trace("mean", label, tuple(rows))
+            return HeadlineTrace("mean", label, tuple(rows))
     if found := _of_the_claimed(ordered, lead, seeds):
         return found
     for log in logs:
@@ -78,21 +80,21 @@ def find_trace(runs: Sequence[RunLog], lead: Headline | None, seeds: dict[int, f
                 others = tuple(
                     r for r in columns[reading.label] if r[0] is not log and r[1].bpb != reading.bpb
                 )
-                return Trace("line", reading.label, ((log, reading),), others)
+                return HeadlineTrace("line", reading.label, ((log, reading),), others)
     return _subset(ordered, lead)
 
 
-_Row = tuple[RunLog, Reading]
+_Row = tuple[TrainingLog, Reading]
 
 
-def _split(kind: str, label: str, rows: Sequence[_Row], used: Sequence[_Row]) -> Trace:
+def _split(kind: str, label: str, rows: Sequence[_Row], used: Sequence[_Row]) -> HeadlineTrace:
     taken = {id(log) for log, _ in used}
-    return Trace(kind, label, tuple(used), tuple(row for row in rows if id(row[0]) not in taken))
+    return HeadlineTrace(kind, label, tuple(used), tuple(row for row in rows if id(row[0]) not in taken))
 
 
 def _of_the_claimed(
-    ordered: Sequence[tuple[str, list[_Row]]], lead: Headline, claims: dict[int, float]
-) -> Trace | None:
+    ordered: Sequence[tuple[str, list[_Row]]], lead: HeadlineClaim, claims: dict[int, float]
+) -> HeadlineTrace | None:
     """The mean over exactly those logs that print the figures claimed for the seeds."""
     if len(claims) < 2:
         return None
@@ -107,7 +109,7 @@ def _of_the_claimed(
     return None
 
 
-def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: Headline) -> Trace | None:
+def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: HeadlineClaim) -> HeadlineTrace | None:
     """A mean over some of the logs, no seed twice, the most of them first."""
     if lead.tolerance > 6e-5:
         return None  # so few digits agree with some mean by chance
@@ -124,16 +126,16 @@ def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: Headline) -> Trace 
     return None
 
 
-def _agrees(rows: Sequence[tuple[RunLog, Reading]], lead: Headline) -> bool:
+def _agrees(rows: Sequence[tuple[TrainingLog, Reading]], lead: HeadlineClaim) -> bool:
     """Whether the mean of the rows is the headline, to the digits both are printed with."""
     mean = statistics.fmean(reading.bpb for _, reading in rows)
     slack = lead.tolerance + min(lead.tolerance, 5.1e-5) + max(reading.half_unit for _, reading in rows)
     return abs(mean - lead.bpb) <= slack
 
 
-def _distinct(logs: Sequence[RunLog]) -> list[RunLog]:
+def _distinct(logs: Sequence[TrainingLog]) -> list[TrainingLog]:
     """One log of each run: a log stored under two names prints the same figures."""
-    kept: dict[tuple[float, ...], RunLog] = {}
+    kept: dict[tuple[float, ...], TrainingLog] = {}
     for log in logs:
         figures = tuple(reading.bpb for reading in log.readings)
         kept.setdefault(figures if figures else (float(id(log)),), log)

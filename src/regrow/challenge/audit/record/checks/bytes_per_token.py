@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regrow.challenge.audit.finding import Confidence, Severity
 from regrow.challenge.audit.record.check import Found, check
-from regrow.challenge.audit.record.logs import Reading, RunLog
+from regrow.challenge.audit.record.logs import Reading, TrainingLog
 from regrow.challenge.audit.record.record import Record
 from regrow.challenge.facts import EARLIER_VALIDATION_BYTES, EXPORTS, VALIDATION_BYTES
 from regrow.challenge.significance import bytes_per_token
@@ -32,7 +32,7 @@ class Implied:
     path: Path | None
     line: int | None
     text: str
-    log: RunLog | None
+    log: TrainingLog | None
 
 
 def _pairs(record: Record) -> Iterator[Implied]:
@@ -49,7 +49,7 @@ def _pairs(record: Record) -> Iterator[Implied]:
             yield Implied(ratio, slack, log.path, reading.line, reading.text, log)
 
 
-def variant(log: RunLog | None) -> str | None:
+def variant(log: TrainingLog | None) -> str | None:
     """The known export that a log's tokenizer names, or None for another tokenizer."""
     if log is None or log.tokenizer is None:
         return None
@@ -120,13 +120,13 @@ def _earlier(tokens: int, ratio: float) -> bool:
     return abs(tokens * ratio / EARLIER_VALIDATION_BYTES - 1) < _ROUNDING
 
 
-def _count_line(log: RunLog, record: Record) -> str:
+def _count_line(log: TrainingLog, record: Record) -> str:
     if log.val_tokens:
         return f"{record.place(log.path, log.val_tokens.line)}: {log.val_tokens.text}"
     return f"{record.place(log.path, log.tokenizer[0])}: {log.tokenizer[1]}" if log.tokenizer else ""
 
 
-def _unknown_tokenizer(pair: Implied, tokens: int, log: RunLog) -> Iterator[Found]:
+def _unknown_tokenizer(pair: Implied, tokens: int, log: TrainingLog) -> Iterator[Found]:
     """A tokenizer of the author's own: the bytes counted must still be the known text's."""
     counted = tokens * pair.ratio
     deviation = counted / VALIDATION_BYTES - 1
@@ -168,7 +168,7 @@ def in_part(record: Record) -> Iterator[Found]:
                 yield Found("high" if share > 1.08 else "medium", "high", log.path, line, message, text)
 
 
-def _counts(log: RunLog, reading: Reading | None) -> Iterator[tuple[float, str, int, str]]:
+def _counts(log: TrainingLog, reading: Reading | None) -> Iterator[tuple[float, str, int, str]]:
     """Bytes that were scored, by the headline's line and by the loader's: how many, how known, line and text."""
     if reading and reading.counted_bytes:
         yield reading.counted_bytes, "bytes on the headline's line", reading.line, reading.text
