@@ -10,19 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to be wrong.
+    """One way to be wrong."""
 
-    Attributes:
-        number: its number in the project's list, from 1.
-        what: what was done, in a few words.
-        checks: identifiers of the record checks that show it.
-        probes: identifiers of the probes that show it.
-    """
-
-    number: int
-    what: str
-    checks: tuple[str, ...] = ()
-    probes: tuple[str, ...] = ()
+    number: int  # its number in the project's list, from 1
+    what: str  # what was done, in a few words
+    checks: tuple[str, ...] = ()  # record checks that show it
+    probes: tuple[str, ...] = ()  # probes that show it
 
 
 _NO_ROW = ("sum-over-vocabulary", "change-target", "code-length")

@@ -21,27 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(ABC):
-    """What every rule says of itself.
+    """What every rule says of itself."""
 
-    Attributes:
-        id: stable identifier, words joined by hyphens; also the name of its file, its page and its examples.
-        title: one line for tables.
-        why: why it matters, as a reviewer would explain it to the author.
-        breaks: numbers of the four conditions (docs/audit/rules/README.md) that it breaks; empty for accounting.
-        severity: severity of a finding whose flow is established.
-        confidence: confidence of such a finding (a rule may say less).
-        clears: what would clear a finding.
-        cases: numbers of the known ways (`kinds.KINDS`) that this rule is about.
-    """
-
-    id: str
-    title: str
-    why: str
-    breaks: tuple[int, ...]
-    severity: Severity
-    confidence: Confidence
-    clears: str
-    cases: tuple[int, ...]
+    id: str  # words joined by hyphens; also the name of its file, its page and its examples
+    title: str  # one line for tables
+    why: str  # why it matters, as a reviewer would explain it to the author
+    breaks: tuple[
+        int, ...
+    ]  # numbers of the four conditions (docs/audit/rules/README.md); empty for accounting
+    severity: Severity  # of a finding whose flow is established
+    confidence: Confidence  # of such a finding; a rule may say less
+    clears: str  # what would clear a finding
+    cases: tuple[int, ...]  # numbers of the known ways to be wrong (`kinds.KINDS`) that it is about
 
     @abstractmethod
     def check(self, program: Program) -> Iterator[Finding]:
@@ -50,11 +41,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRule(Rule):
-    """A rule with a search of its own.
-
-    Attributes:
-        search: yields the findings of a program.
-    """
+    """A rule with a search of its own."""
 
     search: Callable[[Program], Iterator[Finding]]
 
@@ -65,29 +52,22 @@ class SourceRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class EventRule(Rule):
-    """A rule that judges events of one kind, one by one.
+    """A rule that judges events of one kind, one by one."""
 
-    Attributes:
-        kind: the kinds of event, in one word each.
-        when: whether an event is one to speak about.
-        message: what a finding says of an event.
-        sure: how well an event establishes the finding.
-        shows: tags whose first places the evidence quotes before the event's own.
-        at: the place of the finding, where it is not the event's.
-        once: what events share that make one finding together.
-        rank: which of them speaks, the smallest; of equals, the earliest.
-        besides: a search for the same fault in what the walk does not follow.
-    """
-
-    kind: str
-    when: Callable[[Event], bool]
-    message: str | Callable[[Event], str]
-    sure: Callable[[Event], Confidence]
-    shows: tuple[int, ...] = ()
-    at: Callable[[Event], Spot | None] = lambda event: event.spot
-    once: Callable[[Event], Any] = lambda event: (event.spot.file, event.spot.line)
-    rank: Callable[[Event], Any] = lambda event: event.dormant
-    besides: Callable[[Program], Iterator[Finding]] | None = None
+    kind: str  # the kinds of event, in one word each
+    when: Callable[[Event], bool]  # whether an event is one to speak about
+    message: str | Callable[[Event], str]  # what a finding says of an event
+    sure: Callable[[Event], Confidence]  # how well an event establishes the finding
+    shows: tuple[int, ...] = ()  # tags whose first places the evidence quotes before the event's own
+    at: Callable[[Event], Spot | None] = lambda event: event.spot  # the place of the finding
+    once: Callable[[Event], Any] = lambda event: (
+        event.spot.file,
+        event.spot.line,
+    )  # what one finding is made for
+    rank: Callable[[Event], Any] = lambda event: (
+        event.dormant
+    )  # which event then speaks: the smallest, or the first
+    besides: Callable[[Program], Iterator[Finding]] | None = None  # a search in what the walk does not follow
 
     def check(self, program: Program) -> Iterator[Finding]:
         """One finding for each place."""

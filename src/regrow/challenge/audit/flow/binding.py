@@ -7,18 +7,7 @@ from typing import Any
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.call import as_target, attribute
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    ClassDef,
-    Elements,
-    Instance,
-    Scope,
-    Value,
-    flat,
-    join,
-    union,
-)
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Elements, Instance, Scope, Value, flat, join
 from regrow.challenge.audit.flow.operators import combine
 from regrow.challenge.audit.flow.roles import ends_before_score
 from regrow.challenge.audit.flow.scoring import score, step_by_hand
@@ -47,7 +36,7 @@ def _augmented(walk: Walk, node: ast.AugAssign) -> None:
     if isinstance(target, ast.Subscript):
         index, old = flat(evaluate(walk, target.slice)), evaluate(walk, target.value)
         score(walk, node, target.value, right)
-        store_into(walk, target.value, _gated(walk, target, old, index, union(old, right)))
+        store_into(walk, target.value, _gated(walk, target, old, index, v.union(old, right)))
         return
     old = evaluate(walk, target)
     step_by_hand(walk, node, old, right)
@@ -104,7 +93,7 @@ def _bind_attribute(walk: Walk, target: ast.Attribute, value: Value) -> None:
     if name in walk.facts.restless:
         value = value.unknown()
     ref = owner.ref
-    names = ref.attrs if isinstance(ref, Instance) else ref.scope.names if isinstance(ref, ClassDef) else {}
+    names = ref.attrs if isinstance(ref, Instance) else ref.scope.names if isinstance(ref, v.ClassDef) else {}
     names[name] = join(names[name], value) if name in names else value
 
 

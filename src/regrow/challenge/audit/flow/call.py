@@ -10,23 +10,7 @@ from typing import Any
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow import state
-from regrow.challenge.audit.flow.domain import (
-    NOTHING,
-    Bound,
-    ClassDef,
-    Elements,
-    External,
-    Function,
-    Instance,
-    LoopId,
-    Partial,
-    Scope,
-    Value,
-    element,
-    flat,
-    join,
-    union,
-)
+from regrow.challenge.audit.flow.domain import NOTHING, Bound, ClassDef, Elements, Function, Instance, Value
 from regrow.challenge.audit.flow.roles import named_target
 from regrow.challenge.audit.flow.scoring import gold, model_called
 from regrow.challenge.audit.flow.state import MODELS, Call, Summary, Walk, evaluate, execute, expression
@@ -43,7 +27,7 @@ _REPLAYED = {"loss", "score", "backward", "step", "mix", "select", "perbyte"}
 
 def named_validation(name: str, value: Value) -> Value:
     """Data that its name calls validation tokens."""
-    if value.tags & v.VAL or isinstance(value.ref, Function | Bound | ClassDef | Scope):
+    if value.tags & v.VAL or isinstance(value.ref, Function | Bound | ClassDef | v.Scope):
         return value
     return value.with_tags(v.VAL | v.TOK) if VAL_NAME.match(name) else value
 
@@ -90,10 +74,10 @@ def _member(walk: Walk, owner: Value, name: str) -> Value | None:
         if found is not None and isinstance(found.ref, Function) and found.ref.kind == "classmethod":
             return Value(ref=Bound(found.ref, owner))
         return found
-    if isinstance(ref, Scope):
+    if isinstance(ref, v.Scope):
         return ref.names.get(name)
-    if isinstance(ref, External):
-        return Value(owner.tags & v.ORIGIN, ref=External(f"{ref.name}.{name}"))
+    if isinstance(ref, v.External):
+        return Value(owner.tags & v.ORIGIN, ref=v.External(f"{ref.name}.{name}"))
     return None
 
 
@@ -103,7 +87,9 @@ def _method(walk: Walk, method: Value, owner: Value) -> Value:
         return method
     if ref.kind == "classmethod":
         return Value(ref=Bound(ref, Value(ref=owner.ref.cls)))
-    return call_function(walk, ref, [owner], {}) if ref.kind == "property" else Value(ref=Bound(ref, owner))
+    if ref.kind == "property":
+        return call_function(walk, ref, [owner], {})
+    return Value(ref=Bound(ref, owner))
 
 
 @expression(ast.Call)
@@ -122,7 +108,7 @@ def _call(walk: Walk, node: ast.Call) -> Value:
         elif isinstance(value.ref, Elements) and value.ref.items is not None:
             args.extend(value.ref.items)
         else:
-            args.append(element(value))
+            args.append(v.element(value))
     kwargs: dict[str, Value] = {}
     for keyword in node.keywords:
         value = evaluate(walk, keyword.value)
@@ -136,7 +122,7 @@ def _call(walk: Walk, node: ast.Call) -> Value:
 def invoke(walk: Walk, callee: Value, call: Call) -> Value:
     """Call a value."""
     ref = callee.ref
-    if isinstance(ref, Partial):
+    if isinstance(ref, v.Partial):
         args, kwargs = [*ref.args, *call.args], {**ref.kwargs, **call.kwargs}
         return invoke(walk, ref.callee, replace(call, args=args, kwargs=kwargs))
     if isinstance(ref, Function):
@@ -154,7 +140,7 @@ def invoke(walk: Walk, callee: Value, call: Call) -> Value:
         return _instantiate(walk, ref, call)
     if isinstance(ref, Instance):
         return _call_instance(walk, callee, call)
-    if isinstance(ref, External):
+    if isinstance(ref, v.External):
         call = replace(call, dotted=ref.name, name=ref.name.rsplit(".", 1)[-1])
     return _external(walk, call)
 
@@ -169,29 +155,27 @@ def _external(walk: Walk, call: Call) -> Value:
 
 
 def _called(walk: Walk, function: Function, args: list[Value], call: Call) -> Value:
-    result = call_function(walk, function, args, call.kwargs, call.node)
-    return _ensure_loss(walk, function.name or call.name, result, args, call)
+    result = call_function(walk, function, args, call.kwargs)
+    return _ensure_loss(walk, function.name or call.name, result, [*args, *call.kwargs.values()], call.node)
 
 
-def _ensure_loss(walk: Walk, name: str, result: Value, args: list[Value], call: Call) -> Value:
+def _ensure_loss(walk: Walk, name: str, result: Value, given: list[Value], node: ast.Call) -> Value:
     """A model given inputs and targets returns a loss, even where its body could not be followed."""
     if result.ref is not None or not re.search(r"forward|loss|model|cross|nll|ce", name):
         return result
-    given = [*args, *call.kwargs.values()]
     row = 0 if re.search(r"loss|cross|nll|(^|_)ce(_|$)", name) else v.DIST  # a model may return its row
     if any(a.tags & v.TGT for a in given) and not result.tags & (v.GOLD | row | v.TGT | v.KEY):
-        return gold(walk, union(result, *given, keep=v.KEEP), call.node, summed=True)
+        return gold(walk, v.union(result, *given, keep=v.KEEP), node, summed=True)
     return result
 
 
 def _call_instance(walk: Walk, callee: Value, call: Call) -> Value:
     cls = callee.ref.cls
-    for method in ("forward", "__call__") if cls is not None else ():
-        found = cls.find(method)
-        if found is not None and isinstance(found.ref, Function):
-            result = call_function(walk, found.ref, [callee, *call.args], call.kwargs, call.node)
+    for method in (cls.find("forward"), cls.find("__call__")) if cls is not None else ():
+        if method is not None and isinstance(method.ref, Function):
+            result = call_function(walk, method.ref, [callee, *call.args], call.kwargs)
             if cls.is_module:
-                result = _ensure_loss(walk, "forward", result, call.args, call)
+                result = _ensure_loss(walk, "forward", result, call.given, call.node)
                 model_called(walk, call.node, call.args)
             return result
     return _external(walk, replace(call, receiver=callee))
@@ -199,30 +183,22 @@ def _call_instance(walk: Walk, callee: Value, call: Call) -> Value:
 
 def _instantiate(walk: Walk, cls: ClassDef, call: Call) -> Value:
     kind = "module" if cls.is_module else "optimizer" if cls.kind_of("Optimizer", "SGD", "Adam") else ""
-    instance = Instance(cls, kind)
+    instance, init = Instance(cls, kind), cls.find("__init__")
     value = Value(ref=instance)
     if kind == "optimizer":
-        instance.attrs["params"] = union(*map(flat, call.given))
-    init = cls.find("__init__")
-    if init is not None and isinstance(init.ref, Function):
-        if kind == "optimizer":
-            walk.heap.called.add(init.ref.node)
-        else:
-            call_function(walk, init.ref, [value, *call.args], call.kwargs, call.node)
-    else:
-        instance.attrs.update(call.kwargs)
+        instance.attrs["params"] = v.union(*map(v.flat, call.given))
+    if init is None or not isinstance(init.ref, Function):
         fields = [k for k in cls.scope.names if not k.startswith("__")]
-        instance.attrs.update(zip(fields, call.args, strict=False))
+        instance.attrs.update(call.kwargs | dict(zip(fields, call.args, strict=False)))
+    elif kind == "optimizer":
+        walk.heap.called.add(init.ref.node)
+    else:
+        call_function(walk, init.ref, [value, *call.args], call.kwargs)
     return value
 
 
 def call_function(
-    walk: Walk,
-    function: Function,
-    args: list[Value],
-    kwargs: dict[str, Value],
-    node: ast.AST | None = None,
-    unknown: bool = False,
+    walk: Walk, function: Function, args: list[Value], kwargs: dict[str, Value] | None
 ) -> Value:
     """Follow a call into a function of the submission.
 
@@ -230,46 +206,36 @@ def call_function(
         walk: where the call stands.
         function: what is called.
         args: positional arguments; a method's receiver first.
-        kwargs: keyword arguments.
-        node: the call, or None where the walk itself calls.
-        unknown: nothing is known of the arguments (a function that nobody calls).
+        kwargs: keyword arguments; None where nothing is known of the arguments (a function that nobody calls).
     """
-    frame, body = walk.frame, function.node
+    frame, trace, body = walk.frame, walk.trace, function.node
     walk.heap.called.add(body)
-    deep = len(frame.calls) > state.MAX_CALLS
-    if deep:
-        walk.trace.problem("too-many-calls", walk.spot(node if node is not None else body))
-    if deep or body in frame.calls:
-        return union(*args, *kwargs.values(), keep=v.KEEP)
-    key = None if unknown else _key(walk, function, args, kwargs)
+    if len(frame.calls) > state.MAX_CALLS:
+        trace.problem("too-many-calls", function.unit.spot(body))
+    if len(frame.calls) > state.MAX_CALLS or body in frame.calls:
+        return v.union(*args, *(kwargs or {}).values(), keep=v.KEEP)
+    key = _key(walk, function, args, kwargs)
     if key is not None and (known := walk.heap.summaries.get(key)) is not None:
         _replay(walk, known)
         return known.result
-    names = _parameters(function, args, kwargs, unknown)
-    first = len(walk.trace.events)
+    names = _parameters(function, args, kwargs)
+    first = len(trace.events)
     inner = walk.inside(
-        unit=function.unit,
-        scope=Scope(names, function.scope),
-        body=walk.facts.bodies[body],
-        stack=(*frame.stack, function.name),
-        calls=(*frame.calls, body),
-        no_grad=frame.no_grad or function.quiet,
-        returns=[],
-        yields=[],
-    )
+        unit=function.unit, scope=v.Scope(names, function.scope), body=walk.facts.bodies[body],
+        stack=(*frame.stack, function.name), calls=(*frame.calls, body), no_grad=frame.no_grad or function.quiet,
+        returns=[], yields=[],
+    )  # fmt: skip
     if isinstance(body, ast.Lambda):
         result = evaluate(inner, body.body)
     else:
         names.update({name: as_target(inner, name, value) for name, value in names.items()})
         execute(inner, body.body)
-        result = join(*inner.frame.returns) if inner.frame.returns else NOTHING
+        result = v.join(*inner.frame.returns) if inner.frame.returns else NOTHING
         if inner.frame.yields:
-            result = Value(ref=Elements("list", None, join(*inner.frame.yields)))
+            result = Value(ref=Elements("list", None, v.join(*inner.frame.yields)))
     if key is not None:
-        done = walk.trace.events[first:]
-        walk.heap.summaries[key] = Summary(
-            result, tuple(e for e in done if e.kind in _REPLAYED), len(frame.loops), len(frame.stack)
-        )
+        events = tuple(e for e in trace.events[first:] if e.kind in _REPLAYED)
+        walk.heap.summaries[key] = Summary(result, events, len(frame.loops), len(frame.stack))
     return result
 
 
@@ -282,8 +248,10 @@ def as_target(walk: Walk, name: str, value: Value) -> Value:
     return value
 
 
-def _key(walk: Walk, function: Function, args: list[Value], kwargs: dict[str, Value]) -> Hashable:
-    """What two calls share that do the same."""
+def _key(walk: Walk, function: Function, args: list[Value], kwargs: dict[str, Value] | None) -> Hashable:
+    """What two calls share that do the same; nothing where nothing is known of the arguments."""
+    if kwargs is None:
+        return None
 
     def sign(a: Value) -> Hashable:
         ref = a.ref
@@ -305,37 +273,31 @@ def _replay(walk: Walk, known: Summary) -> None:
         events = events[: state.MAX_REPLAYED]
     trace.replays += 1
     for event in events:
-        inner = (LoopId(loop.site, trace.replays) for loop in event.loops[known.loops :])
-        again = replace(
-            event,
-            seq=len(trace.events),
-            loops=(*frame.loops, *inner),
-            stack=(*frame.stack, *event.stack[known.stack :]),
-            dormant=frame.dormant or event.dormant,
-            no_grad=frame.no_grad or event.no_grad,
-        )
-        trace.add(again)
+        loops = (*frame.loops, *(v.LoopId(loop.site, trace.replays) for loop in event.loops[known.loops :]))
+        stack = (*frame.stack, *event.stack[known.stack :])
+        dormant, no_grad = frame.dormant or event.dormant, frame.no_grad or event.no_grad
+        seq = len(trace.events)
+        trace.add(replace(event, seq=seq, loops=loops, stack=stack, dormant=dormant, no_grad=no_grad))
 
 
-def _parameters(
-    function: Function, args: list[Value], kwargs: dict[str, Value], unknown: bool
-) -> dict[str, Value]:
-    spec = function.node.args
+def _parameters(function: Function, args: list[Value], kwargs: dict[str, Value] | None) -> dict[str, Value]:
+    spec, given = function.node.args, kwargs or {}
     positional = [*spec.posonlyargs, *spec.args]
     parameters = [p.arg for p in (*positional, *spec.kwonlyargs)]
-    without = len(positional) - len(spec.defaults)
+    defaults = [*[None] * (len(positional) - len(spec.defaults)), *spec.defaults, *spec.kw_defaults]
     names = dict(zip(parameters[: len(positional)], args, strict=False))
-    names.update({name: value for name, value in kwargs.items() if name in parameters})
+    names.update({name: value for name, value in given.items() if name in parameters})
     if spec.vararg is not None:
         extra = args[len(positional) :]
-        names[spec.vararg.arg] = Value(ref=Elements("tuple", extra)) if len(extra) < 30 else join(*extra)
+        names[spec.vararg.arg] = Value(ref=Elements("tuple", extra)) if len(extra) < 30 else v.join(*extra)
     if spec.kwarg is not None:
-        rest = {k: a for k, a in kwargs.items() if k not in parameters}
+        rest = {k: a for k, a in given.items() if k not in parameters}
         names[spec.kwarg.arg] = Value(ref=Elements("dict", None, NOTHING, rest))
-    for name, default in zip(parameters, [*[None] * without, *spec.defaults, *spec.kw_defaults], strict=True):
+    for name, default in zip(parameters, defaults, strict=True):
         if name not in names:
-            known = function.defaults.get(default, NOTHING) if default is not None else NOTHING
-            names[name] = _guess(name) if unknown else known
+            names[name] = (
+                _guess(name) if kwargs is None else (default and function.defaults.get(default)) or NOTHING
+            )
     return names
 
 

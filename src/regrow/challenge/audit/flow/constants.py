@@ -6,7 +6,10 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from regrow.challenge.audit.flow.syntax import bodies_of, is_call, is_constant
 from regrow.challenge.audit.source.unit import Unit
+
+_MISSING = "not in os.environ"
 
 
 def settings_of(
@@ -22,60 +25,44 @@ def settings_of(
     known = dict(environment)
     for unit in units:
         stores: Counter[str] = Counter()
-        idle = _idle_stores(unit.tree, known)
-        for node in ast.walk(unit.tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                stores[node.attr] += node not in idle
-            elif isinstance(node, ast.Global):
-                restless.update(node.names)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
-                if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-                    stores[str(node.args[1].value)] += 2
-            elif isinstance(node, ast.Call) and len(node.args) == 2 and isinstance(node.func, ast.Attribute):
-                if node.func.attr == "setdefault":
-                    _note(known, node.args[0], node.args[1], ast.unparse(node.func.value))
-            elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
-                _note(known, target.slice, node.value, getattr(target.value, "attr", ""))
+        idle = _idle_stores(unit.nodes, known)
+        for node in unit.nodes:
+            match node:
+                case ast.Attribute(attr=name, ctx=ast.Store()):
+                    stores[name] += node not in idle
+                case ast.Global(names=names):
+                    restless.update(names)
+                case ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value=name), *_]):
+                    stores[str(name)] += 2
+                case (
+                    ast.Call(
+                        func=ast.Attribute(value=where, attr="setdefault"),
+                        args=[ast.Constant(value=name), ast.Constant(value=value)],
+                    )
+                    | ast.Assign(
+                        targets=[ast.Subscript(value=where, slice=ast.Constant(value=name)), *_],
+                        value=ast.Constant(value=value),
+                    )
+                ) if "environ" in ast.unparse(where):
+                    known.setdefault(str(name), str(value))
         restless.update(name for name, count in stores.items() if count > 1)
     return frozenset(restless), known
 
 
-def _note(known: dict[str, str | None], name: ast.expr, value: ast.expr, where: str) -> None:
-    if "environ" in where and isinstance(name, ast.Constant) and isinstance(value, ast.Constant):
-        known.setdefault(str(name.value), str(value.value))
-
-
-def _idle_stores(tree: ast.Module, known: Mapping[str, str | None]) -> set[ast.AST]:
+def _idle_stores(nodes: Iterable[ast.AST], known: Mapping[str, str | None]) -> set[ast.AST]:
     """Stores that change no setting: under a test of the same setting, or where a variable that is set is missing."""
-    asks = {
-        f.name
-        for f in ast.walk(tree)
-        if isinstance(f, ast.FunctionDef)
-        and len(f.body) == 1
-        and isinstance(f.body[0], ast.Return)
-        and "not in os.environ" in ast.unparse(f.body[0])
-    }
+    asks = {f.name for f in bodies_of(nodes) if len(f.body) == 1 and _MISSING in ast.unparse(f.body[0])}
     idle: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.If):
-            continue
-        test = node.test
-        missing = (isinstance(test, ast.Call) and getattr(test.func, "id", "") in asks) or (
-            "not in os.environ" in ast.unparse(test)
-        )
-        is_set = missing and any(
-            isinstance(n, ast.Constant) and isinstance(n.value, str) and known.get(n.value) is not None
-            for n in ast.walk(test)
-        )
-        tested = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
-        for step in node.body:
-            sets = (
-                isinstance(step, ast.Assign)
-                and isinstance(step.value, ast.Constant)
-                and step.value.value is True
-            )
-            stores = (
-                n for n in ast.walk(step) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
-            )
-            idle.update(n for n in stores if is_set or (sets and n.attr in tested))
+    for node in nodes:
+        if isinstance(node, ast.If):
+            constants = [n.value for n in ast.walk(node.test) if isinstance(n, ast.Constant)]
+            missing = is_call(node.test, *asks) or _MISSING in ast.unparse(node.test)
+            is_set = missing and any(isinstance(c, str) and known.get(c) is not None for c in constants)
+            tested = {n.attr for n in ast.walk(node.test) if isinstance(n, ast.Attribute)}
+            for step in node.body:
+                sets = isinstance(step, ast.Assign) and is_constant(step.value, True)
+                for n in ast.walk(step):
+                    match n:
+                        case ast.Attribute(attr=name, ctx=ast.Store()) if is_set or (sets and name in tested):
+                            idle.add(n)
     return idle

@@ -10,16 +10,7 @@ from typing import Any
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.binding import bind
 from regrow.challenge.audit.flow.call import named_validation
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    Elements,
-    External,
-    Function,
-    Value,
-    element,
-    join,
-)
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Elements, External, Value, element, join
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression, truth
 
 #: Words that, in a data path, say validation or training.
@@ -124,7 +115,7 @@ def defaults_of(walk: Walk, spec: ast.arguments) -> dict[ast.expr, Value]:
 @expression(ast.Lambda)
 def _lambda(walk: Walk, node: ast.Lambda) -> Value:
     defaults = defaults_of(walk, node.args)
-    return Value(ref=Function(node, walk.scope, walk.frame.unit, "<lambda>", defaults=defaults))
+    return Value(ref=v.Function(node, walk.scope, walk.frame.unit, "<lambda>", defaults=defaults))
 
 
 @expression(ast.JoinedStr)

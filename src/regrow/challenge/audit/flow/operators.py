@@ -7,16 +7,7 @@ import operator
 from typing import Any
 
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    Elements,
-    External,
-    Instance,
-    Value,
-    join,
-    union,
-)
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Elements, External, Value, join, union
 from regrow.challenge.audit.flow.scoring import mixing, reduced
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression, truth
 from regrow.challenge.audit.source.decoders import MAX_OUTPUT_BYTES
@@ -55,7 +46,7 @@ def combine(walk: Walk, op: ast.operator, left: Value, right: Value, node: ast.A
     out = union(left, right)
     lt, rt, tags = left.tags, right.tags, out.tags
     paths = isinstance(op, ast.Div) and tags & (v.FILES_VAL | v.FILES_TRAIN)
-    if not tags or (paths and not isinstance(left.ref, Instance | Elements)):
+    if not tags or (paths and not isinstance(left.ref, v.Instance | Elements)):
         return out
     if tags & _MIXABLE:
         out = _hashing(walk, op, left, right, node)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import Event, Instance, LoopId
 from regrow.challenge.audit.flow.state import Trace
+from regrow.challenge.audit.flow.syntax import is_call, names_in
 from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
@@ -28,21 +29,13 @@ _EPOCH = re.compile(r"(?i)epoch|pass|round|rep|iter|cycle|^_?ep?$|^_+$")
 
 @dataclass
 class Learning:
-    """One optimiser step on validation text, with the scores around it.
-
-    Attributes:
-        step: the step.
-        backward: the gradients it uses.
-        before: the reported score of the same turn whose losses were computed before the step, if any.
-        after: the reported score of the same turn and the same text whose losses were computed after it, if any.
-        repeated: site of the enclosing loop that scores the same text again, turn after turn, if any.
-    """
+    """One optimiser step on validation text, with the reported scores of the same turn."""
 
     step: Event
-    backward: Event | None
-    before: Event | None = None
-    after: Event | None = None
-    repeated: int | None = None
+    backward: Event | None  # the gradients it uses
+    before: Event | None = None  # a score whose losses were computed before the step
+    after: Event | None = None  # a score of the same text whose losses were computed after it
+    repeated: int | None = None  # site of the enclosing loop that scores the same text again, turn after turn
 
 
 @dataclass(frozen=True)
@@ -168,8 +161,7 @@ def _repeated(order: Order, score: Event, shared: tuple[LoopId, ...]) -> int | N
             and isinstance(node, ast.For)
             and isinstance(node.target, ast.Name)
             and _EPOCH.search(node.target.id)
-            and isinstance(node.iter, ast.Call)
-            and getattr(node.iter.func, "id", "") in ("range", "trange")
+            and is_call(node.iter, "range", "trange")
         ):
             return site
     return None
@@ -198,22 +190,13 @@ def _adds_up_to_a_report(program: Program, score: Event) -> bool:
         n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
     ]
     for _ in range(4):
-        before = len(names)
         for step in steps:
-            value = step.value
-            if value is None or not any(_named(n) in names for n in ast.walk(value)):
+            if names.isdisjoint(names_in(step.value)):
                 continue
             if isinstance(step, ast.Return) or _REPORTS.search(ast.unparse(step)):
                 return True
             for target in step.targets if isinstance(step, ast.Assign) else [step.target]:
-                names.update(_named(n) for n in ast.walk(target))
-        names.discard("")
-        if len(names) == before:
-            break
-    stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+                names.update(names_in(target))
+    stored = set(names_in(node, stored=True))
     outer = {n for step in ast.walk(node) if isinstance(step, ast.Global | ast.Nonlocal) for n in step.names}
     return score.detail not in stored - outer  # a sum that belongs to a scope around the function
-
-
-def _named(node: ast.AST) -> str:
-    return node.id if isinstance(node, ast.Name) else ""

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.domain import Event
+from regrow.challenge.audit.flow.syntax import is_call, name_of, names_in
 from regrow.challenge.audit.source.settings import printed
-from regrow.challenge.audit.source.unit import Spot
+from regrow.challenge.audit.source.unit import Spot, Unit
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.flow.ordering import Learning
     from regrow.challenge.audit.program import Program
-    from regrow.challenge.audit.source.unit import Unit
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FIGURE = re.compile(r'"[^"]*bpb[^"]*"\s*:\s*(\d+\.\d+)')
@@ -33,17 +32,11 @@ _RESTORES = frozenset("load_state_dict copy_ restore restore_weights reset".spli
 
 @dataclass(frozen=True)
 class SecondPass:
-    """A call that scores text with a model that an earlier call has trained on it.
+    """A call that scores text with a model that an earlier call has trained on it."""
 
-    Attributes:
-        learned: the call that learns.
-        scored: the call that scores afterwards.
-        model: the name of what both are given.
-    """
-
-    learned: Spot
-    scored: Spot
-    model: str
+    learned: Spot  # the call that learns
+    scored: Spot  # the call that scores afterwards
+    model: str  # the name of what both are given
 
 
 def second_pass(program: Program, item: Learning) -> SecondPass | None:
@@ -54,18 +47,17 @@ def second_pass(program: Program, item: Learning) -> SecondPass | None:
     step = item.step
     if step.dormant or step.value.tags & v.LEAF:
         return None
-    for depth in range(len(step.stack)):
+    scores = [
+        s
+        for s in program.flow.events
+        if s.kind == "score" and s.seq > step.seq and not s.dormant and s.no_grad and s.value.tags & v.VAL
+        if not set(s.loops) & set(step.loops)
+    ]
+    for depth, learner in enumerate(step.stack):
         outer = step.stack[:depth]
-        later = {
-            s.stack[depth]
-            for s in program.flow.events
-            if s.kind == "score" and s.seq > step.seq and not s.dormant and _of_another_pass(s, step, depth)
-        }
-        if not later:
-            continue
-        for unit, body in _bodies(program, outer[-1] if outer else None):
-            found = _between(program, unit, body, step.stack[depth], later)
-            if found is not None:
+        later = {s.stack[depth] for s in scores if s.stack[:depth] == outer and len(s.stack) > depth}
+        for unit, body in _bodies(program, outer[-1] if outer else None) if later else ():
+            for found in _between(program, unit, body, learner, later):
                 return found
     return None
 
@@ -77,151 +69,100 @@ def claims_second(program: Program, again: SecondPass) -> bool | None:
         return True  # nothing is claimed apart from what the script prints last
     figures = {f"{float(m):.4f}" for m in _FIGURE.findall(notes) if 0.01 < float(m) < 10}
     unit = program.unit(again.scored.file)
-    if not figures or unit is None or not program.sources.logs.strip():
+    if not figures or unit is None:
         return None
     first, last = again.scored.line, again.scored.line + _LINES_AFTER
-    steps: list[ast.stmt] = [
-        n for n in ast.walk(unit.tree) if isinstance(n, ast.Expr) and first < n.lineno <= last
-    ]
+    steps: list[ast.stmt] = [n for n in unit.nodes if isinstance(n, ast.Expr) and first < n.lineno <= last]
     texts = tuple(printed(steps))
     lines = [line for line in program.sources.logs.split("\n") if texts and line.startswith(texts)]
-    if not lines:
-        return None
-    return any(f"{float(number):.4f}" in figures for line in lines for number in _NUMBER.findall(line))
-
-
-def _of_another_pass(score: Event, step: Event, depth: int) -> bool:
-    same = score.stack[:depth] == step.stack[:depth] and len(score.stack) > depth
-    around = set(score.loops) & set(step.loops)
-    return same and not around and bool(score.value.tags & v.VAL) and score.no_grad
+    shown = {f"{float(number):.4f}" for line in lines for number in _NUMBER.findall(line)}
+    return bool(shown & figures) if lines else None
 
 
 def _bodies(program: Program, name: str | None) -> Iterator[tuple[Unit, _Function | ast.Module]]:
+    """Every function of a name; the modules where there is no name."""
     for unit in program.units:
         if name is None:
             yield unit, unit.tree
-        else:
-            for node in ast.walk(unit.tree):
-                if isinstance(node, _Function) and node.name == name:
-                    yield unit, node
+        for node in unit.nodes:
+            if isinstance(node, _Function) and node.name == name:
+                yield unit, node
 
 
 def _between(
     program: Program, unit: Unit, body: _Function | ast.Module, learner: str, scorers: set[str]
-) -> SecondPass | None:
+) -> Iterator[SecondPass]:
     calls = [n for n in ast.walk(body) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     for first in calls:
-        assert isinstance(first.func, ast.Name)
-        if first.func.id != learner:
-            continue
-        for model in _trained(program, first, learner):
+        for model in _trained(program, first, learner) if is_call(first, learner) else ():
             for second in sorted(calls, key=lambda n: n.lineno):
-                assert isinstance(second.func, ast.Name)
-                given = {
-                    a.id
-                    for a in (*second.args, *(k.value for k in second.keywords))
-                    if isinstance(a, ast.Name)
-                }
+                given = (*second.args, *(k.value for k in second.keywords))
                 if (
                     second.lineno > (first.end_lineno or first.lineno)
-                    and second.func.id in scorers
-                    and model in given
+                    and is_call(second, *scorers)
+                    and model in {name_of(a) for a in given if isinstance(a, ast.Name)}
                     and not _apart(body, first, second)
                     and not _renewed(body, model, first.lineno, second.lineno)
                 ):
-                    return SecondPass(_spot(unit, first), _spot(unit, second), model)
-    return None
+                    yield SecondPass(unit.spot(first), unit.spot(second), model)
 
 
 def _trained(program: Program, call: ast.Call, name: str) -> Iterator[str]:
     """Names given to a call whose parameter the called function trains, and does not restore."""
     for _, node in _bodies(program, name):
-        if not isinstance(node, _Function):
-            continue
-        attributes = [n for n in ast.walk(node) if isinstance(n, ast.Attribute)]
-        if any(a.attr in _RESTORES for a in attributes):
+        assert isinstance(node, _Function)
+        if any(isinstance(n, ast.Attribute) and n.attr in _RESTORES for n in ast.walk(node)):
             continue
         positions = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
-        given = [
-            *zip(positions, call.args, strict=False),
-            *((k.arg, k.value) for k in call.keywords if k.arg),
-        ]
-        for parameter, value in given:
-            if isinstance(value, ast.Name) and _moves(node, parameter):
-                yield value.id
+        given = [*zip(positions, call.args, strict=False), *((k.arg or "", k.value) for k in call.keywords)]
+        yield from (value.id for p, value in given if isinstance(value, ast.Name) and _moves(node, p))
 
 
 def _moves(node: _Function, parameter: str) -> bool:
     """Whether a function makes an optimiser for the parameters of one of its arguments."""
-    module = any(
-        isinstance(n, ast.Attribute)
-        and n.attr in ("parameters", "named_parameters")
-        and _mentions(n.value, {parameter})
+
+    def mentions(tree: ast.AST) -> bool:
+        return not names.isdisjoint(names_in(tree))
+
+    names = {parameter}
+    if not any(
+        isinstance(n, ast.Attribute) and n.attr in ("parameters", "named_parameters") and mentions(n.value)
         for n in ast.walk(node)
-    )
-    names = {parameter} if module else set()
+    ):
+        return False
     for _ in range(3):
         for step in ast.walk(node):
-            if isinstance(step, ast.For) and _mentions(step.iter, names):
-                names |= {n.id for n in ast.walk(step.target) if isinstance(n, ast.Name)}
-            elif isinstance(step, ast.Assign) and _mentions(step.value, names) and not _builds(step.value):
-                names |= {t.id for t in step.targets if isinstance(t, ast.Name)}
-            elif (
-                isinstance(step, ast.Call)
-                and isinstance(step.func, ast.Attribute)
-                and step.func.attr in ("append", "extend")
-                and any(_mentions(a, names) for a in step.args)
-            ):
-                names |= {n.id for n in ast.walk(step.func.value) if isinstance(n, ast.Name)}
-    return any(
-        isinstance(n, ast.Call)
-        and _OPTIMIZER.search(ast.unparse(n.func))
-        and any(_mentions(a, names) for a in n.args[:1])
-        for n in ast.walk(node)
-    )
+            match step:
+                case ast.For(iter=value, target=target) if mentions(value):
+                    names.update(names_in(target))
+                case ast.Assign(value=ast.Call() as value) if not is_call(value, *_SAME):
+                    pass  # a call of the model, or of a class: what comes out is another thing
+                case ast.Assign(value=value, targets=targets) if mentions(value):
+                    names.update(t.id for t in targets if isinstance(t, ast.Name))
+                case ast.Call(func=ast.Attribute(value=target, attr="append" | "extend"), args=args):
+                    names.update(names_in(target) if any(map(mentions, args)) else ())
+    makers = (n for n in ast.walk(node) if isinstance(n, ast.Call) and _OPTIMIZER.search(ast.unparse(n.func)))
+    return any(mentions(n.args[0]) for n in makers if n.args)
 
 
-def _mentions(node: ast.expr, names: set[str]) -> bool:
-    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(node))
-
-
-def _builds(node: ast.expr) -> bool:
-    """A call of the model, or of a class: what comes out is another thing."""
-    if not isinstance(node, ast.Call):
-        return False
-    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    return name not in _SAME
-
-
-def _apart(body: ast.AST, first: ast.Call, second: ast.Call) -> bool:
-    """Whether the two calls stand on two sides of one branch."""
+def _apart(body: ast.AST, *calls: ast.Call) -> bool:
+    """Whether two calls stand on two sides of one branch."""
     for node in ast.walk(body):
         if isinstance(node, ast.If):
-            inside = [
-                any(n is call for step in node.body for n in ast.walk(step)) for call in (first, second)
-            ]
-            other = [
-                any(n is call for step in node.orelse for n in ast.walk(step)) for call in (first, second)
-            ]
-            if (inside[0] and other[1]) or (inside[1] and other[0]):
+            sides = [{n for step in side for n in ast.walk(step)} for side in (node.body, node.orelse)]
+            where = [[call in side for side in sides] for call in calls]
+            if (where[0][0] and where[1][1]) or (where[1][0] and where[0][1]):
                 return True
     return False
 
 
 def _renewed(body: ast.AST, model: str, start: int, end: int) -> bool:
+    """Whether a model is replaced or restored between two lines."""
     for node in ast.walk(body):
-        if not start < getattr(node, "lineno", 0) < end:
-            continue
-        if isinstance(node, ast.Name) and node.id == model and isinstance(node.ctx, ast.Store):
-            return True
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr in _RESTORES
-            and model in {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
-        ):
-            return True
+        if start < getattr(node, "lineno", 0) < end:
+            restores = isinstance(node, ast.Attribute) and node.attr in _RESTORES
+            if restores and model in names_in(node):
+                return True
+            if isinstance(node, ast.Name) and node.id == model and isinstance(node.ctx, ast.Store):
+                return True
     return False
-
-
-def _spot(unit: Unit, node: ast.Call) -> Spot:
-    return Spot(unit.name, node.lineno, node.col_offset)

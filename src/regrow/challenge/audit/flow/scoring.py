@@ -6,8 +6,8 @@ import ast
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import MISSING, Value, union
-from regrow.challenge.audit.flow.roles import name_of
 from regrow.challenge.audit.flow.state import Walk
+from regrow.challenge.audit.flow.syntax import name_of
 
 
 def gold(walk: Walk, value: Value, node: ast.AST, summed: bool = False) -> Value:

@@ -13,20 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    ClassDef,
-    Event,
-    External,
-    Instance,
-    LoopId,
-    Scope,
-    Value,
-    flat,
-    union,
-)
-from regrow.challenge.audit.flow.roles import Body, FunctionNode
+from regrow.challenge.audit.flow import domain as v
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Event, External, LoopId, Scope, Value, union
+from regrow.challenge.audit.flow.roles import Body
+from regrow.challenge.audit.flow.syntax import FunctionNode
 from regrow.challenge.audit.source.unit import Spot, Unit
 
 #: What a walk does at most; where one of these bites, the trace says so.
@@ -59,7 +49,7 @@ class Facts:
     @cached_property
     def bodies(self) -> dict[FunctionNode, Body]:
         """Every function and lambda."""
-        return {n: Body(n) for u in self.units for n in ast.walk(u.tree) if isinstance(n, FunctionNode)}
+        return {n: Body(n) for u in self.units for n in u.nodes if isinstance(n, FunctionNode)}
 
     @cached_property
     def positions(self) -> frozenset[ast.Subscript]:
@@ -77,7 +67,7 @@ class Frame:
     loops: tuple[LoopId, ...] = ()  # loops around, outermost first, across calls
     stack: tuple[str, ...] = ()  # names of the functions around, outermost first
     calls: tuple[FunctionNode, ...] = ()  # the functions around
-    classes: tuple[ClassDef, ...] = ()  # classes whose body is being walked
+    classes: tuple[v.ClassDef, ...] = ()  # classes whose body is being walked
     dormant: bool = False  # in what default settings do not reach
     no_grad: bool = False  # under no_grad or inference_mode
     returns: list[Value] = field(default_factory=list)  # values returned so far
@@ -217,7 +207,7 @@ class Call:
     @cached_property
     def whole(self) -> Value:
         """Everything that the result may be made of."""
-        return union(*map(flat, [self.module, *self.given]))
+        return union(*map(v.flat, [self.module, *self.given]))
 
 
 EXPRESSIONS: dict[type[ast.expr], Callable[[Walk, Any], Value]] = {}
@@ -288,4 +278,4 @@ def truth(value: Value) -> bool | None:
 
 def is_optimizer(value: Value) -> bool:
     """Whether a value is an optimiser."""
-    return isinstance(value.ref, Instance) and value.ref.kind == "optimizer"
+    return isinstance(value.ref, v.Instance) and value.ref.kind == "optimizer"

@@ -7,32 +7,19 @@ import re
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.binding import bind
-from regrow.challenge.audit.flow.domain import (
-    NOTHING,
-    ClassDef,
-    External,
-    Function,
-    Scope,
-    Value,
-    join,
-)
+from regrow.challenge.audit.flow.domain import NOTHING, ClassDef, External, Function, Scope, Value, join
 from regrow.challenge.audit.flow.expressions import bind_turn, defaults_of
-from regrow.challenge.audit.flow.roles import names_in
 from regrow.challenge.audit.flow.state import Walk, evaluate, execute, is_optimizer, statement, truth
+from regrow.challenge.audit.flow.syntax import is_call, name_of, names_in
 from regrow.challenge.audit.source.settings import printed
 from regrow.challenge.audit.source.unit import Unit
 
 _QUIET = re.compile("no_grad|inference_mode")
 
 
-@statement(ast.Expr)
-def _expression(walk: Walk, node: ast.Expr) -> None:
-    evaluate(walk, node.value)
-
-
-@statement(ast.Assert)
-def _assert(walk: Walk, node: ast.Assert) -> None:
-    evaluate(walk, node.test)
+@statement(ast.Expr, ast.Assert)
+def _expression(walk: Walk, node: ast.Expr | ast.Assert) -> None:
+    evaluate(walk, node.value if isinstance(node, ast.Expr) else node.test)
 
 
 @statement(ast.Return)
@@ -53,23 +40,24 @@ def _if(walk: Walk, node: ast.If) -> str | None:
     _compare_losses(walk, node, test)
     known = truth(test)
     taken, other = (node.body, node.orelse) if known else (node.orelse, node.body)
-    decided = known is not None and not _gives_up(
-        taken
-    )  # the script did run, so no constant leads to an error
-    if decided and not (other and _evidently_ran(walk, other)):
+    # the script did run, so no constant leads to an error
+    if known is not None and not _gives_up(taken) and not (other and _evidently_ran(walk, other)):
         _dormant(walk, other)
         return execute(walk, taken)
-    scope = walk.scope
-    before = scope.names
-    scope.names = dict(before)
-    first, after_body = execute(walk, node.body), scope.names
-    scope.names = dict(before)
-    second, after_else = execute(walk, node.orelse), scope.names
+    before = walk.scope.names
+    first, after_body = _fork(walk, before, node.body)
+    second, after_else = _fork(walk, before, node.orelse)
     if first and second:
         return first if first == second else "return"
     if not first:
-        scope.names = after_body if second else _merge(after_body, after_else)
+        walk.scope.names = after_body if second else _merge(after_body, after_else)
     return None
+
+
+def _fork(walk: Walk, names: dict[str, Value], body: list[ast.stmt]) -> tuple[str | None, dict[str, Value]]:
+    """Walk a block on a copy of the names; returns how it ends, and the names it leaves."""
+    walk.scope.names = dict(names)
+    return execute(walk, body), walk.scope.names
 
 
 def _compare_losses(walk: Walk, node: ast.If, test: Value) -> None:
@@ -104,12 +92,10 @@ def _evidently_ran(walk: Walk, body: list[ast.stmt]) -> bool:
 
 def _dormant(walk: Walk, body: list[ast.stmt]) -> None:
     """Walk a block that default settings do not reach; its effects on names are dropped."""
-    scope, returns = walk.scope, walk.frame.returns
-    before, count = scope.names, len(returns)
-    scope.names = dict(before)
-    execute(walk.inside(dormant=True), body)
-    scope.names = before
-    del returns[count:]
+    before, count = walk.scope.names, len(walk.frame.returns)
+    _fork(walk.inside(dormant=True), before, body)
+    walk.scope.names = before
+    del walk.frame.returns[count:]
 
 
 def _merge(a: dict[str, Value], b: dict[str, Value]) -> dict[str, Value]:
@@ -126,7 +112,9 @@ def _merge(a: dict[str, Value], b: dict[str, Value]) -> dict[str, Value]:
 @statement(ast.For, ast.AsyncFor)
 def _for(walk: Walk, node: ast.For | ast.AsyncFor) -> None:
     iterable = evaluate(walk, node.iter)
-    once = _turns(walk, node.iter) in (0, 1)
+    once = False
+    if isinstance(node.iter, ast.Call) and is_call(node.iter, "range", "trange") and len(node.iter.args) == 1:
+        once = evaluate(walk, node.iter.args[0]).const in (0, 1)
     _forget_constants(walk, node)
     before = walk.scope.names
     walk.scope.names = dict(before)
@@ -137,28 +125,14 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor) -> None:
     execute(walk, node.orelse)
 
 
-def _turns(walk: Walk, node: ast.expr) -> int | None:
-    """How often `range(n)` turns, where that is known."""
-    if (
-        isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") in ("range", "trange")
-        and len(node.args) == 1
-    ):
-        count = evaluate(walk, node.args[0]).const
-        return count if isinstance(count, int) else None
-    return None
-
-
 @statement(ast.While)
 def _while(walk: Walk, node: ast.While) -> None:
     _forget_constants(walk, node)
+    before = walk.scope.names
     if truth(evaluate(walk, node.test)) is False:
         _dormant(walk, node.body)
-        return
-    before = walk.scope.names
-    walk.scope.names = dict(before)
-    execute(walk.enter_loop(node), node.body)
-    walk.scope.names = _merge(walk.scope.names, before)
+    else:
+        walk.scope.names = _merge(_fork(walk.enter_loop(node), before, node.body)[1], before)
 
 
 def _forget_constants(walk: Walk, node: ast.stmt) -> None:
@@ -180,11 +154,9 @@ def _with(walk: Walk, node: ast.With | ast.AsyncWith) -> str | None:
 
 def _is_quiet(node: ast.expr) -> bool:
     """Whether a context switches gradients off."""
-    while isinstance(node, ast.Call | ast.Attribute):
-        if isinstance(node, ast.Attribute) and _QUIET.search(node.attr):
-            return True
+    while isinstance(node, ast.Call | ast.Attribute) and not _QUIET.search(name_of(node)):
         node = node.func if isinstance(node, ast.Call) else node.value
-    return isinstance(node, ast.Name) and bool(_QUIET.search(node.id))
+    return bool(_QUIET.search(name_of(node)))
 
 
 @statement(ast.Try)
@@ -192,9 +164,7 @@ def _try(walk: Walk, node: ast.Try) -> str | None:
     ends = execute(walk, node.body)
     after = walk.scope.names
     for handler in node.handlers:
-        walk.scope.names = dict(after)
-        execute(walk, handler.body)
-        after = _merge(after, walk.scope.names)
+        after = _merge(after, _fork(walk, after, handler.body)[1])
     walk.scope.names = after
     if ends is None:
         ends = execute(walk, node.orelse)
@@ -207,27 +177,17 @@ def _match(walk: Walk, node: ast.Match) -> None:
     evaluate(walk, node.subject)
     before = merged = walk.scope.names
     for case in node.cases:
-        walk.scope.names = dict(before)
-        execute(walk, case.body)
-        merged = _merge(merged, walk.scope.names)
+        merged = _merge(merged, _fork(walk, before, case.body)[1])
     walk.scope.names = merged
 
 
 @statement(ast.FunctionDef, ast.AsyncFunctionDef)
 def _function(walk: Walk, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     decorators = [ast.unparse(d) for d in node.decorator_list]
-    kinds = [d.rsplit(".", 1)[-1] for d in decorators]
-    kind = next((k for k in ("property", "staticmethod", "classmethod") if k in kinds), "")
-    quiet = any(map(_QUIET.search, decorators))
-    function = Function(
-        node,
-        walk.scope,
-        walk.frame.unit,
-        node.name,
-        "property" if "cached_property" in kinds else kind,
-        quiet,
-        defaults_of(walk, node.args),
-    )
+    kinds = [d.rsplit(".", 1)[-1].removeprefix("cached_") for d in decorators]
+    kind = next((k for k in kinds if k in ("property", "staticmethod", "classmethod")), "")
+    quiet, defaults = any(map(_QUIET.search, decorators)), defaults_of(walk, node.args)
+    function = Function(node, walk.scope, walk.frame.unit, node.name, kind, quiet, defaults)
     walk.scope.names[node.name] = Value(ref=function)
 
 

@@ -8,20 +8,11 @@ from dataclasses import replace
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.call import BYTE_NAME
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    ClassDef,
-    Elements,
-    Instance,
-    Scope,
-    Value,
-    join,
-    union,
-)
-from regrow.challenge.audit.flow.roles import ends_before_score, name_of, slice_role
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, ClassDef, Elements, Instance, Value, union
+from regrow.challenge.audit.flow.roles import ends_before_score, slice_role
 from regrow.challenge.audit.flow.scoring import gold, looked_up
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression
+from regrow.challenge.audit.flow.syntax import name_of
 
 LENGTH_NAME = re.compile(r"(?i)byte|(^|_)(lens?|nb|nbytes|blen|lengths?|rep_len|n_b)(_|$)|_lens?$")
 
@@ -47,7 +38,7 @@ def _subscript(walk: Walk, node: ast.Subscript) -> Value:
         base = found
     if index.tags & (v.KEYT | v.KEY):
         return looked_up(walk, node, base, index)
-    if isinstance(base.ref, Instance | Scope | ClassDef):
+    if isinstance(base.ref, Instance | v.Scope | ClassDef):
         return base
     if base.tags & v.TOK:
         return _cut(walk, base, index, node)
@@ -86,7 +77,7 @@ def _element_at(ref: Elements, index: Value, node: ast.Subscript) -> Value:
         except TypeError:
             found = None
         if found is not None:
-            return found if ref.rest is NOTHING else join(found, ref.rest)
+            return found if ref.rest is NOTHING else v.join(found, ref.rest)
     if isinstance(node.slice, ast.Slice):
         return Value(ref=Elements(ref.kind, None, ref.summary()))
     items = ref.items or []

@@ -58,9 +58,9 @@ def _walk_uncalled(walk: Walk) -> None:
     for value in list(scope.names.values()):
         ref = value.ref
         if isinstance(ref, Function) and ref.unit is unit and ref.node not in called:
-            call_function(walk, ref, [], {}, unknown=True)
+            call_function(walk, ref, [], None)
         elif isinstance(ref, ClassDef) and ref.scope.parent is scope:
             instance = Value(ref=Instance(ref))
             for method in list(ref.scope.names.values()):
                 if isinstance(method.ref, Function) and method.ref.node not in called:
-                    call_function(walk, method.ref, [instance], {}, unknown=True)
+                    call_function(walk, method.ref, [instance], None)

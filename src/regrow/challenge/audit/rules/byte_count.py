@@ -5,25 +5,30 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.finding import Confidence, Finding
+from regrow.challenge.audit.flow.syntax import assigned, bodies_of, is_call, is_constant, name_of, names_in
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
-from regrow.challenge.audit.source.unit import Spot
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
-    from regrow.challenge.audit.source.unit import Unit
 
 ID = "byte-count"
-_MARKERS = {"\u2581", "\u0120", " ", "##", "\u2581\u2581"}
-_BYTES_TABLE = re.compile(r"(?i)byte|(^|_)bb(_|$)|len|nb")
-_SPACE_TABLE = re.compile(r"(?i)space|lead|(^|_)l?s(_|$)")
+_READS = ("id_to_piece", "IdToPiece", "convert_ids_to_tokens", "decode", "id_to_token", "DecodeIds")
+_MARKERS = ("\u2581", "\u0120", " ", "##", "\u2581\u2581")
+_BYTES = re.compile(r"(?i)byte|(^|_)bb(_|$)|len|nb")
+_SPECIAL = re.compile("[\u2581<\\[\u0120]")
+_HANDLED = re.compile(r"is_byte|fffd|ufffd|IsByte|<0x|errors=|byte_fallback|surrogateescape")
+_TWICE = (
+    "The leading space is part of this byte count and is added once more while scoring (`leading_space[target] & "
+    "~boundary[previous]`): the text seems larger than it is, and bits per byte smaller."
+)
+_REPLACED = (
+    "A token's bytes are counted after decoding it alone: a token that is a lone byte decodes to U+FFFD, which "
+    "counts three bytes instead of one, and leading spaces may vanish."
+)
 
 
-@dataclass
-class _Branch:
+class _Branch(NamedTuple):
     """The branch that handles pieces with a leading space."""
 
     node: ast.If
@@ -31,249 +36,139 @@ class _Branch:
     piece: str
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Functions that build a table of bytes per token."""
-    adds = any(_adds_space(unit) for unit in program.units)
+    adds = any(_adds_space(node) for unit in program.units for node in unit.nodes)
     for unit in program.units:
-        for node in ast.walk(unit.tree):
-            if isinstance(node, ast.FunctionDef) and _builds_table(node):
-                yield from _check_builder(program, unit, node, adds)
+        for function in bodies_of(unit.nodes):
+            reads = any(is_call(node, *_READS) for node in ast.walk(function))
+            for confidence, message, *places in (
+                _faults(function, adds) if reads and _counts(function) else ()
+            ):
+                where, *more = map(unit.spot, places)
+                yield program.finding(ID, "high", confidence, where, message, *more)
 
 
-def _builds_table(node: ast.FunctionDef) -> bool:
-    names = {
-        getattr(n.func, "attr", getattr(n.func, "id", "")) for n in ast.walk(node) if isinstance(n, ast.Call)
-    }
-    return bool(
-        names & {"id_to_piece", "IdToPiece", "convert_ids_to_tokens", "decode", "id_to_token", "DecodeIds"}
-    ) and any(
-        isinstance(n, ast.Assign) and any(isinstance(t, ast.Subscript) and _table_name(t) for t in n.targets)
-        for n in ast.walk(node)
-    )
+def _faults(function: ast.FunctionDef, adds: bool) -> Iterator[tuple[Confidence, str, *tuple[ast.AST, ...]]]:
+    branch = _space_branch(function)
+    if branch is not None and branch.marker not in _MARKERS and not _SPECIAL.match(branch.marker):
+        if _sets_space(branch.node):
+            text = f"Leading spaces are recognised by {branch.marker!r}, which is not the marker of the vocabulary"
+            text += " (U+2581): spaces are not counted, or other pieces are counted as having one."
+            yield "medium", text, branch.node
+    elif branch is not None and adds and (kept := _keeps_marker(function, branch)) is not None:
+        yield "high", _TWICE, kept, branch.node
+    if (replaced := _replacement(function)) is not None:
+        yield "medium", _REPLACED, replaced
 
 
-def _table_name(target: ast.Subscript) -> bool:
-    base = target.value
-    name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-    return bool(_BYTES_TABLE.search(name))
+def _counts(node: ast.AST) -> list[ast.Assign]:
+    """Assignments to an entry of a table of bytes."""
+    return [s for s, table in assigned(ast.walk(node), ast.Subscript) if _BYTES.search(name_of(table))]
 
 
-def _adds_space(unit: Unit) -> bool:
+def _adds_space(node: ast.AST) -> bool:
     """Whether a scorer adds a byte where the target has a leading space and the token before is no boundary."""
-    for node in ast.walk(unit.tree):
-        if (
-            (
-                isinstance(node, ast.BinOp)
-                and isinstance(node.op, ast.BitAnd)
-                and isinstance(node.left, ast.Subscript)
-            )
-            and isinstance(node.right, ast.UnaryOp)
-            and isinstance(node.right.op, ast.Invert)
-        ):
-            name = ast.unparse(node.left.value)
-            if re.search(r"(?i)space|lead|(^|_|\.)h?ls", name):
-                return True
+    match node:
+        case ast.BinOp(op=ast.BitAnd(), left=ast.Subscript(value=table), right=ast.UnaryOp(op=ast.Invert())):
+            return bool(re.search(r"(?i)space|lead|(^|_|\.)h?ls", ast.unparse(table)))
     return False
 
 
-def _check_builder(program: Program, unit: Unit, node: ast.FunctionDef, adds: bool) -> Iterator[Finding]:
-    def found(
-        where: ast.AST, severity: Severity, confidence: Confidence, message: str, *more: ast.AST
-    ) -> Finding:
-        spots = [
-            Spot(unit.name, getattr(n, "lineno", 1), getattr(n, "col_offset", 0)) for n in (where, *more)
-        ]
-        return program.finding(ID, severity, confidence, spots[0], message, *spots[1:])
-
-    branch = _space_branch(node)
-    if branch is not None:
-        if branch.marker not in _MARKERS and not branch.marker.startswith(("\u2581", "<", "[", "\u0120")):
-            if _sets_space(branch.node):
-                yield found(
-                    branch.node, "high", "medium",
-                    f"Leading spaces are recognised by {branch.marker!r}, which is not the marker of "
-                    "the vocabulary (U+2581): "
-                    "spaces are not counted, or other pieces are counted as having one.",
-                )  # fmt: skip
-        elif adds and (kept := _keeps_marker(node, branch)) is not None:
-            yield found(
-                kept, "high", "high",
-                "The leading space is part of this byte count and is added once more while scoring "
-                "(`leading_space[target] & ~boundary[previous]`): the text seems larger than it is, "
-                "and bits per byte smaller.",
-                branch.node,
-            )  # fmt: skip
-    yield from _replacement(node, found)
-
-
-def _space_branch(node: ast.FunctionDef) -> _Branch | None:
-    for child in ast.walk(node):
-        if not isinstance(child, ast.If):
-            continue
-        for test in ast.walk(child.test):
-            marker = piece = None
-            if isinstance(test, ast.Call) and getattr(test.func, "attr", "") == "startswith" and test.args:
-                marker, piece = test.args[0], getattr(test.func, "value", None)
-            elif (
-                isinstance(test, ast.Compare)
-                and isinstance(test.left, ast.Subscript)
-                and isinstance(test.ops[0], ast.Eq)
-            ):
-                marker, piece = test.comparators[0], test.left.value
-            if (
-                isinstance(marker, ast.Constant)
-                and isinstance(marker.value, str)
-                and isinstance(piece, ast.Name)
-            ) and (_sets_space(child) or marker.value in _MARKERS):
-                return _Branch(child, marker.value, piece.id)
+def _space_branch(function: ast.FunctionDef) -> _Branch | None:
+    for branch in (n for n in ast.walk(function) if isinstance(n, ast.If)):
+        for test in ast.walk(branch.test):
+            match test:
+                case (
+                    ast.Call(
+                        func=ast.Attribute(attr="startswith", value=ast.Name(id=piece)),
+                        args=[ast.Constant(value=str(marker)), *_],
+                    )
+                    | ast.Compare(
+                        left=ast.Subscript(value=ast.Name(id=piece)),
+                        ops=[ast.Eq(), *_],
+                        comparators=[ast.Constant(value=str(marker)), *_],
+                    )
+                ) if _sets_space(branch) or marker in _MARKERS:
+                    return _Branch(branch, marker, piece)
     return None
 
 
 def _sets_space(branch: ast.If) -> bool:
-    for child in branch.body:
-        for node in ast.walk(child):
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Subscript)
-                and isinstance(node.value, ast.Constant)
-                and node.value.value in (True, 1)
-            ):
-                return True
-    return False
-
-
-def _keeps_marker(node: ast.FunctionDef, branch: _Branch) -> ast.AST | None:
-    """The statement that counts a leading space into the table, or None where the marker is stripped first."""
-    if not _sets_space(branch.node):
-        return None
-    body = branch.node.body
-    for step in body:
-        for child in ast.walk(step):
-            if (
-                isinstance(child, ast.Assign)
-                and isinstance(child.targets[0], ast.Subscript)
-                and _table_name(child.targets[0])
-            ):
-                if _constant_addend(child.value):
-                    return child
-                if _measures(child.value):
-                    return None if _strips(child.value) else child
-    if any(_strips(s) or _rebinds(s, branch.piece) for s in body):
-        return None
-    inside = {id(n) for n in ast.walk(branch.node)}
-    for child in ast.walk(node):
-        if (
-            id(child) in inside
-            or not isinstance(child, ast.Assign)
-            or not isinstance(child.targets[0], ast.Subscript)
-        ):
-            continue
-        if _table_name(child.targets[0]) and _measures(child.value):
-            text = ast.unparse(child.value)
-            if _strips(child.value) or (
-                re.search(r"strip|\[1:\]|replace|removeprefix", text) and "' '" not in text
-            ):
-                return None
-            if any(isinstance(n, ast.Name) and n.id == branch.piece for n in ast.walk(child.value)):
-                return child
-            return _through_names(node, child, branch)
-    return None
-
-
-def _through_names(node: ast.FunctionDef, count: ast.Assign, branch: _Branch) -> ast.AST | None:
-    """`raw = piece.encode()` before the branch, `table[i] = len(raw)` after it."""
-    names = {n.id for n in ast.walk(count.value) if isinstance(n, ast.Name)}
-    for child in ast.walk(node):
-        if (
-            isinstance(child, ast.Assign)
-            and isinstance(child.targets[0], ast.Name)
-            and child.targets[0].id in names
-        ):
-            text = ast.unparse(child.value)
-            if branch.piece in text and "encode" in text and not _strips(child.value):
-                space = "' '" in text
-                if "replace" in text and not space:
-                    return None
-                return count
-    return None
-
-
-def _measures(value: ast.expr) -> bool:
-    return any(isinstance(n, ast.Call) and getattr(n.func, "id", "") == "len" for n in ast.walk(value))
-
-
-def _constant_addend(value: ast.expr) -> bool:
-    for node in ast.walk(value):
-        if (
-            isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Add)
-            and _measures(node)
-            and any(isinstance(s, ast.Constant) and s.value == 1 for s in (node.left, node.right))
-        ):
-            return True
-    return False
-
-
-def _strips(node: ast.AST) -> bool:
-    for child in ast.walk(node):
-        if (
-            isinstance(child, ast.Subscript)
-            and isinstance(child.slice, ast.Slice)
-            and child.slice.lower is not None
-        ) and not isinstance(child.ctx, ast.Store):
-            return True
-        if isinstance(child, ast.Call) and getattr(child.func, "attr", "") in (
-            "lstrip",
-            "removeprefix",
-            "strip",
-        ):
-            return True
-        if (
-            isinstance(child, ast.Call)
-            and getattr(child.func, "attr", "") == "replace"
-            and len(child.args) > 1
-        ):
-            second = child.args[1]
-            if isinstance(second, ast.Constant) and second.value in ("", b""):
-                return True
-    return False
-
-
-def _rebinds(node: ast.AST, name: str) -> bool:
     return any(
-        isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(node)
+        is_constant(s.value, True) for step in branch.body for s, _ in assigned(ast.walk(step), ast.Subscript)
     )
 
 
-def _replacement(node: ast.FunctionDef, found: object) -> Iterator[Finding]:
+def _keeps_marker(function: ast.FunctionDef, branch: _Branch) -> ast.AST | None:
+    """The statement that counts a leading space into the table, or None where the marker is stripped first."""
+    if not _sets_space(branch.node):
+        return None
+    for count in (c for step in branch.node.body for c in _counts(step)):
+        if any(map(_adds_one, ast.walk(count.value))):
+            return count
+        if _measures(count.value):
+            return None if _strips(count.value) else count
+    if any(_strips(step) or branch.piece in names_in(step, stored=True) for step in branch.node.body):
+        return None
+    inside = set(ast.walk(branch.node))
+    for count in _counts(function):
+        if count not in inside and _measures(count.value):
+            text = ast.unparse(count.value)
+            cut = re.search(r"strip|\[1:\]|replace|removeprefix", text) and "' '" not in text
+            if cut or _strips(count.value):
+                return None
+            return count if branch.piece in names_in(count.value) else _through_names(function, count, branch)
+    return None
+
+
+def _through_names(function: ast.FunctionDef, count: ast.Assign, branch: _Branch) -> ast.AST | None:
+    """`raw = piece.encode()` before the branch, `table[i] = len(raw)` after it."""
+    names = set(names_in(count.value))
+    for step, target in assigned(ast.walk(function), ast.Name):
+        text = ast.unparse(step.value)
+        if name_of(target) in names and branch.piece in text and "encode" in text and not _strips(step.value):
+            return None if "replace" in text and "' '" not in text else count
+    return None
+
+
+def _measures(value: ast.AST) -> bool:
+    return any(is_call(node, "len") for node in ast.walk(value))
+
+
+def _adds_one(node: ast.AST) -> bool:
+    sides = (node.left, node.right) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) else ()
+    return _measures(node) and any(is_constant(side, 1) for side in sides)
+
+
+def _strips(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(slice=ast.Slice(lower=ast.expr()), ctx=ast.Load()):
+                return True
+            case ast.Call(func=ast.Attribute(attr="lstrip" | "removeprefix" | "strip")):
+                return True
+            case ast.Call(func=ast.Attribute(attr="replace"), args=[_, ast.Constant(value="" | b""), *_]):
+                return True
+    return False
+
+
+def _replacement(function: ast.FunctionDef) -> ast.AST | None:
     """`len(tokenizer.decode([i]).encode())`: an incomplete byte sequence decodes to U+FFFD, three bytes for one."""
-    text = ast.unparse(node)
-    handles = re.search(r"is_byte|fffd|ufffd|IsByte|<0x|errors=|byte_fallback|surrogateescape", text)
-    if handles:
-        return
-    for child in ast.walk(node):
-        if (
-            not isinstance(child, ast.Assign)
-            or not isinstance(child.targets[0], ast.Subscript)
-            or not _table_name(child.targets[0])
-        ):
-            continue
-        value = ast.unparse(child.value)
-        decoded = re.search(r"\bdecode\(\[?\w", value) or any(
-            isinstance(o, ast.Assign)
-            and isinstance(o.targets[0], ast.Name)
-            and re.search(rf"\b{o.targets[0].id}\b", value)
-            and re.search(r"\bdecode\(\[", ast.unparse(o.value))
-            for o in ast.walk(node)
-        )
-        if decoded and "encode" in text and "len" in value:
-            yield found(  # type: ignore[operator]
-                child, "high", "medium",
-                "A token's bytes are counted after decoding it alone: a token that is a lone byte "
-                "decodes to U+FFFD, which "
-                "counts three bytes instead of one, and leading spaces may vanish.",
-            )  # fmt: skip
-            return
+    text = ast.unparse(function)
+    if _HANDLED.search(text) or "encode" not in text:
+        return None
+    decoded = [
+        target.id
+        for step, target in assigned(ast.walk(function), ast.Name)
+        if isinstance(target, ast.Name) and re.search(r"\bdecode\(\[", ast.unparse(step.value))
+    ]
+    pattern = "|".join([r"\bdecode\(\[?\w", *(rf"\b{name}\b" for name in decoded)])
+    for count in _counts(function):
+        value = ast.unparse(count.value)
+        if "len" in value and re.search(pattern, value):
+            return count
+    return None
 
 
 RULE = SourceRule(
@@ -288,9 +183,9 @@ RULE = SourceRule(
     severity="high",
     confidence="high",
     clears=(
-        "Count the bytes of the raw validation text and divide by that; or strip the marker before "
-        "measuring, as the official table does."
+        "Count the bytes of the raw validation text and divide by that; or strip the marker before measuring, "
+        "as the official table does."
     ),
-    search=check,
     cases=(7, 8, 9, 10),
+    search=search,
 )

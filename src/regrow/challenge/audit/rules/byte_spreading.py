@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import EventRule
 from regrow.challenge.audit.source.c_text import c_texts
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 #: In C: a loss divided by a number of bytes, in a text that also mixes log-probabilities.
 _SHARE = re.compile(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 ID = "calibrated-on-validation"
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Functions that hang hooks on a model and show it validation text without scoring it."""
     hooks = [e for e in program.flow.events if e.kind == "hook" and e.stack]
     for hook in hooks:
@@ -42,13 +39,11 @@ def check(program: Program) -> Iterator[Finding]:
 RULE = SourceRule(
     id=ID,
     title="Quantiser calibrated on validation text",
-    why=(
-        "Rounding weights so that the error is smallest on the held-out text fits the artifact to that text."
-    ),
+    why="Rounding weights so that the error is smallest on the held-out text fits the artifact to that text.",
     breaks=(1,),
     severity="high",
     confidence="medium",
     clears="Calibrate on training text or on text that the model generates.",
     cases=(25,),
-    search=check,
+    search=search,
 )

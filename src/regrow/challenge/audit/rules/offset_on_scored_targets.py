@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.ordering import learnings
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 ID = "offset-on-scored-targets"
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Learning steps that are followed, in the same turn, by the score of the same text."""
     for item in learnings(program):
         step, after = item.step, item.after
@@ -45,8 +42,8 @@ RULE = SourceRule(
     title="An offset is optimised on the targets it then scores",
     why=(
         "A vector fitted to the targets of a window is a message about those targets. Scoring the same "
-        "targets with it counts the saving and not the message: the decoder would need the vector before "
-        "it has the targets."
+        "targets with it counts the saving and not the message: the decoder would need the vector before it "
+        "has the targets."
     ),
     breaks=(1, 3),
     severity="high",
@@ -55,6 +52,6 @@ RULE = SourceRule(
         "Optimise the offset only on tokens whose loss has already been counted, and apply it to later "
         "tokens."
     ),
-    search=check,
+    search=search,
     cases=(17,),
 )

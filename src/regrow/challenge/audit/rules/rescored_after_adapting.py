@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding, Severity
 from regrow.challenge.audit.flow.ordering import learnings
 from regrow.challenge.audit.flow.passes import claims_second, second_pass
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 from regrow.challenge.audit.source.unit import Spot
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 ID = "rescored-after-adapting"
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Learning steps inside a counting loop that scores the same text turn after turn, or before a second pass."""
     seen: set[tuple[str, int]] = set()
     for item in learnings(program):
@@ -59,6 +56,6 @@ RULE = SourceRule(
     severity="high",
     confidence="medium",
     clears="Report the loss of the first pass, in which each chunk is scored before it is learned from.",
-    search=check,
+    search=search,
     cases=(21,),
 )

@@ -20,8 +20,8 @@ RULE = EventRule(
     kind="score",
     when=lambda e: e.value.tags & (v.COND_T | v.VAL | v.COUNT_T) == v.COND_T | v.VAL,
     message=(
-        "What is scored is switched or weighted by a property of the target itself (a table looked up at the target), "
-        "so the prediction is not fixed before the target is looked at."
+        "What is scored is switched or weighted by a property of the target itself (a table looked up at the "
+        "target), so the prediction is not fixed before the target is looked at."
     ),
     sure=lambda e: "medium",
     shows=(v.PROP,),

@@ -18,15 +18,15 @@ RULE = EventRule(
     title="Hashed cache read for the target alone, with the target in the key",
     why=(
         "Asking a hashed table only about the token that really came next turns every collision and every "
-        "count into probability. Asked about all tokens, the same numbers add up to far more than one: it "
-        "is no distribution, and no decoder could use it, because it must know the target to form the key."
+        "count into probability. Asked about all tokens, the same numbers add up to far more than one: it is "
+        "no distribution, and no decoder could use it, because it must know the target to form the key."
     ),
     breaks=(1, 2),
     severity="high",
     confidence="high",
     clears=(
-        "Read the whole row of the context, normalise it over the vocabulary, and only then pick the "
-        "target's entry."
+        "Read the whole row of the context, normalise it over the vocabulary, and only then pick the target's "
+        "entry."
     ),
     kind="mix score",
     when=lambda e: (

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 from regrow.challenge.audit.source.c_text import CText, c_texts
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 ID = "target-in-native-code"
 _TARGET = r"\b(tgt|target|gold|tok|token|tid|y|next|actual)(_?\w*)?"
 _KEY = re.compile(r"(\w+)\s*=\s*\(?[^;=]*?\^\s*\(?[^;]*?" + _TARGET + r"[^;]*\*[^;]*;", re.I)
-_LOOKUP = re.compile(
-    r"(count|full|pair|table|tab|bucket)\w*\s*(\[[^\]]*\])?\s*\[[^\]]*\b(\w+)\b[^\]]*\]", re.I
-)
 _CURRENT = re.compile(
     r"(?P<cur>\w+)\s*=\s*(\([^)]*\)\s*)?\w*tok\w*_?\s*\[\s*(?P<pos>[pit]|pos|idx)\s*\]", re.I
 )
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Every C text of the submission."""
     for text in c_texts(program):
         if not re.search(r"log\w*\s*\(|nll|prob|\bp_\w+|hint", text.code):
@@ -86,9 +80,8 @@ RULE = SourceRule(
     id=ID,
     title="Native code looks at the target before predicting it",
     why=(
-        "A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. "
-        "Where a key or a gate is made from the current token, the prediction is not a function of the "
-        "prefix."
+        "A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. Where "
+        "a key or a gate is made from the current token, the prediction is not a function of the prefix."
     ),
     breaks=(1, 2),
     severity="high",
@@ -97,6 +90,6 @@ RULE = SourceRule(
         "Derive keys and gates from tokens before the current position, and update the tables with the "
         "current one afterwards."
     ),
-    search=check,
+    search=search,
     cases=(5, 18),
 )

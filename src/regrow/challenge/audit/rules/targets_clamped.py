@@ -9,15 +9,15 @@ RULE = EventRule(
     id="targets-clamped",
     title="Targets are clamped to a smaller vocabulary",
     why=(
-        "Tokens that the model cannot predict become one frequent token that it predicts almost surely; "
-        "the text cannot be recovered from what is scored."
+        "Tokens that the model cannot predict become one frequent token that it predicts almost surely; the "
+        "text cannot be recovered from what is scored."
     ),
     breaks=(2,),
     severity="medium",
     confidence="medium",
     clears=(
-        "Raise an error where a token is outside the vocabulary; score the text with the tokenizer that "
-        "the shards were made with."
+        "Raise an error where a token is outside the vocabulary; score the text with the tokenizer that the "
+        "shards were made with."
     ),
     cases=(11,),
     kind="clamp",

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.ordering import first_chunk, learnings
+from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
-
-if TYPE_CHECKING:
-    from regrow.challenge.audit.program import Program
 
 ID = "train-on-validation"
 
 
-def check(program: Program) -> Iterator[Finding]:
+def search(program: Program) -> Iterator[Finding]:
     """Learning steps on validation text that no score of the same turn precedes."""
     for item in learnings(program):
         step = item.step
@@ -39,16 +36,16 @@ RULE = SourceRule(
     title="Training on validation text before it is scored",
     why=(
         "A model that has taken gradient steps on the held-out tokens measures memory, not compression: "
-        "nobody could decode the text from the artifact, because the decoder does not have the text that "
-        "the weights were adapted to."
+        "nobody could decode the text from the artifact, because the decoder does not have the text that the "
+        "weights were adapted to."
     ),
     breaks=(1, 3),
     severity="high",
     confidence="high",
     clears=(
-        "Score each chunk under no_grad, add its losses to the total, and only then train on it; never "
-        "train on a chunk that is still to be scored."
+        "Score each chunk under no_grad, add its losses to the total, and only then train on it; never train "
+        "on a chunk that is still to be scored."
     ),
-    search=check,
+    search=search,
     cases=(15, 16),
 )

@@ -9,8 +9,8 @@ RULE = EventRule(
     id="validation-in-artifact",
     title="Validation text inside the artifact",
     why=(
-        "An artifact that holds part of the held-out text reproduces it at no cost in the score; the "
-        "budget pays a few bytes, the figure is no prediction."
+        "An artifact that holds part of the held-out text reproduces it at no cost in the score; the budget "
+        "pays a few bytes, the figure is no prediction."
     ),
     breaks=(1,),
     severity="high",
@@ -20,7 +20,8 @@ RULE = EventRule(
     kind="stored",
     when=lambda e: e.value.tags & (v.VAL | v.TOK) == v.VAL | v.TOK,
     message=(
-        "Validation tokens are written into a file: if the scorer loads it, the held-out text is part of the artifact."
+        "Validation tokens are written into a file: if the scorer loads it, the held-out text is part of the "
+        "artifact."
     ),
     sure=lambda e: "low" if e.value.tags & v.TRAIN or e.other.tags & v.FILES_VAL else "medium",
     shows=(v.TGT,),

@@ -43,7 +43,7 @@ def c_texts(program: Program) -> Iterator[CText]:
     for name, text in program.sources.foreign.items():
         yield CText(name, 1, _blank(text))
     for unit in program.units:
-        for node in ast.walk(unit.tree):
+        for node in unit.nodes:
             if (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)

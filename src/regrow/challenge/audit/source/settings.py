@@ -75,7 +75,7 @@ def _plain(text: str) -> str:
 def switches(units: Iterable[Unit]) -> Iterator[tuple[str, str]]:
     """Names that are set from an environment variable, each with the variable."""
     for unit in units:
-        for node in ast.walk(unit.tree):
+        for node in unit.nodes:
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 target: ast.expr = node.targets[0]
             elif isinstance(node, ast.AnnAssign):
@@ -111,7 +111,7 @@ def proven(logs: str, units: Iterable[Unit]) -> frozenset[str]:
     everything = "\n".join(unit.text for unit in units)
     names: set[str] = set()
     for unit in units:
-        for node in ast.walk(unit.tree):
+        for node in unit.nodes:
             if isinstance(node, ast.If):
                 texts = [*printed(node.body), *printed(node.orelse)]
                 shown = any(f"\n{text}" in logs and everything.count(text) == 1 for text in texts)

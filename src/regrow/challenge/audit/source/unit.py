@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Role = Literal["entry", "reached", "aside"]
@@ -38,6 +39,15 @@ class Unit:
     role: Role = "aside"
     lines: list[str] = field(default_factory=list)
     functions: list[ast.FunctionDef | ast.AsyncFunctionDef] | None = None
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
+
+    def spot(self, node: ast.AST) -> Spot:
+        """Place of a node."""
+        return Spot(self.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
 
     def function_around(self, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         """The innermost function that holds a line."""

@@ -7,17 +7,7 @@ from typing import Any
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.call import attribute, invoke
-from regrow.challenge.audit.flow.domain import (
-    MISSING,
-    NOTHING,
-    Elements,
-    External,
-    Partial,
-    Value,
-    element,
-    join,
-    union,
-)
+from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Elements, External, Value, element, join
 from regrow.challenge.audit.flow.expressions import constant
 from regrow.challenge.audit.flow.scoring import looked_up, score
 from regrow.challenge.audit.flow.state import Call, Walk, models
@@ -164,7 +154,7 @@ def string_method(walk: Walk, call: Call) -> Value | None:
 @models("partial")
 def partial(walk: Walk, call: Call) -> Value | None:
     """A function with some of its arguments."""
-    return Value(ref=Partial(call.args[0], call.args[1:], call.kwargs)) if call.args else None
+    return Value(ref=v.Partial(call.args[0], call.args[1:], call.kwargs)) if call.args else None
 
 
 @models("field")
@@ -210,7 +200,7 @@ def items(walk: Walk, call: Call) -> Value | None:
 def pieces(walk: Walk, call: Call) -> Value | None:
     """The text of a token: a property of it."""
     if call.name in _PIECES and any(a.tags & v.TGT for a in call.args):
-        return union(*call.args).with_tags(v.PROP, v.ROLE, walk.spot(call.node))
+        return v.union(*call.args).with_tags(v.PROP, v.ROLE, walk.spot(call.node))
     return None
 
 

@@ -8,15 +8,7 @@ from dataclasses import replace
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.binding import bind
-from regrow.challenge.audit.flow.domain import (
-    NOTHING,
-    Elements,
-    Instance,
-    Value,
-    element,
-    flat,
-    union,
-)
+from regrow.challenge.audit.flow.domain import NOTHING, Elements, Instance, Value, element, flat, union
 from regrow.challenge.audit.flow.scoring import mixing, reduced, score, step_by_hand
 from regrow.challenge.audit.flow.state import Call, Walk, models
 
