@@ -238,7 +238,7 @@ class _Bench:
             seed=derive_seed(_ROOT_SEED, f"bench.{seed}") % 2**63, compile=self.compile,
         )  # fmt: skip
         torch.compiler.reset()  # else the second width would be compiled for any, which is slower
-        self.progress.say(
+        self.progress.log(
             f"{part}: {arm}, {config.n_layer} layers, width {config.d_model}, r {config.r}, seed {seed}"
         )
         losses = _Losses()

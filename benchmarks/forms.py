@@ -82,7 +82,7 @@ def measure_forms(
     rows = []
     with progress.task("stored forms", total=len(allowances), unit="allowance") as task:
         for allowance in allowances:
-            stored = fit_table(grams, discounts, allowance, log=progress.say)
+            stored = fit_table(grams, discounts, allowance, log=progress.log)
             rows.append(row("table", stored, decode_table))
             fitted = fit_text(tokens, data, allowance)
             if fitted is not None:

@@ -56,7 +56,7 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     """Everything that `regrow bench ngram` tells. Peers that are not installed are left out, with a word."""
     missing = kenlm_missing()
     if missing:
-        progress.say(
+        progress.log(
             f"KenLM's {', '.join(missing)} not found on the path: its figures are left out "
             "(build github.com/kpu/kenlm and put its programs on the path)"
         )

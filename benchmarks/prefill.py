@@ -92,7 +92,7 @@ def _count_seconds(data: Dataset, order: int, threads: int) -> float:
 
 
 def _arm(config: Config, data: Dataset, progress: Progress, name: str) -> dict[str, Any]:
-    progress.say(f"arm: {name}")
+    progress.log(f"arm: {name}")
     with tempfile.TemporaryDirectory(prefix="regrow-bench-prefill-") as folder:
         run = train(config, data, Path(folder), progress=progress)
         scored = evaluate(run.artifact, data.val_bytes, progress=progress)

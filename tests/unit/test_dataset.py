@@ -344,7 +344,7 @@ def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
     said: list[str] = []
 
     class Hears(Silent):
-        def say(self, line: str) -> None:
+        def log(self, line: str) -> None:
             said.append(line)
 
     build_dataset(str(large), tmp_path / "data", CONFIG, Hears(), processes=1)

@@ -60,9 +60,9 @@ def test_a_failed_task_is_not_called_done() -> None:
 def test_a_terminal_gets_a_bar_that_ends_and_lines_that_stay() -> None:
     stream = Terminal()
     bars = Bars(stream)
-    bars.say("before [not markup]")
+    bars.log("before [not markup]")
     with bars.task("train [4x256]", total=2, unit="steps") as outer, bars.task("inner") as inner:
-        bars.say("a notice [not markup]")
+        bars.log("a notice [not markup]")
         inner.advance(1)
         outer.advance(2, loss=0.5)
     with bars.task("again", total=1):
@@ -96,7 +96,7 @@ def test_the_kind_fits_the_stream() -> None:
 def test_all_goes_to_standard_error_and_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     for quiet in (False, True):
         progress = make_progress(quiet)
-        progress.say("notice")
+        progress.log("notice")
         with progress.task("train") as task:
             task.advance(1, loss=2.0)
         captured = capsys.readouterr()

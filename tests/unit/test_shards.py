@@ -257,7 +257,7 @@ def test_a_file_that_is_not_what_the_hub_says_is_fetched_again_and_then_refused(
     told: list[str] = []
 
     class Hears(Silent):
-        def say(self, line: str) -> None:
+        def log(self, line: str) -> None:
             told.append(line)
 
     mirror = Mirror(hub)

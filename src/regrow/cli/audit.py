@@ -59,9 +59,9 @@ def command(
     counts as medium at most. Exits with 2 where there is nothing to audit: no claim, no figure, no script that
     scores; with --many, where that is so of every submission.
     """
-    from regrow.cli.output import speaking
+    from regrow.cli.output import command_output
 
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         audits = _audits(paths, run, smoke, many, quiet)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)

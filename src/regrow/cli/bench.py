@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 from regrow.core.errors import EnvironmentProblem
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -35,7 +35,7 @@ def command(
 
     Keeps a dated result under bench/results/. A ratio is peer over ours, so larger is better.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         measured = _benchmarks().run(name, train, val, output.progress, artifact=artifact)
         output.result(measured)
         output.tree(measured)

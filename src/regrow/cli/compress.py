@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
     Text like the training text becomes small; any other bytes come back too.
     """
     refuse_settings(settings, ttt)
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         raw = file.read_bytes()
 
         from regrow.core.files import atomic_write_bytes

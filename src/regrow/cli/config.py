@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Overrides, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """List, show or check configs."""
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.core.config.load import (
             apply_overrides,
             config_toml,

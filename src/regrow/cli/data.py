@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.options import Json, Overrides, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(
 
     Several SOURCEs are for shards alone. Ended half-way, a long build goes on when the same command is given again.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         import msgspec
 
         _build(sources, out, (variant, train_shards, mirror, tokenizer), overrides or [], output.progress)

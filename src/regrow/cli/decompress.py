@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 def command(
@@ -36,7 +36,7 @@ def command(
     A wrong artifact or a damaged stream is an error, never wrong text.
     """
     refuse_settings(settings, ttt)
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         stream = file.read_bytes()
 
         from regrow.core.files import atomic_write_bytes

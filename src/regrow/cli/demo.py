@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
-from regrow.cli.output import bits, speaking
+from regrow.cli.output import bits, command_output
 from regrow.cli.runs import ARTIFACT, RESULT, update_result
 from regrow.core.errors import ProofError
 
@@ -30,7 +30,7 @@ def command(
     Data, train, pack, eval, prove and report on the State of the Union addresses. Takes about five minutes
     on two CPU cores, and ends with the proven bits per byte and the path of the report.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         result, page = run_demo(resolve_config("demo", None, overrides), out, output.progress)
         output.result(result)
         output.table(figures(result), columns=("what", "measured", "to reach"))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
-from regrow.cli.output import bits, speaking
+from regrow.cli.output import bits, command_output
 from regrow.cli.runs import update_result
 
 
@@ -46,7 +46,7 @@ def command(
     Several processes: `torchrun --nproc-per-node N -m regrow eval ...`
     """
     refuse_settings(settings, ttt)
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.challenge.official_bytes import official_bpb
         from regrow.core.dist import process_group
         from regrow.predict.evaluation import evaluate

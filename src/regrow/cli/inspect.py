@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regrow.cli.options import ArtifactFile, Json, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 def command(artifact: ArtifactFile, json: Json = False, quiet: Quiet = False) -> None:
@@ -11,7 +11,7 @@ def command(artifact: ArtifactFile, json: Json = False, quiet: Quiet = False) ->
 
     Then the config, the seeds, the base hashes, and the memory's counts_sha256.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.report.inspect import describe
 
         found = describe(artifact)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """One command's voice: a JSON object for scripts, or lines and tables for people."""
+    """Output of one command: a JSON object for scripts, or lines and tables for people."""
 
     def __init__(self, json: bool, quiet: bool, stream: TextIO) -> None:
         self._json, self._quiet, self._stream = json, quiet, stream
 
     @property
     def progress(self) -> Progress:
-        """Where workflows tell how far they are: standard error, or nowhere with `--quiet`."""
+        """Where workflows report their progress: standard error, or nowhere with `--quiet`."""
         from regrow.core.progress import make_progress
 
         return make_progress(self._quiet)
@@ -72,8 +72,8 @@ class Output:
 
 
 @contextlib.contextmanager
-def speaking(json: bool, quiet: bool) -> Iterator[Output]:
-    """The voice of one command. With `--json`, whatever else is printed meanwhile goes to standard error."""
+def command_output(json: bool, quiet: bool) -> Iterator[Output]:
+    """The output of one command. With `--json`, whatever else is printed meanwhile goes to standard error."""
     output = Output(json, quiet, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
         yield output

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 from regrow.cli.runs import update_result
 from regrow.core.errors import ProofError
 
@@ -32,7 +32,7 @@ def command(
     --ttt.
     """
     refuse_settings(settings, ttt)
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.core.dist import process_group
         from regrow.predict.proof import prove
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
 
     The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.report.page import write_report
 
         page = write_report(runs, out)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import ArtifactFile, Json, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
 
     One token at a time, until a document ends or N tokens are drawn.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         drawn: list[bytes] = []
         with output.progress.task("sample", total=tokens, unit="tokens") as task:
             for piece in draw(artifact, prompt, tokens, seed):

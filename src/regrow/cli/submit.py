@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Quiet
-from regrow.cli.output import speaking
+from regrow.cli.output import command_output
 
 
 class Track(StrEnum):
@@ -50,7 +50,7 @@ def command(
 
     Exits with 1 if a rule is not met (every one is named, nothing is written), or if the audit finds anything.
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         from regrow.challenge.audit import audit
         from regrow.challenge.submit.record import Author, submit
 

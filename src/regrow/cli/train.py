@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
-from regrow.cli.output import bits, speaking
+from regrow.cli.output import bits, command_output
 
 
 def command(
@@ -37,7 +37,7 @@ def command(
 
     Several processes: `torchrun --nproc-per-node N -m regrow train ...`
     """
-    with speaking(json, quiet) as output:
+    with command_output(json, quiet) as output:
         if resume and preset is None and config is None and (out / "config.toml").exists():
             config = out / "config.toml"
         settings = resolve_config(preset, config, overrides)

@@ -27,19 +27,19 @@ class Task(Protocol):
 
 
 class Progress(Protocol):
-    """What a workflow tells while it works."""
+    """What a workflow reports while it works."""
 
     def task(
         self, description: str, total: float | None = None, unit: str = ""
     ) -> AbstractContextManager[Task]:
         """A piece of work of `total` units (None: not known), as a context manager that ends it."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """A notice for the user: one line that stays."""
 
 
 class Silent:
-    """Tells nothing."""
+    """Reports nothing."""
 
     @contextmanager
     def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
@@ -49,8 +49,8 @@ class Silent:
     def advance(self, n: float = 1.0, **fields: object) -> None:
         """See `Task.advance`."""
 
-    def say(self, line: str) -> None:
-        """See `Progress.say`."""
+    def log(self, line: str) -> None:
+        """See `Progress.log`."""
 
 
 class Lines:
@@ -71,8 +71,8 @@ class Lines:
         yield line
         line.end()
 
-    def say(self, line: str) -> None:
-        """See `Progress.say`."""
+    def log(self, line: str) -> None:
+        """See `Progress.log`."""
         print(line, file=self._stream, flush=True)
 
 
@@ -98,11 +98,11 @@ class _LineTask:
         now = self._clock()
         if now - self._spoke >= self._every:
             self._spoke = now
-            self._lines.say(self._sentence(now - self._started))
+            self._lines.log(self._sentence(now - self._started))
 
     def end(self) -> None:
         seconds = self._clock() - self._started
-        self._lines.say(", ".join([f"{self._description}: done in {seconds:.1f} s", *_shown(self._fields)]))
+        self._lines.log(", ".join([f"{self._description}: done in {seconds:.1f} s", *_shown(self._fields)]))
 
     def _sentence(self, seconds: float) -> str:
         rate = self._done / seconds if seconds > 0 else 0.0
@@ -141,8 +141,8 @@ class Bars:
                 self._bars.stop()
                 self._bars = None
 
-    def say(self, line: str) -> None:
-        """See `Progress.say`."""
+    def log(self, line: str) -> None:
+        """See `Progress.log`."""
         if self._bars is None:
             print(line, file=self._stream, flush=True)
         else:

@@ -57,7 +57,7 @@ def build_dataset(
             writer.write("tokenizer.bin", tokenizer.to_bytes())
         else:
             tokenizer = Tokenizer.from_bytes(payload)
-            progress.say(
+            progress.log(
                 f"going on after {writer.note.documents:,} documents that are tokenised already ({out})"
             )
         held_out_bytes = corpus.held_out.total_bytes + max(0, len(corpus.held_out) - 1)

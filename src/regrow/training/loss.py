@@ -80,7 +80,7 @@ class StepLoss:
                 raise ConfigError(
                     "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
                 )
-            progress.say("no C++ compiler found: training runs uncompiled, about a third slower")
+            progress.log("no C++ compiler found: training runs uncompiled, about a third slower")
             return
         self._network.run_block, self._nats = torch.compile(block_forward), torch.compile(network_nats)
 

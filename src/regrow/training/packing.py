@@ -67,7 +67,7 @@ def pack(
         worth = None
         if teacher is not None:
             worth = partial(beside_network, network, mixer, teacher, config.train.seed)
-        stored, digest = stored_memory(config, data, teacher, room, worth, progress.say)
+        stored, digest = stored_memory(config, data, teacher, room, worth, progress.log)
         ledger = save_artifact(
             out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu(),
             teacher.discounts if teacher else None,

@@ -97,7 +97,7 @@ def train(
             wanted = group.sums([resume or group.restarts])[0] > 0
             resume = wanted and has_checkpoint(out / "checkpoint")
             if wanted and not resume:
-                speaks.say("there is no checkpoint yet: training begins at the beginning")
+                speaks.log("there is no checkpoint yet: training begins at the beginning")
         if resume:
             trainer.resume()
         trainer.loop()
@@ -213,7 +213,7 @@ class Trainer:
     @contextmanager
     def _checkpoints(self) -> Iterator[Checkpoints]:
         interval, folder = self.config.train.checkpoint_seconds, self.out / "checkpoint"
-        checkpoints = Checkpoints(folder, interval, self.step, self.group.is_first, self.progress.say)
+        checkpoints = Checkpoints(folder, interval, self.step, self.group.is_first, self.progress.log)
         try:
             yield checkpoints
         finally:
@@ -333,7 +333,7 @@ class Trainer:
         Raises DataError without one or for one made on other data, ConfigError for one of another config.
         """
         folder = self.out / "checkpoint"
-        state = load_checkpoint(folder, self.progress.say)
+        state = load_checkpoint(folder, self.progress.log)
         check_config(state["config"], self.config, folder)
         if state["data"] != self.data.counts:
             raise DataError(
@@ -367,7 +367,7 @@ class Trainer:
         if self.group.world_size > 1:
             result.seconds.communication = self.talked
             share = self.talked / self.elapsed if self.elapsed else 0.0
-            self.progress.say(
+            self.progress.log(
                 f"{self.group.world_size} processes: {100 * share:.1f} % of training time went on sending and waiting"
             )
         if self.teacher is not None:

@@ -90,7 +90,7 @@ def build_from_shards(
         info.notes = notes
         writer.finish(info)
     for note in notes:
-        progress.say(note)
+        progress.log(note)
     return Dataset.load(out)
 
 

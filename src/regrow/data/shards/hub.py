@@ -144,7 +144,7 @@ def _verified(file: RemoteFile, hub: Hub, progress: Progress) -> Path:
         if not fault:
             return path
         if not again:
-            progress.say(f"{path}: {fault}; fetching it again")
+            progress.log(f"{path}: {fault}; fetching it again")
     raise DataError(f"{path}: {fault}, fetched twice; delete it and try again later.")
 
 
