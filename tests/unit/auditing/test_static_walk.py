@@ -19,9 +19,7 @@ from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.static import program_findings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "audit"
-SOURCES = [
-    path for room in ("flow", "rules") for path in sorted((Path(audit.__file__).parent / room).rglob("*.py"))
-]
+SOURCES = sorted(Path(audit.__file__).parent.rglob("*.py"))
 LEARNS = (FIXTURES / "train-on-validation" / "example_bad.py").read_text(encoding="utf-8")
 TWICE = """
 import torch.nn.functional as F

@@ -15,6 +15,8 @@ from regrow.challenge.audit.source.settings import from_commands, from_logs, pro
 from regrow.challenge.audit.source.sources import Sources, add_unit
 from regrow.challenge.audit.source.unit import Spot, Unit
 
+_DORMANT = " (In a branch that the default settings do not take, or a function that nothing calls.)"
+
 
 class Program:
     """What the rules look at.
@@ -74,14 +76,8 @@ class Program:
 
     def quote(self, *spots: Spot | None) -> str:
         """The quoted lines of several places, each once, in order."""
-        lines: list[str] = []
-        for spot in spots:
-            unit = self.unit(spot.file) if spot is not None else None
-            if unit is not None and spot is not None:
-                text = f"{spot.line}: {unit.quote(spot.line, spot.column)}"
-                if text not in lines:
-                    lines.append(text)
-        return "\n".join(lines)
+        found = ((self.unit(s.file), s) for s in spots if s is not None)
+        return "\n".join(dict.fromkeys(f"{s.line}: {u.quote(s.line, s.column)}" for u, s in found if u))
 
     def finding(
         self,
@@ -95,8 +91,5 @@ class Program:
     ) -> Finding:
         """A finding at a place; one in a path that default settings do not take is only a note."""
         if dormant:
-            severity, confidence = "low", "low"
-            message += (
-                " (In a branch that the default settings do not take, or a function that nothing calls.)"
-            )
+            severity, confidence, message = "low", "low", message + _DORMANT
         return Finding(rule, severity, confidence, spot.file, spot.line, message, self.quote(*more, spot))

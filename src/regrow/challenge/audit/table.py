@@ -82,8 +82,7 @@ def to_html(audits: Sequence[Audit]) -> str:
 
 
 def write_table(audits: Sequence[Audit], path: Path) -> None:
-    """Write the table in the form that the file's suffix names: .csv, .json or .html; the file is replaced at
-    once.
+    """Write the table in the form that the file's suffix names, .csv, .json or .html; the file is replaced at once.
 
     Raises:
         DataError: another suffix. RegrowError: the file cannot be written.

@@ -119,8 +119,7 @@ def largest_change(first: np.ndarray, second: np.ndarray, uncharged: bool = True
 def made_up_text(
     vocab: int, count: int, bos: int | None, seed: int = 1017, avoid: int | None = None
 ) -> np.ndarray:
-    """Tokens with the repetitions of a text: spans copied from before, so that caches have something to
-    remember.
+    """Tokens with the repetitions of a text: spans copied from before, so that caches have some to remember.
 
     Args:
         vocab: tokens are below this.

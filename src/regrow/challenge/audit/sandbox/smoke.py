@@ -43,8 +43,7 @@ class Smoke(msgspec.Struct, frozen=True):
 
 
 def smoke_test(script: Path, code_bytes: int | None = None, limits: Limits | None = None) -> Smoke:
-    """Import a training script with its GPU libraries stubbed, build its model, take one step on random
-    tokens.
+    """Import a training script with its GPU libraries stubbed, build its model, step once on random tokens.
 
     Args:
         script: the training script.
