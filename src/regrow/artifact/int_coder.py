@@ -8,11 +8,11 @@ best.
 
 The bytes of an array, numbers being LEB128 varints:
 
-    format (1 byte), dtype (1 byte), dimensions, each dimension, least value (zigzag), span (largest less
-    least), strength of each plane (1 byte each), number of words, the words (little-endian, 4 bytes each),
+    format (1 byte), dtype (1 byte), dimensions, each dimension, lowest value (zigzag), span (highest less
+    lowest), strength of each plane (1 byte each), number of words, the words (little-endian, 4 bytes each),
     CRC-32 of everything before it (4 bytes, little-endian)
 
-Values less the least are one plane when the span is below 4,096, else planes of 8 bits, the low ones first.
+Values less the lowest are one plane when the span is below 4,096, else planes of 8 bits, the low ones first.
 Order means nothing to the model: of a sorted table, code the differences.
 """
 
@@ -35,7 +35,7 @@ FORMAT = 1
 MAX_ENTRIES = 1 << 25  # of one array; a damaged size is refused before anything of it is allocated
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 _MAX_DIMENSIONS = 8
-_LARGEST_ALPHABET = 4096
+_MAX_ALPHABET = 4096
 _FIRST_BLOCK = 32
 _BLOCK_SHARE = 4  # a block is a quarter of all that came before it
 _STRENGTHS = (0, 1, 8, 64)  # pseudo-counts that the moving average adds, per symbol of the alphabet
@@ -52,9 +52,9 @@ def encode_ints(array: IntArray) -> bytes:
     """
     if array.dtype.name not in _DTYPES or array.ndim > _MAX_DIMENSIONS or array.size > MAX_ENTRIES:
         raise ValueError(f"cannot code an array of {array.dtype} and shape {array.shape}")
-    least = int(array.min()) if array.size else 0
-    span = int(array.max()) - least if array.size else 0
-    values = array.astype(np.int64).ravel() - least
+    lowest = int(array.min()) if array.size else 0
+    span = int(array.max()) - lowest if array.size else 0
+    values = array.astype(np.int64).ravel() - lowest
     coder = constriction.stream.queue.RangeEncoder()
     strengths = bytearray()
     for shift, alphabet in _planes(span):
@@ -65,7 +65,7 @@ def encode_ints(array: IntArray) -> bytes:
             coder.encode(symbols[start:stop], model.categorical())
             model.learn(symbols[start:stop])
     words = coder.get_compressed()
-    head = [array.ndim, *array.shape, 2 * least if least >= 0 else -2 * least - 1, span]
+    head = [array.ndim, *array.shape, 2 * lowest if lowest >= 0 else -2 * lowest - 1, span]
     body = b"".join(
         [
             bytes([FORMAT, _DTYPES.index(array.dtype.name)]),
@@ -93,9 +93,9 @@ def decode_ints(data: bytes | memoryview, *, name: str = "coded array") -> IntAr
     if size > MAX_ENTRIES:
         raise _damaged(name, f"says it has {size} entries, above {MAX_ENTRIES}")
     folded = reader.varint(1 << 33)
-    least = folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
+    lowest = folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
     span = reader.varint(1 << 32)
-    if least < np.iinfo(dtype).min or least + span > np.iinfo(dtype).max:
+    if lowest < np.iinfo(dtype).min or lowest + span > np.iinfo(dtype).max:
         raise _damaged(name, f"says it has values that {dtype} cannot hold")
     planes = [(shift, alphabet, reader.byte(len(_STRENGTHS))) for shift, alphabet in _planes(span)]
     words = reader.take(4 * reader.varint(len(data)))
@@ -105,7 +105,7 @@ def decode_ints(data: bytes | memoryview, *, name: str = "coded array") -> IntAr
     if reader.position != len(data):
         raise _damaged(name, f"has {len(data) - reader.position} bytes after its end")
     coder = constriction.stream.queue.RangeDecoder(bytes_to_words(words))
-    values = np.full(size, least, dtype=np.int64)
+    values = np.full(size, lowest, dtype=np.int64)
     for shift, alphabet, strength in planes:
         model = _AdaptiveModel(alphabet, strength)
         for start, stop in _blocks(size):
@@ -115,7 +115,7 @@ def decode_ints(data: bytes | memoryview, *, name: str = "coded array") -> IntAr
                 raise _damaged(name, "has words that no encoder wrote") from invalid
             model.learn(symbols)
             values[start:stop] += symbols.astype(np.int64) << shift
-    if not coder.maybe_exhausted() or (size and values.max() > least + span):
+    if not coder.maybe_exhausted() or (size and values.max() > lowest + span):
         raise _damaged(name, "does not decode to what its header says")
     return values.astype(dtype).reshape(shape)
 
@@ -184,7 +184,7 @@ class _Reader:
 def _planes(span: int) -> Iterator[tuple[int, int]]:
     """(shift, alphabet) of each plane of values from 0 to span; none when there is only one value."""
     shift = 0
-    while span >= _LARGEST_ALPHABET:
+    while span >= _MAX_ALPHABET:
         yield shift, 256
         shift, span = shift + 8, span >> 8
     if span:

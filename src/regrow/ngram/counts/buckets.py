@@ -4,8 +4,6 @@ Sorting 64-bit values is several times faster than sorting indices or records, a
 sorts faster than the whole.
 """
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import numpy as np

@@ -21,6 +21,7 @@ from regrow.core.jit import I32x1, U8x1, U16x1, U32x1, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.runs import Run
+from regrow.ngram.counts.sorted_keys import sort_few
 from regrow.ngram.counts.windows import Windows, windows_of
 
 _CHUNK = 1 << 17  # windows in a chunk: its arrays then stay in a core's cache
@@ -170,15 +171,7 @@ def _level(
                     out += 1
                     tally[w] = 0
         else:
-            if several > 24:
-                touched[:several].sort()
-            else:
-                for a in range(1, several):
-                    w, b = touched[a], a
-                    while b > 0 and touched[b - 1] > w:
-                        touched[b] = touched[b - 1]
-                        b -= 1
-                    touched[b] = w
+            sort_few(touched, 0, several)
             for a in range(several):
                 w = touched[a]
                 token[out], value[out] = w, tally[w]

@@ -66,11 +66,7 @@ def merge_range(counts: NgramCounts, group: ProcessGroup) -> NgramCounts:
         else [Chunk.empty(p, *size) for p, size in zip(chunks[r], row, strict=True)]
         for r, row in enumerate(sizes.tolist())
     ]
-    others = [r for r in range(group.world_size) if r != group.rank]
-    group.transfer(
-        [(r, array) for r in others for p in chunks[r] for array in p.arrays],
-        [(r, array) for r in others for p in received[r] for array in p.arrays],
-    )
+    _exchange(chunks, received, group)
     merged = [_merge_all([chunks[i].run() for chunks in received]) for i in range(counts.max_order)]
     totals = group.sums([counts.total, *(counts.error_bound(n) for n in range(1, counts.max_order + 1))])
     return counts.of_windows(merged, int(totals[0]), [0, *map(int, totals[1:])], cap_bytes=0)
@@ -92,11 +88,7 @@ def whole_of(part: NgramCounts, group: ProcessGroup, *, cap_bytes: int = 0) -> N
     for place, own in zip(ranges[group.rank], mine, strict=True):
         for target, array in zip(place.arrays, own.arrays, strict=True):
             target[:] = array
-    others = [r for r in range(group.world_size) if r != group.rank]
-    group.transfer(
-        [(r, array) for r in others for p in mine for array in p.arrays],
-        [(r, array) for r in others for p in ranges[r] for array in p.arrays],
-    )
+    _exchange([mine] * group.world_size, ranges, group)
     bounds = [part.error_bound(n) for n in range(part.max_order + 1)]
     return part.of_windows([p.run() for p in wholes], part.total, bounds, cap_bytes=cap_bytes)
 
@@ -150,6 +142,15 @@ class Chunk:
         counts_N = self.small_N.astype(np.uint32)
         counts_N[self.small_N == _ESCAPE] = self.large_L
         return Run(self.order, self.bits, self.words_WN, counts_N)
+
+
+def _exchange(outgoing: list[list[Chunk]], incoming: list[list[Chunk]], group: ProcessGroup) -> None:
+    """Sends `outgoing[r]` to every other process r, and fills `incoming[r]` from it."""
+    others = [r for r in range(group.world_size) if r != group.rank]
+    group.transfer(
+        [(r, array) for r in others for chunk in outgoing[r] for array in chunk.arrays],
+        [(r, array) for r in others for chunk in incoming[r] for array in chunk.arrays],
+    )
 
 
 def _windows(counts: NgramCounts) -> list[Run]:

@@ -177,9 +177,7 @@ class NgramCounts:
         self._total += fresh
 
     def _pack(self, tokens: Tokens, before: Tokens) -> k.U64:
-        """The windows of a block of tokens; those that start in the middle of a document are pushed at
-        once.
-        """
+        """The windows of a block of tokens; those that start in the middle of a document are pushed at once."""
         joined = np.concatenate((before, tokens)).astype(np.uint64)
         counted = np.arange(len(joined)) >= len(before)
         heads = joined == self.bos_id
@@ -202,26 +200,18 @@ class NgramCounts:
         The smaller of two caps holds for the result.
         """
         self._check_same(other, "merge")
-        if self._total + other._total > _COUNT_LIMIT:
-            raise NgramError(f"together the counts pass {_COUNT_LIMIT} tokens; keep them apart")
         caps = [cap for cap in (self.cap_bytes, other.cap_bytes) if cap]
-        result = self._like(min(caps, default=0))
-        result._total = self._total + other._total
-        result._bounds = [a + b for a, b in zip(self._bounds, other._bounds, strict=True)]
-        for n in range(1, self.max_order + 1):
-            result._trees[n].replace(merge_runs(self.windows(n), other.windows(n)))
-        result._enforce_cap()
-        return result
+        runs = [merge_runs(self.windows(n), other.windows(n)) for n in range(1, self.max_order + 1)]
+        bounds = [a + b for a, b in zip(self._bounds, other._bounds, strict=True)]
+        return self.of_windows(runs, self._total + other._total, bounds, cap_bytes=min(caps, default=0))
 
     def of_windows(
         self, runs: Iterable[Run], total: int, bounds: Sequence[int], *, cap_bytes: int
     ) -> NgramCounts:
-        """Counts of this kind whose tables are `runs`, one for each order from 1: what other processes
-        counted.
-        """
+        """Counts of this kind whose tables are `runs`, one for each order from 1."""
         if total > _COUNT_LIMIT:
             raise NgramError(f"together the counts pass {_COUNT_LIMIT} tokens; keep them apart")
-        result = self._like(cap_bytes)
+        result = NgramCounts(self.vocab_size, self.max_order, cap_bytes, self.bos_id, threads=self.threads)
         result._total, result._bounds = total, list(bounds)
         for run in runs:
             result._trees[run.order].replace(run)
@@ -229,16 +219,13 @@ class NgramCounts:
         return result
 
     def subtract(self, other: NgramCounts) -> NgramCounts:
-        """The counts without those of text that was added: the inverse of `merge`, for leaving documents
-        out.
-        """
+        """The counts without those of text that was added: the inverse of `merge`, for leaving documents out."""
         self._check_same(other, "subtract")
         if any(self._bounds) or any(other._bounds):
             raise NgramError(
                 "counts that reached their memory cap cannot be subtracted; raise cap_bytes or set it to 0"
             )
-        result = self._like(self.cap_bytes)
-        result._total = self._total - other._total
+        runs = []
         for n in range(1, self.max_order + 1):
             whole, part = self.windows(n), other.windows(n)
             at, found = locate(whole.words_WN, part.words_WN)
@@ -249,13 +236,11 @@ class NgramCounts:
                 )
             left = whole.counts_N.copy()
             left[at] -= part.counts_N
-            result._trees[n].replace(Run(n, self.bits, whole.words_WN, left).select(left > 0))
-        return result
+            runs.append(Run(n, self.bits, whole.words_WN, left).select(left > 0))
+        return self.of_windows(runs, self._total - other._total, self._bounds, cap_bytes=self.cap_bytes)
 
     def windows(self, order: int) -> Run:
-        """The windows held at one order: all of them at `max_order`, below it only those that are known no
-        further.
-        """
+        """The windows held at one order: all of them at `max_order`, below it only those that are known no further."""
         return self._trees[order].compact()
 
     def tables(self) -> list[NgramTable]:
@@ -287,16 +272,11 @@ class NgramCounts:
         return b"".join(parts)
 
     def sha256(self) -> str:
-        """SHA-256 of `canonical_bytes`: equal for equal text, however it was cut into batches and
-        processes.
-        """
+        """SHA-256 of `canonical_bytes`: equal for equal text, however it was cut into batches and processes."""
         return hashlib.sha256(self.canonical_bytes()).hexdigest()
 
     def _push(self, words: k.U64, order: int) -> None:
         self._trees[order].push(count_run(order, self.bits, words, self.threads))
-
-    def _like(self, cap_bytes: int) -> NgramCounts:
-        return NgramCounts(self.vocab_size, self.max_order, cap_bytes, self.bos_id, threads=self.threads)
 
     def _enforce_cap(self) -> None:
         if not self.cap_bytes or self.nbytes <= self.cap_bytes:

@@ -115,9 +115,7 @@ def merge_runs(a: Run, b: Run) -> Run:
 
 
 class RunTree:
-    """A log-structured merge tree: runs whose sizes at least double from young to old, so adding costs O(log
-    N).
-    """
+    """A log-structured merge tree: runs whose sizes at least double from young to old, so adding costs O(log N)."""
 
     def __init__(self, order: int, bits: int, runs: Iterable[Run] = ()) -> None:
         self.order, self.bits = order, bits
@@ -128,15 +126,17 @@ class RunTree:
             return
         self._runs.append(run)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
-            young = self._runs.pop()
-            self._runs[-1] = merge_runs(self._runs[-1], young)
+            self._join_youngest()
 
     def compact(self) -> Run:
         """All runs as one; the tree keeps only that one."""
         while len(self._runs) > 1:
-            young = self._runs.pop()
-            self._runs[-1] = merge_runs(self._runs[-1], young)
+            self._join_youngest()
         return self._runs[0] if self._runs else empty_run(self.order, self.bits)
+
+    def _join_youngest(self) -> None:
+        young = self._runs.pop()
+        self._runs[-1] = merge_runs(self._runs[-1], young)
 
     def replace(self, run: Run) -> None:
         self._runs = [run] if len(run) else []

@@ -1,10 +1,11 @@
 """Two passes over sorted keys that numpy has no fast form of for keys of several words."""
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.core.jit import Boolx1, I64x1, Strided, U32x1, U64x2, kernel
@@ -32,6 +33,20 @@ def locate(words: U64, queries: U64) -> tuple[Index, NDArray[np.bool_]]:
     found = np.empty(queries.shape[1], np.bool_)
     _locate(words, queries, at, found)
     return at, found
+
+
+@register_jitable
+def sort_few(x: Any, first: Any, last: Any) -> None:
+    """Sorts x[first:last] in place; made for a few numbers at a time."""
+    if last - first > 24:
+        x[first:last].sort()
+        return
+    for i in range(first + 1, last):
+        value, at = x[i], i
+        while at > first and x[at - 1] > value:
+            x[at] = x[at - 1]
+            at -= 1
+        x[at] = value
 
 
 @kernel

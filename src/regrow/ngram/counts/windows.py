@@ -1,7 +1,5 @@
 """Windows as the estimation reads them: key order, how far each is known, and what it shares with the one before."""
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import dataclasses
@@ -85,7 +83,7 @@ def _describe(
     for i in range(words.shape[1]):
         token[i] = words[last, i] & mask
         known = np.int64(depth[i])
-        shared, age, alike = 0, 0, i > 0
+        shared, age, alike = np.int64(0), np.int64(0), i > 0
         for v in range(last + 1):
             for place in range(sizes[v]):
                 age += 1
@@ -99,7 +97,7 @@ def _describe(
                     else:
                         alike = False
                 if here == bos:
-                    known = age
+                    known = np.int64(age)
         depth[i] = known
         if i > 0:
             shared = min(shared, known, np.int64(depth[i - 1]))

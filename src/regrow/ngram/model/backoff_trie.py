@@ -1,7 +1,5 @@
 """The backoff trie: contexts of all orders, what may extend each into the past, and what may follow it."""
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -128,7 +126,7 @@ def put(level: Level, oldest_M: U16x1, discounts: F64x1, place: Place, trie: Tri
         trie.total_M,
     )
     has_children, by_token = level.order < trie.max_order, level.order == 2
-    entry, c, child, a = place.entry, place.context, place.child, place.low
+    entry, c, child, a = place.entry, np.int64(place.context), place.child, place.low
     for m in range(len(oldest_M)):
         oldest = np.int64(oldest_M[m])
         if by_token:

@@ -1,6 +1,6 @@
 """Discounts fitted to text that was left out of the counts, documents at a time.
 
-Kneser and Ney's estimate leaves out one occurrence at a time, and what a document says once it tends to say again: of
+Kneser and Ney's estimate leaves out one occurrence at a time, and what stands in a document once tends to stand in it again: of
 text of another document it promises too much. Here the discounts of orders 2 and up, by count (1, 2, 3, 4, and 5 or
 more), minimise the cost of left-out documents under the model itself (held-out estimation, Jelinek and Mercer 1980,
 of Chen and Goodman's parameters), with exact gradients through the interpolation.
@@ -33,7 +33,7 @@ _DECIMALS = 4  # a stored discount is short, and more would be noise
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What counts say of each of some positions: float64, in units of the context's total.
+    """The counts of each of some positions: float64, in units of the context's total.
 
     `own_SO`: the token's count; `unit_SO`: one occurrence; `kind_SO`: which discount it pays (0: none, its count is 0);
     `share_SOK`: how many of the context's successors pay each; `seen_SO`: whether the context was seen; `base_S`:
@@ -103,8 +103,8 @@ def tune_discounts(
 def sample_of(
     counts: NgramCounts, text: Tokens, at_S: NDArray[np.int64], *, threads: int | None = None
 ) -> tuple[Sample, Discounts]:
-    """What `counts` say of the tokens at some positions of `text`, and the discounts of the unigrams beneath."""
-    # With every discount 1 the trie still tells all counts: mass (c - 1) / total, and what is left, n / total.
+    """The counts of the tokens at some positions of `text`, and the discounts of the unigrams beneath."""
+    # With every discount 1 the trie still has all counts: mass (c - 1) / total, and what is left, n / total.
     trie, unigram_V, known, _ = estimate(
         counts, threads or os.cpu_count() or 1, [(), *[(1.0,)] * (counts.max_order - 1)]
     )
@@ -127,16 +127,16 @@ def _sample(
 
 def _fit(sample: Sample) -> NDArray[np.float64]:
     """Discounts [O, K]: Adam (Kingma and Ba 2015) on the log odds of the share of each count that is taken."""
-    most = np.arange(1, KINDS + 1)
+    count_K = np.arange(1, KINDS + 1)
     logit_OK = np.tile(np.log(np.array(_START) / (1 - np.array(_START))), (sample.own_SO.shape[1], 1))
     mean, square = np.zeros_like(logit_OK), np.zeros_like(logit_OK)
     for step in range(1, _STEPS + 1):
         share = 1 / (1 + np.exp(-logit_OK))
-        slope = _gradient(sample, share * most) * most * share * (1 - share)
+        slope = _gradient(sample, share * count_K) * count_K * share * (1 - share)
         mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
         logit_OK -= _RATE * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-12)
         np.clip(logit_OK, -5, 5, out=logit_OK)
-    fitted: NDArray[np.float64] = most / (1 + np.exp(-logit_OK))
+    fitted: NDArray[np.float64] = count_K / (1 + np.exp(-logit_OK))
     return fitted
 
 

@@ -12,7 +12,6 @@ D(c) the discount of count c (D(0) = 0, the last of an order's discounts for all
 `rest` is what was counted after a context and is not stored. How a row is made of masses and gammas: `rows`.
 """
 
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The probability of a decision is 22 bits, moved towards each outcome by 1 / (n +
 in a slot that the features of the decision name. A number is a row of such decisions.
 """
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 from typing import Any, NamedTuple

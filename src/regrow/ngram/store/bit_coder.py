@@ -5,8 +5,6 @@ The coder's interval is low .. high, 32 bits kept in int64. A decision splits it
 decoder's window of four bytes, and the place in the stream.
 """
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,5 @@
 """Every n-gram of a memory with the count its order uses, linked as the table form needs them."""
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import dataclasses

@@ -7,8 +7,6 @@ was dropped move down whole (Siivola, Hirsimäki and Virpioja 2007, "On growing 
 models"): with all of an order dropped, the order below has raw counts.
 """
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -3,13 +3,12 @@
 What is coded, and from what it is predicted, is said in `table_form`; how, in `adaptive_bits`.
 """
 
-# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import numpy as np
 
 from regrow.core.jit import I32x1, U8x1, U32x1, kernel
+from regrow.ngram.counts.sorted_keys import sort_few
 from regrow.ngram.store.adaptive_bits import (
     NUMBER,
     Coder,
@@ -140,15 +139,7 @@ def members(below: Order, order: Order, exact: U8x1, heads: U32x1, coder: Coder)
                         token[made] = rank_token[i]
                     made += 1
             if decode:
-                if made - out <= 24:
-                    for a in range(out + 1, made):
-                        w, b = token[a], a
-                        while b > out and token[b - 1] > w:
-                            token[b] = token[b - 1]
-                            b -= 1
-                        token[b] = w
-                else:
-                    token[out:made].sort()
+                sort_few(token, out, made)
             out = made
             start[j + 1] = out
     return out
@@ -216,7 +207,7 @@ def values(below: Order, order: Order, exact: U8x1, heads: U32x1, flag: U8x1, co
             for e in range(start[c], start[c + 1]):
                 share = octaves(np.int64(p_value[lower[e]]), tables)
                 if counted:
-                    kind, size = 2, octaves(longer, tables)
+                    kind, size = np.int64(2), octaves(longer, tables)
                     share += size - octaves(siblings, tables)
                 else:
                     kind, size = np.int64(flag[e]), octaves(seen + 1, tables)

@@ -3,15 +3,13 @@
 A token is a walk down a fixed binary tree (Huffman, from the unigram counts), about 8 yes/no decisions at a
 vocabulary of 1,024. Each decision is predicted by every order's adaptive probability for that tree node, a
 match model that follows the longest repeat, and a logistic mixer that weighs them (Mahoney's context mixing).
-`run` drives the same two steps, predict and perceive, whether it encodes or decodes, so the two cannot drift; the range
-coder is `bit_coder`'s.
+`code_tokens` takes the same two steps, predict and update, whether it encodes or decodes, so the two cannot drift; the
+range coder is `bit_coder`'s.
 
 Widths: probabilities are 16-bit, logits 12-bit fixed point (8 fractional), weights 16.16 in int32, products
 in int64. Nothing divides and nothing is a float.
 """
 
-# Inside the kernel numba's int64 and Python's int are one type; mypy cannot know.
-# mypy: disable-error-code="assignment,arg-type"
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -166,7 +164,7 @@ def code_tokens(decode: bool, tokens: U16x1, stream: U8x1, coder: I64x1, tree: T
         symbol = np.int64(0)
         if not decode:
             symbol = np.int64(tokens[t])
-        node = 0
+        node = np.int64(0)
         depth = 0
         place = 1
         while True:
@@ -188,7 +186,7 @@ def code_tokens(decode: bool, tokens: U16x1, stream: U8x1, coder: I64x1, tree: T
             for k in range(ORDERS):
                 inputs[k] = stretch[slots[k, rows[k], place] >> 4]
             inputs[ORDERS] = stretch[order0[node] >> 4]
-            guess = 0
+            guess = np.int64(0)
             if expected >= 0:
                 guess = (np.int64(code[expected]) >> (np.int64(length[expected]) - 1 - depth)) & 1
                 s = np.int64(stretch[match_rate[match_length] >> 4])
@@ -200,13 +198,13 @@ def code_tokens(decode: bool, tokens: U16x1, stream: U8x1, coder: I64x1, tree: T
             for i in range(INPUTS):
                 dot += inputs[i] * np.int64(weights[wset, i])
             dot = dot >> 16
-            dot = min(max(dot, -2047), 2047)
+            dot = min(max(dot, np.int64(-2047)), np.int64(2047))
             p = np.int64(squash[dot + 2048])
             bit = np.int64(0)
             if not decode:
                 bit = (np.int64(code[symbol]) >> (np.int64(length[symbol]) - 1 - depth)) & 1
             bit, state = code_bit(decode, bit, p, state, stream)
-            # perceive
+            # update
             error = ((bit << 16) - p) * 6
             for i in range(INPUTS):
                 weights[wset, i] = np.int64(weights[wset, i]) + ((inputs[i] * error + 0x8000) >> 16)

@@ -221,12 +221,10 @@ class RecentCounts:
             self._count(old_S)
 
     def _make_room(self, steps: int) -> None:
-        size, most = (
-            len(self.tables.node_N4),
-            2 * self.orders * self.streams,
-        )  # a lock-step adds at most so many
-        while int(self.tables.used_2.max()) + most * steps > size:
-            size = 1 << (2 * size + most - 1).bit_length()
+        size = len(self.tables.node_N4)
+        per_step = 2 * self.orders * self.streams  # what a lock-step adds at most
+        while int(self.tables.used_2.max()) + per_step * steps > size:
+            size = 1 << (2 * size + per_step - 1).bit_length()
         if size > len(self.tables.node_N4):
             self.tables = self.tables.wider(size)
 
