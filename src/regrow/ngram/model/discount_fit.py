@@ -1,9 +1,9 @@
 """Discounts fitted to text that was left out of the counts, documents at a time.
 
-Kneser and Ney's estimate leaves out one occurrence at a time, and what stands in a document once tends to stand in it again: of
-text of another document it promises too much. Here the discounts of orders 2 and up, by count (1, 2, 3, 4, and 5 or
-more), minimise the cost of left-out documents under the model itself (held-out estimation, Jelinek and Mercer 1980,
-of Chen and Goodman's parameters), with exact gradients through the interpolation.
+Kneser and Ney's estimate leaves out one occurrence at a time, and a word that a document holds once it tends to hold
+again: of text of another document it promises too much. Here the discounts of orders 2 and up, by count (1, 2, 3, 4,
+and 5 or more), minimise the cost of left-out documents under the model itself (held-out estimation, Jelinek and Mercer
+1980, of Chen and Goodman's parameters), with exact gradients through the interpolation.
 
 Legend: S sampled positions, O orders 2 .. max_order, K discounts of an order.
 """

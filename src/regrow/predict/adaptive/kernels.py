@@ -1,7 +1,8 @@
 """The online mixer's inner loops, compiled: predict, learn, and both for a stretch of known text.
 
-Sums run in a fixed order, so that an encoder and a decoder of one machine see the same bits; a stretch scored in one go
-has the bits of one step after the other.
+All is sums, differences, products, quotients and square roots of float32 or float64, each rounded by itself in the
+order written (`regrow.core.jit`), and `portable_math`: from the same inputs every machine has the same bits, and a
+stretch scored in one go those of one step after the other.
 
 Legend: as in `online_mixer`; N contexts and E pairs of `recent_counts`.
 """
@@ -14,6 +15,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from regrow.core.jit import F32x1, F32x2, F32x3, F64x1, F64x2, F64x3, I32x2, I64x1, I64x2, kernel
+from regrow.predict.adaptive.portable_math import exp_of, log_of
 from regrow.predict.adaptive.recent_counts import (
     MANY,
     NODE_DISTINCT,
@@ -199,9 +201,8 @@ def _predict(t: Any, inputs: Any, tables: Any, weights: Any, scratch: Any) -> No
                             feature_SVJ[s, i, jj] = 0.0
                         touched += 1
                     # c / q in single precision is finite: q is at least 2^-100 / V.
-                    fact = np.log(
-                        np.float32(1) + np.float32(count_E4[entry, PAIR_COUNT] * np.float32(norm) / x_V[v])
-                    )
+                    ratio = np.float32(count_E4[entry, PAIR_COUNT] * np.float32(norm) / x_V[v])
+                    fact = np.float32(log_of(1.0 + np.float64(ratio)))
                     feature_SVJ[s, i, j] = fact
                     power_V[i] += weight * fact
                     entry = pair_E4[entry, PAIR_NEXT]
@@ -209,7 +210,7 @@ def _predict(t: Any, inputs: Any, tables: Any, weights: Any, scratch: Any) -> No
         second = norm
         for i in range(touched):
             before = np.float64(x_V[touched_V[i]])
-            gain_SV[s, i] = before * np.exp(power_V[i])
+            gain_SV[s, i] = before * exp_of(power_V[i])
             second += gain_SV[s, i] - before
         sums_S4[s, 3] = second
 
@@ -240,7 +241,7 @@ def _learn(t: Any, tokens_S: Any, inputs: Any, weights: Any, scratch: Any) -> No
         norm, second = sums_S4[s, 0], sums_S4[s, 3]
         hit = scratch.place_SV[s, token]
         power = scratch.power_SV[s, hit] if hit >= 0 else 0.0
-        nats_S[s] = np.log(second) - np.log(np.float64(x_SV[s, token])) - power
+        nats_S[s] = log_of(second) - log_of(np.float64(x_SV[s, token])) - power
         slope_ab_O2[order, 0] += sums_S4[s, 1] / norm - np.float64(inputs.network_STV[s, t, token])
         slope_ab_O2[order, 1] += sums_S4[s, 2] / norm - np.float64(inputs.memory_STV[s, t, token])
         share = 1.0 / norm

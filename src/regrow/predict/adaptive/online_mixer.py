@@ -11,8 +11,8 @@ given q. Each learns by AdaGrad inside a box, whose regret over T steps against 
 (D^2 / 2r + r) * sum_i sqrt(sum_t g_ti^2) for box width D and rate r (Duchi, Hazan and Singer 2011, theorem 5): it grows
 like sqrt(T). Features in the log domain as in PAQ's mixers (Mahoney 2005), here over the whole vocabulary at once.
 
-All streams of a lock-step are predicted from one state; then all their tokens are learned. Sums run in a fixed order,
-so that an encoder and a decoder of one machine see the same bits.
+All streams of a lock-step are predicted from one state; then all their tokens are learned. The same inputs give the
+same bits on every machine (`kernels`).
 
 Legend: S streams, T tokens of a chunk, V vocabulary, K orders, J = 2K contexts (shared first, own after), O orders of
 the memory.

@@ -1,8 +1,9 @@
-"""Golden distributions: the bits of the memory's rows, and that no machine may round them otherwise."""
+"""Golden distributions: the bits of the memory's rows and of the online mixer's, the same on every machine."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ from regrow.ngram.store import model_from_ngrams
 from regrow.ngram.store.linked_ngrams import grams_of
 from regrow.ngram.store.table_budget import fit_table
 from regrow.ngram.store.table_form import decode_table
+from regrow.predict.adaptive import kernels
+from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.portable_math import exp_of, log_of
 
 ORDER = 5
 
@@ -74,6 +78,31 @@ def test_the_bits_of_a_row_are_golden(kind: str, digest: str) -> None:
     assert np.abs(made.probs_RV.sum(axis=1, dtype=np.float64) - 1).max() < 1e-6
 
 
+def test_the_bits_of_the_online_mixer_are_golden() -> None:
+    """Two streams that learn from each other, over features that are exact binary fractions."""
+    S, T, V = 2, 150, 60
+    noise = np.cumsum(text(4000, 3 * S * T * V)).reshape(3, S, T, V) % 509
+    mixed, network, memory = (-noise / 64).astype(np.float32)
+    tokens_ST = text(V, S * T).reshape(S, T)
+    inputs = StepInputs(mixed, network, memory, (tokens_ST % 5).astype(np.int32))
+    mixer, found = OnlineMixer(S, V, 3, 200), hashlib.sha256()
+    for t in range(T):
+        mixer.predict(inputs, t)
+        found.update(mixer.rows().astype("<f8").tobytes())
+        found.update(mixer.learn(inputs, t, tokens_ST[:, t]).astype("<f8").tobytes())
+    assert np.abs(mixer.rows().sum(axis=1) - 1).max() < 1e-12
+    assert found.hexdigest()[:16] == "27e7e678177f3f96"
+
+
+def test_logarithm_and_exponential_are_within_their_bound() -> None:
+    rng = np.random.Generator(np.random.PCG64(3))
+    for x in [*np.exp(rng.uniform(-200, 200, 300)), *(1 + rng.uniform(-1e-3, 1e-3, 300)), 1.0]:
+        assert abs(log_of(x) - math.log(x)) <= 2e-15 * max(1.0, abs(math.log(x)))
+    for x in [*rng.uniform(-600, 600, 300), *rng.uniform(-1e-3, 1e-3, 300), 0.0]:
+        assert abs(exp_of(x) / math.exp(x) - 1) <= 2e-15
+    assert (exp_of(-1e4), exp_of(1e4)) == (0.0, np.inf)
+
+
 KERNELS = (
     rows.fill_rows,
     backoff_trie.put,
@@ -81,6 +110,9 @@ KERNELS = (
     model_from_ngrams._discount,
     hashed_model._score,
     hashed_model._normalise,
+    kernels.predict,
+    kernels.learn,
+    kernels.rows,
 )
 
 
