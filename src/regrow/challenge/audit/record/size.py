@@ -65,7 +65,7 @@ def needed_files(folder: Folder, script: Path) -> dict[Path, int]:
     siblings = Siblings(p for p in folder.files if p.suffix in _CODE)
 
     def needs(path: Path) -> list[Path]:
-        if path.suffix != ".py":
+        if path.suffix != ".py" or siblings.alone:
             return []
         if folder.files[path] > _PARSE_AT_MOST:
             folder.drop(f"what {folder.name(path)} imports")

@@ -56,6 +56,11 @@ class Siblings:
             self._modules.setdefault(module, []).append(path)
             self._files.setdefault(path.name, []).append(path)
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is but one file, which needs none."""
+        return len(self._files) < 2
+
     def needed(self, tree: ast.Module) -> Iterator[list[Path]]:
         """For each import, and each string that names a file, the files it may mean, in the order given."""
         for part in dict.fromkeys(part for name in imported(tree) for part in name.split(".")):

@@ -99,6 +99,8 @@ def _mark_roles(folder: Folder, sources: Sources) -> None:
 
     def needs(path: Path) -> list[Path]:
         unit = units[path] if path in units else parsed(path, "reached")
-        return [file for files in siblings.needed(unit.tree) for file in files] if unit is not None else []
+        if unit is None or siblings.alone:
+            return []
+        return [file for files in siblings.needed(unit.tree) for file in files]
 
     reached(units, needs)
