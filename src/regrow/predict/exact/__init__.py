@@ -1,0 +1,1 @@
+"""Exact inference: between token and frequency table integers alone, as docs/exact.md has it. No torch."""
