@@ -1,0 +1,394 @@
+"""From final states to symbol frequencies: logits, memory, gate, mixture, and the integers a range coder takes.
+
+All over the vocabulary is in bits times 1024 (logits, log probabilities) or in 2^-22 (weights). A row's weights say
+where every token's interval of 2^24 begins and ends; see `interval` and `find`. docs/exact.md, "Rows".
+
+Legend: R rows, V vocabulary, C context tokens, J hidden units of the gate.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, misc"
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, I64x1, I64x2, U16x1, kernel
+from regrow.ngram.model.backoff_trie import find_child
+from regrow.ngram.model.rows import NgramRows
+from regrow.predict.exact.arrays import I8x4, I16x2, U8x2
+from regrow.predict.exact.functions import log2_fixed, tanh_packed
+from regrow.predict.exact.product import COLUMNS, ROWS, multiply
+
+TOTAL_BITS = 24
+LEAST = -65535  # of a log probability, in bits times 1024
+LIMIT = 65535  # of a logit
+MAX_ORDER = 16  # of a memory
+STRIPE = 64  # tokens whose largest entry is looked for at once
+LN2 = 45426  # 2^16 ln 2
+
+
+class Head(NamedTuple):
+    """The output matrix, packed; `multiplier` and `offset` of its rows; `numbers`: exponent, whether logits are capped,
+    the cap in bits times 1024, mixture kind (0: network alone, 1: fixed exponents, 2: gate), tokens; the gate's
+    parameters in 2^-16: `exponents` [2], `gate_in` [23, J], `gate_bias` [J], `gate_out` [2, J]; tables."""
+
+    matrix: I8x4
+    multiplier: I32x1
+    offset: I32x1
+    numbers: I64x1
+    exponents: I64x1
+    gate_in: I64x2
+    gate_bias: I64x1
+    gate_out: I64x2
+    exp2: I32x1
+    log2: I32x1
+    tanh: I32x1
+
+
+class MemoryTables(NamedTuple):
+    """The backoff trie's arrays (see `Trie`), `base` float32 [B, V], the distributions rows start from, and `base_bits`
+    int16 [B, V], their logarithms; `max_order` is 0 without a memory."""
+
+    max_order: int
+    child_start: I32x1
+    child_token: U16x1
+    succ_start: I32x1
+    succ_token: U16x1
+    succ_mass: F32x1
+    gamma: F32x1
+    total: U16x1
+    base: F32x2
+    base_bits: I16x2
+
+
+class RowWork(NamedTuple):
+    """Scratch of one thread: `sums` of a block of rows; of one row its logits, log probabilities, touched tokens, their
+    probabilities, and `facts` [8]; `weights`, the result."""
+
+    sums: I32x2
+    logits: I32x1
+    memory: I32x1
+    weights: I32x1
+    stamp: I32x1
+    touched: I32x1
+    probs: F32x1
+    facts: I64x1
+    hidden: I64x1
+
+
+class States(NamedTuple):
+    """Rows to predict: final states plus 128, inverse norms, and the memory's contexts int32 [R, C], -1 where none;
+    `found`: what a memory without a trie says of them, else nothing."""
+
+    state: U8x2
+    norm: I64x1
+    contexts: I32x2
+    found: NgramRows
+
+
+@register_jitable
+def log2_of_probability(p, log2):
+    """1024 * log2(p) of a float32 above 0, rounded, at least LEAST; LEAST of 0."""
+    bits = np.int64(np.float32(p).view(np.int32))
+    exponent, mantissa = bits >> 23, bits & 0x7FFFFF
+    if bits == 0:
+        return np.int64(LEAST)
+    if exponent > 0:
+        mantissa |= 0x800000
+    else:
+        exponent = np.int64(1)
+    return max((log2_fixed(mantissa, log2) + ((exponent - 150) << 16) + 32) >> 6, np.int64(LEAST))
+
+
+@register_jitable
+def look_up(table, index_V):
+    """Every index of a row gives way to its entry of the table. Alone in its loop: the compiler, which cannot know that
+    the table is not being written, makes vectors of the loops before and after."""
+    for v in range(len(index_V)):
+        index_V[v] = table[np.uint32(index_V[v])]
+
+
+@register_jitable
+def largest(row_V):
+    """The largest entry and where it stands first."""
+    top, at = np.int32(-(1 << 31) + 1), np.int64(0)
+    whole = len(row_V) // STRIPE * STRIPE
+    for first in range(0, whole, STRIPE):
+        peak = row_V[first]
+        for j in range(STRIPE):
+            peak = max(peak, row_V[first + j])
+        if peak > top:
+            top, at = peak, first
+    for v in range(whole, len(row_V)):
+        if row_V[v] > top:
+            top, at = row_V[v], v
+    while row_V[at] != top:
+        at += 1
+    return top, at
+
+
+@register_jitable
+def logits_row(head, sums_V, norm, logits_V, index_V):
+    """Soft-capped logits of one row."""
+    capped = head.numbers[1] > 0
+    shift = head.numbers[0] + (4 if capped else 10)
+    half = (np.int64(1) << shift) >> 1
+    limit = np.int64(0x7FFFF) if capped else np.int64(LIMIT)
+    for v in range(len(logits_V)):
+        dot = np.int64(np.int32(sums_V[v] - head.offset[v])) * np.int64(head.multiplier[v])
+        t = (dot * norm + half) >> shift
+        logits_V[v] = np.int32(min(max(t, -limit), limit))
+    if not capped:
+        return
+    for v in range(len(logits_V)):
+        index_V[v] = abs(logits_V[v]) >> 9
+    look_up(head.tanh, index_V)
+    cap = np.int32(head.numbers[2])
+    for v in range(len(logits_V)):
+        t, entry = logits_V[v], index_V[v]
+        part = np.int32(abs(t)) & np.int32(511)
+        y = np.int32((entry >> 9) + (np.int32(np.int32((entry & 511) * part) + 256) >> 9))
+        y = np.int32(-y) if t < 0 else y
+        logits_V[v] = np.int32(np.int32(y * cap) + 16384) >> 15
+
+
+@register_jitable
+def weights_row(top, row_V, index_V, exp2):
+    """The row's weights 2^22 * 2^((entry - top) / 1024) into index_V; returns their sum."""
+    total = np.int64(0)
+    for v in range(len(row_V)):
+        index_V[v] = np.int32(top - row_V[v]) & np.int32(1023)
+    look_up(exp2, index_V)
+    for v in range(len(row_V)):
+        y = np.int32(top - row_V[v])
+        w = index_V[v] >> min(y >> 10, np.int32(31))
+        index_V[v] = w
+        total += w
+    return total
+
+
+@register_jitable
+def set_facts(facts, order, total, distinct, escape, log2):
+    """What the gate may know of a context: the order, then ln(1 + total) / 8, ln(1 + distinct) / 4, escape in 2^-16."""
+    facts[0] = order
+    facts[1] = (log2_fixed(1 + total, log2) * LN2) >> 19
+    facts[2] = (log2_fixed(1 + distinct, log2) * LN2) >> 18
+    facts[3] = np.int64(np.float64(escape) * 65536.0)
+
+
+@register_jitable
+def memory_row(memory, context_C, path, work, log2):
+    """Log probabilities of one row into work.memory; the first facts of the gate into work.facts."""
+    width, vocab = len(context_C), len(work.memory)
+    base_order = 2 if memory.base.shape[0] > 1 else 1
+    order, node = np.int64(1), np.int64(-1)
+    if width > 0 and memory.max_order > 1 and context_C[width - 1] >= 0:
+        node = np.int64(context_C[width - 1])
+        if memory.succ_start[node] < memory.succ_start[node + 1]:
+            order = np.int64(2)
+            path[2] = node
+        else:
+            node = np.int64(-1)
+    while node >= 0 and order < memory.max_order and order <= width:
+        wanted = context_C[width - order]
+        if wanted < 0:
+            break
+        child = find_child(memory.child_start, memory.child_token, node, wanted)
+        if child < 0:
+            break
+        node = child
+        order += 1
+        path[order] = node
+    left = 1.0
+    for n in range(base_order + 1, order + 1):
+        left *= memory.gamma[path[n]]
+    weight = max(np.float32(left), np.float32(1e-20))
+    row = np.int64(0)
+    if base_order == 2:
+        row = path[2] if order >= 2 else np.int64(vocab)
+    bits = np.int32(log2_of_probability(weight, log2))
+    for v in range(vocab):
+        work.memory[v] = max(np.int32(memory.base_bits[row, v] + bits), np.int32(LEAST))
+    touched = np.int64(0)
+    outer = 1.0
+    for n in range(order, base_order, -1):
+        node = path[n]
+        scale = np.float32(outer)
+        for e in range(memory.succ_start[node], memory.succ_start[node + 1]):
+            v = np.int64(memory.succ_token[e])
+            if work.stamp[v] == 0:
+                work.stamp[v] = 1
+                work.touched[touched] = v
+                touched += 1
+                work.probs[v] = memory.base[row, v] * weight
+            work.probs[v] += memory.succ_mass[e] * scale
+        outer *= memory.gamma[node]
+    for i in range(touched):
+        v = work.touched[i]
+        work.stamp[v] = 0
+        work.memory[v] = np.int32(log2_of_probability(work.probs[v], log2))
+    if order > 1:
+        node = path[order]
+        distinct = np.int64(memory.succ_start[node + 1]) - np.int64(memory.succ_start[node])
+        set_facts(work.facts, order, np.int64(memory.total[node]), distinct, memory.gamma[node], log2)
+    else:
+        set_facts(work.facts, order, np.int64(0), np.int64(0), np.float32(1), log2)
+
+
+@register_jitable
+def found_row(found, r, work, log2):
+    """The same from a row of probabilities."""
+    for v in range(len(work.memory)):
+        work.memory[v] = np.int32(log2_of_probability(found.probs_RV[r, v], log2))
+    set_facts(
+        work.facts, np.int64(found.matched_order_R[r]), np.int64(found.context_total_R[r]),
+        np.int64(found.distinct_R[r]), found.escape_R[r], log2,
+    )  # fmt: skip
+
+
+@register_jitable
+def exponent_of(x):
+    """A mixture exponent from 2^-16 to 2^-12, within +-4."""
+    return np.int32(min(max((x + 8) >> 4, np.int64(-16383)), np.int64(16383)))
+
+
+@register_jitable
+def gate(head, facts, hidden_J):
+    """The exponents of network and memory in 2^-12, from `facts`: matched order, then seven in 2^-16."""
+    a, b = head.exponents[0] << 15, head.exponents[1] << 15
+    if head.numbers[3] == 2:
+        for j in range(len(hidden_J)):
+            hidden_J[j] = head.gate_in[facts[0] - 1, j] << 16
+        for c in range(1, 8):
+            for j in range(len(hidden_J)):
+                hidden_J[j] += head.gate_in[MAX_ORDER - 1 + c, j] * facts[c]
+        for j in range(len(hidden_J)):
+            hidden = tanh_packed((hidden_J[j] >> 16) + head.gate_bias[j], head.tanh)
+            a += hidden * head.gate_out[0, j]
+            b += hidden * head.gate_out[1, j]
+    return exponent_of(a >> 15), exponent_of(b >> 15)
+
+
+@register_jitable
+def quarter_nats(bits):
+    """Bits times 1024 as nats / 4 in 2^-16."""
+    return (np.int64(bits) * LN2) >> 12
+
+
+@register_jitable
+def mixture_row(head, memory, states, r, path, sums_V, work):
+    """The weights of one row into work.weights; returns their sum."""
+    logits_V, memory_V, weights_V = work.logits, work.memory, work.weights
+    logits_row(head, sums_V, states.norm[r], logits_V, weights_V)
+    top, best = largest(logits_V)
+    if head.numbers[3] == 0:
+        return weights_row(top, logits_V, weights_V, head.exp2)
+    if len(states.found.probs_RV) > 0:
+        found_row(states.found, r, work, head.log2)
+    else:
+        memory_row(memory, states.contexts[r], path, work, head.log2)
+    if head.numbers[3] == 2:
+        memory_top, memory_best = largest(memory_V)
+        total = weights_row(top, logits_V, weights_V, head.exp2)
+        rest = (log2_fixed(total, head.log2) - (22 << 16) + 32) >> 6
+        work.facts[4] = quarter_nats(-rest)
+        work.facts[5] = quarter_nats(memory_top)
+        work.facts[6] = quarter_nats(np.int64(logits_V[memory_best]) - top - rest)
+        work.facts[7] = quarter_nats(memory_V[best])
+    a, b = gate(head, work.facts, work.hidden)
+    for v in range(len(logits_V)):
+        both = np.int32(np.int32(a * logits_V[v]) + np.int32(b * memory_V[v]))
+        logits_V[v] = np.int32(both + 2048) >> 12
+    top, _ = largest(logits_V)
+    return weights_row(top, logits_V, weights_V, head.exp2)
+
+
+@register_jitable
+def interval(weights_V, total, token):
+    """Where the token's interval of 2^24 begins, and its length."""
+    before = np.int64(0)
+    for v in range(token):
+        before += weights_V[v]
+    free = np.int64((1 << TOTAL_BITS) - len(weights_V))
+    start = token + before * free // total
+    return start, token + 1 + (before + weights_V[token]) * free // total - start
+
+
+@register_jitable
+def find(weights_V, total, target):
+    """The token whose interval holds `target`, with the interval's beginning and length."""
+    free = np.int64((1 << TOTAL_BITS) - len(weights_V))
+    # A token begins at or before the target if the weights before it are at most (target - token + 1) * total / free.
+    v, before = np.int64(0), np.int64(0)
+    while v + STRIPE < len(weights_V):
+        part = np.int64(0)
+        for j in range(STRIPE):
+            part += weights_V[v + j]
+        if v + STRIPE + (before + part) * free // total > target:
+            break
+        v += STRIPE
+        before += part
+    start = v + before * free // total
+    while True:
+        before += weights_V[v]
+        stop = v + 1 + before * free // total
+        if stop > target:
+            return v, start, stop - start
+        start = stop
+        v += 1
+
+
+@register_jitable
+def output_sums(head, states, work, start, stop):
+    """Products of rows start..stop with the output matrix into work.sums."""
+    terms = head.matrix.shape[1] * 4
+    stride = work.sums.shape[1]
+    for tile in range(head.matrix.shape[0]):
+        b = head.matrix.ctypes.data + tile * terms * COLUMNS
+        for i in range(0, stop - start, ROWS):
+            a = states.state.ctypes.data + (start + i) * terms
+            c = work.sums.ctypes.data + (i * stride + tile * COLUMNS) * 4
+            multiply(a, terms, b, c, stride, terms)
+
+
+@kernel
+def intervals(
+    head: Head, memory: MemoryTables, states: States, work: RowWork, tokens: I32x1, result: I64x2
+) -> None:
+    """Start and length [R, 2] of the interval of each row's token (below 0: 0, 0)."""
+    path = np.empty(MAX_ORDER + 2, np.int64)
+    block = work.sums.shape[0]
+    for first in range(0, len(tokens), block):
+        last = min(first + block, len(tokens))
+        output_sums(head, states, work, first, last)
+        for r in range(first, last):
+            result[r, 0] = result[r, 1] = 0
+            if tokens[r] < 0:
+                continue
+            total = mixture_row(head, memory, states, r, path, work.sums[r - first], work)
+            result[r, 0], result[r, 1] = interval(work.weights, total, tokens[r])
+
+
+@kernel
+def weights(
+    head: Head, memory: MemoryTables, states: States, work: RowWork, result: I32x2, totals: I64x1
+) -> None:
+    """Every row's weights [R, V] and their sums [R]."""
+    path = np.empty(MAX_ORDER + 2, np.int64)
+    block = work.sums.shape[0]
+    for first in range(0, len(totals), block):
+        last = min(first + block, len(totals))
+        output_sums(head, states, work, first, last)
+        for r in range(first, last):
+            totals[r] = mixture_row(head, memory, states, r, path, work.sums[r - first], work)
+            result[r, :] = work.weights
+
+
+@kernel
+def base_bits(base: F32x2, log2: I32x1, result: I16x2) -> None:
+    """1024 * log2 of a table of probabilities, at least -32768."""
+    for b in range(base.shape[0]):
+        for v in range(base.shape[1]):
+            result[b, v] = max(log2_of_probability(base[b, v], log2), np.int64(-32768))

@@ -1,0 +1,196 @@
+"""Streams predicted exactly: many positions of known text at once, or one position after the other.
+
+Both give the same integers for the same position, whatever the number of streams, the size of chunks and the number of
+threads.
+
+Legend: as in `model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regrow.ngram.model.rows import NgramRows
+from regrow.predict.exact import network, rows
+from regrow.predict.exact.model import ExactModel
+from regrow.predict.exact.network import BLOCK, Rings, Span, Work
+from regrow.predict.exact.product import COLUMNS, ROWS
+from regrow.predict.exact.rows import RowWork, States
+from regrow.predict.exact.tables import tables
+
+_ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
+_NEVER = -(1 << 30)  # the position of a slot that holds nothing
+
+
+class Streams:
+    """S texts in lock-step, each of which begins after BOS. `chunk` is the most tokens a stream that one call may
+    take."""
+
+    def __init__(self, model: ExactModel, streams: int, *, chunk: int = 1, threads: int = 1) -> None:
+        self._model, self._streams, self._chunk = model, streams, chunk
+        layers = model.layers
+        _, K, E, W = layers.sizes.tolist()
+        R = -(-(W - 1 + chunk) // COLUMNS) * COLUMNS
+        rings = layers.gain.shape[0] * streams * K
+        terms, columns = -(-E // 4) * 4, -(-E // COLUMNS) * COLUMNS
+        self._rings = Rings(
+            np.zeros((rings, R * terms), np.int8), np.zeros((rings, R * columns), np.int8),
+            *(np.zeros((rings, R), np.int32) for _ in range(3)),
+        )  # fmt: skip
+        self._slots = np.full(R, _NEVER, np.int64)
+        self._position = 0
+        self._fresh_S = np.full(streams, model.bos_id, np.int32)
+        self._context_SC = np.full((streams, model.width), -1, np.int32)
+        self._push(self._fresh_S[:, None])
+        self._read = False  # whether the fresh tokens' states are known
+        # Streams are shared out to threads, and to a thread some at a time.
+        at_once = max(1, min(-(-streams // threads), _ROWS_AT_ONCE // chunk))
+        self._spans = [(s, min(s + at_once, streams)) for s in range(0, streams, at_once)]
+        self._threads = min(threads, len(self._spans))
+        self._work = [self._scratch(at_once, R) for _ in range(self._threads)]
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+
+    def intervals(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next T known tokens of every stream: start and length of each one's interval of 2^24, int64 [S, T, 2].
+
+        A token below 0 is none (0, 0): its stream has ended, and takes no other token after it. The streams move on.
+        """
+        S, T = tokens_ST.shape
+        known_ST = np.where(tokens_ST < 0, self._model.bos_id, tokens_ST).astype(np.int32)
+        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
+        contexts = self._contexts(known_ST)
+        result = np.empty((S, T, 2), np.int64)
+        tokens = np.ascontiguousarray(tokens_ST, np.int32)
+
+        def work(first: int, last: int, scratch: tuple[Work, RowWork]) -> None:
+            states = self._states(first, last, T, contexts, scratch[0])
+            span = np.empty(((last - first) * T, 2), np.int64)
+            rows.intervals(
+                self._model.head, self._model.memory, states, scratch[1], tokens[first:last].reshape(-1), span
+            )
+            result[first:last] = span.reshape(last - first, T, 2)
+
+        self._run(inputs_ST, work)
+        self._fresh_S = known_ST[:, -1].copy()
+        self._push(known_ST)
+        return result
+
+    def weights(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The weights of each stream's next token [S, V] and their sums [S]: what `rows.interval` and `rows.find` take.
+
+        Call `advance` before the next ones.
+        """
+        V = self._model.vocab_size
+        result, totals = np.empty((self._streams, V), np.int32), np.empty(self._streams, np.int64)
+        contexts = self._context_SC[:, None, :]
+
+        def work(first: int, last: int, scratch: tuple[Work, RowWork]) -> None:
+            states = self._states(first, last, 1, contexts, scratch[0])
+            rows.weights(
+                self._model.head,
+                self._model.memory,
+                states,
+                scratch[1],
+                result[first:last],
+                totals[first:last],
+            )
+
+        self._run(self._fresh_S[:, None], work)
+        return result, totals
+
+    def advance(self, tokens_S: NDArray[np.int64]) -> None:
+        """The streams' next tokens are known (below 0: this stream has ended)."""
+        self._fresh_S = np.where(tokens_S < 0, self._model.bos_id, tokens_S).astype(np.int32)
+        self._push(self._fresh_S[:, None])
+
+    def _run(
+        self, inputs_ST: NDArray[np.int32], work: Callable[[int, int, tuple[Work, RowWork]], None]
+    ) -> None:
+        T = inputs_ST.shape[1]
+        if not 1 <= T <= self._chunk:
+            raise ValueError(f"a call takes 1 to {self._chunk} tokens a stream, got {T}")
+        positions = np.arange(self._position, self._position + T)
+        self._slots[positions % len(self._slots)] = positions
+        cos, sin = rotary(self._model.turns, self._position, T)
+        tokens = np.ascontiguousarray(inputs_ST, np.int32)
+        self._position += T
+
+        def share(thread: int) -> None:
+            scratch = self._work[thread]
+            for first, last in self._spans[thread :: self._threads]:
+                span = Span(tokens, self._slots, cos, sin, first, last, int(positions[0]))
+                network.forward(self._model.layers, self._rings, scratch[0], span)
+                work(first, last, scratch)
+
+        if self._pool is None:
+            share(0)
+        else:
+            list(self._pool.map(share, range(self._threads)))
+
+    def _states(self, first: int, last: int, T: int, contexts: NDArray[np.int32], work: Work) -> States:
+        part = (
+            contexts[first:last].reshape((last - first) * T, self._model.width).copy()
+        )  # writeable, as kernels ask
+        found = NgramRows.around(np.empty((0, 1), np.float32), 0)
+        if self._model.asked is not None:
+            found = self._model.asked.rows(part, threads=1)
+        return States(work.state, work.state_norm, part, found)
+
+    def _contexts(self, tokens_ST: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The memory's context of every token of a chunk: int32 [S, T, C]."""
+        C = self._model.width
+        if C == 0:
+            return np.empty((*tokens_ST.shape, 0), np.int32)
+        whole = np.concatenate((self._context_SC, tokens_ST[:, :-1]), axis=1)
+        return np.lib.stride_tricks.sliding_window_view(whole, C, axis=1)
+
+    def _push(self, tokens_ST: NDArray[np.int32]) -> None:
+        if self._model.width:
+            joined = np.concatenate((self._context_SC, tokens_ST), axis=1)
+            self._context_SC = joined[:, -self._model.width :]
+
+    def _scratch(self, streams: int, slots: int) -> tuple[Work, RowWork]:
+        layers, head = self._model.layers, self._model.head
+        H, K, E, _ = layers.sizes.tolist()
+        D, F = layers.embedding.shape[1], layers.down.shape[2] * 4
+        M = -(-streams * self._chunk // ROWS) * ROWS
+        width = max(layers.qkv.shape[1], layers.up.shape[1], layers.out.shape[1]) * COLUMNS
+        terms, columns = -(-E // 4) * 4, -(-E // COLUMNS) * COLUMNS
+        V = self._model.vocab_size
+
+        def zeros(kind: type, *shape: int) -> Any:
+            return np.zeros(shape, kind)
+
+        work = Work(
+            zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
+            zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)), zeros(np.int64, BLOCK),
+            zeros(np.int32, BLOCK, width), zeros(np.int64, width), zeros(np.int32, ROWS, slots), zeros(np.int32,
+            slots), zeros(np.int64, slots), zeros(np.uint8, ROWS + 1, max(slots, E)), zeros(np.uint8, ROWS, max(slots,
+            E)), zeros(np.int32, 2 * ROWS, columns), zeros(np.uint8, M, D), zeros(np.int64, M),
+        )  # fmt: skip
+        over_vocabulary = [zeros(np.int32, V) for _ in range(5)]
+        row_work = [
+            zeros(np.int32, BLOCK, head.matrix.shape[0] * COLUMNS), *over_vocabulary, zeros(np.float32, V),
+            zeros(np.int64, 8), zeros(np.int64, len(head.gate_bias)),
+        ]  # fmt: skip
+        return work, RowWork(*row_work)
+
+
+def rotary(turns: NDArray[np.uint64], start: int, length: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Cosines and sines in 2^-14 of positions start.. : int32 [length, pairs]."""
+    positions = np.arange(start, start + length, dtype=np.uint64)[:, None]
+    angles = positions * turns[None]  # modulo a whole turn
+    return cos_turns(angles), cos_turns(angles - np.uint64(1 << 62))
+
+
+def cos_turns(angles: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Cosine of angles in turns of 2^-64, in 2^-COS_BITS: the table's entries, and a line between them."""
+    table = tables().cos.astype(np.int64)
+    i = (angles >> np.uint64(54)).astype(np.int64)
+    part = ((angles >> np.uint64(38)) & np.uint64(0xFFFF)).astype(np.int64)
+    return (table[i] + (((table[i + 1] - table[i]) * part + (1 << 15)) >> 16)).astype(np.int32)

@@ -1,0 +1,164 @@
+"""Exact inference: a position has one row of frequencies, however it is computed, and it is near the float one."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+import numba
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from regrow.artifact.artifact import load_vector, load_weights, pack_vector, pack_weights
+from regrow.core.config.schema import Config, MemoryConfig, MixerConfig, ModelConfig, TrainConfig
+from regrow.core.errors import ArtifactError
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.memory import Memory, model_of, new_counts
+from regrow.predict.exact import rows
+from regrow.predict.exact.model import ExactModel
+from regrow.predict.exact.streams import Streams
+from regrow.predict.predictor import Predictor
+
+V, BOS = 300, 1
+MODEL = ModelConfig(n_layer=2, d_model=64, n_head=4, n_kv_head=2, rope_dims=8, r=8, window=20)
+CONFIGS = {
+    "gate": Config(model=MODEL),
+    "all seeded": Config(model=msgspec.structs.replace(MODEL, seeded="all", n_head=1, n_kv_head=1)),
+    "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
+    "fixed": Config(model=MODEL, mixer=MixerConfig(kind="fixed")),
+    "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
+    "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
+}
+interval, find = numba.njit(rows.interval), numba.njit(rows.find)
+
+
+@functools.cache
+def parts(name: str) -> tuple[Config, Transformer, Memory | None, Mixer, ExactModel]:
+    """An untrained artifact whose every number is random."""
+    config = msgspec.structs.replace(CONFIGS[name], train=TrainConfig(seq_len=40))
+    torch.manual_seed(3)
+    network, mixer = (
+        Transformer(config.model, V, 40, 5),
+        Mixer(config.mixer, torch.Generator().manual_seed(1)),
+    )
+    with torch.no_grad():
+        for key, p in [*network.named_parameters(), *mixer.named_parameters()]:
+            p.add_(torch.randn_like(p) * (0.3 if key.endswith(("gain", "exponents")) else 0.1))
+    payloads = {"weights": pack_weights(network), "mixer": pack_vector(mixer)}
+    load_weights(network, payloads["weights"], "here")
+    load_vector(mixer, payloads["mixer"], "here")
+    memory = None
+    if config.memory.kind != "none":
+        counts = new_counts(config.memory, V, bos_id=BOS)
+        counts.add(text(7, 4000))
+        memory = model_of(counts)
+    return config, network, memory, mixer, exact_model(config, payloads, memory)
+
+
+def exact_model(config: Config, payloads: dict[str, bytes], memory: Memory | None) -> ExactModel:
+    return ExactModel.of(config, payloads, memory, vocab_size=V, seed=5, bos_id=BOS, source="here")
+
+
+def text(seed: int, length: int) -> NDArray[np.int64]:
+    """Tokens that repeat themselves: a walk over a few successors of each."""
+    rng = np.random.default_rng(seed)
+    follow = np.random.default_rng(0).integers(2, V, (V, 4))
+    tokens = [BOS]
+    for choice in rng.integers(0, 4, length):
+        tokens.append(int(follow[tokens[-1], choice]))
+    return np.array(tokens, np.int64)
+
+
+def in_chunks(model: ExactModel, tokens_ST: NDArray[Any], chunk: int, threads: int = 1) -> NDArray[np.int64]:
+    streams = Streams(model, len(tokens_ST), chunk=chunk, threads=threads)
+    steps = range(0, tokens_ST.shape[1], chunk)
+    return np.concatenate([streams.intervals(tokens_ST[:, i : i + chunk]) for i in steps], axis=1)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@given(
+    streams=st.integers(1, 5), length=st.integers(1, 60), chunk=st.integers(1, 50), seed=st.integers(0, 99)
+)
+@settings(max_examples=4, deadline=None)
+def test_chunks_steps_streams_and_threads_do_not_matter(
+    name: str, streams: int, length: int, chunk: int, seed: int
+) -> None:
+    model = parts(name)[4]
+    tokens_ST = np.stack([text(seed + s, length)[1:] for s in range(streams)])
+    expected = in_chunks(model, tokens_ST, 7)
+    assert np.array_equal(in_chunks(model, tokens_ST, chunk, threads=2), expected)
+    assert np.array_equal(in_chunks(model, tokens_ST[-1:], chunk), expected[-1:])
+    stepping = Streams(model, streams, threads=2)
+    for t in range(length):
+        weights_SV, total_S = stepping.weights()
+        for s in range(streams):
+            start, size = interval(weights_SV[s], total_S[s], tokens_ST[s, t])
+            assert (start, size) == tuple(expected[s, t])
+            assert find(weights_SV[s], total_S[s], start + (seed * size) // 100) == (
+                tokens_ST[s, t],
+                start,
+                size,
+            )
+        stepping.advance(tokens_ST[:, t])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_row_is_a_whole_distribution_near_the_float_one(name: str) -> None:
+    _, network, memory, mixer, model = parts(name)
+    tokens = text(11, 60)[1:]
+    predictor = Predictor(network, memory, mixer, streams=1, bos_id=BOS, dtype=torch.float32)
+    stepping = Streams(model, 1)
+    distances = []
+    for token in tokens:
+        weights_SV, total_S = stepping.weights()
+        bounds = np.array([interval(weights_SV[0], total_S[0], v) for v in range(V)])
+        assert bounds[0, 0] == 0
+        assert bounds[:, 1].min() >= 1
+        assert np.array_equal(bounds[1:, 0], np.cumsum(bounds[:-1, 1]))
+        assert bounds[:, 1].sum() == 1 << 24
+        exact, real = bounds[:, 1] / 2.0**24, predictor.predict()[0].exp().numpy()
+        distances.append(float((real * np.log2(real / exact)).sum()))
+        stepping.advance(np.array([token]))
+        predictor.update(np.array([token]))
+    assert np.mean(distances) < 0.002  # bits a token
+    assert np.max(distances) < 0.02
+
+
+def test_a_stream_that_ended_leaves_the_others_alone() -> None:
+    model = parts("gate")[4]
+    tokens_ST = np.stack([text(s, 24)[1:] for s in range(2)])
+    expected = in_chunks(model, tokens_ST, 8)
+    tokens_ST[1, 9:] = -1
+    found = in_chunks(model, tokens_ST, 8)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1, :9], expected[1, :9])
+    assert not found[1, 9:].any()
+
+
+def test_numbers_beyond_the_exact_range_are_refused_by_name() -> None:
+    config, network, memory, mixer, _ = parts("gate")
+    payloads = {"weights": pack_weights(network), "mixer": pack_vector(mixer)}
+    wide = {**payloads, "mixer": np.full(len(payloads["mixer"]) // 4, 1e5, "<f4").tobytes()}
+    with pytest.raises(ArtifactError, match="here: the mixer has numbers beyond the exact range"):
+        exact_model(config, wide, memory)
+    huge = Transformer(config.model, V, 40, 5)
+    with torch.no_grad():
+        for name, p in huge.named_parameters():
+            if name == "blocks.1.up.lora_b":
+                p.fill_(1e6)
+            if name == "blocks.1.up.lora_a":
+                p.fill_(1e6)
+    with pytest.raises(ArtifactError, match=r"weight blocks\.1\.up has numbers beyond the exact range"):
+        exact_model(config, {**payloads, "weights": pack_weights(huge)}, memory)
+    capped = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, softcap=60.0))
+    with pytest.raises(ArtifactError, match="softcap is 60"):
+        exact_model(capped, payloads, memory)
+    other = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, base="qr"))
+    with pytest.raises(ArtifactError, match="has a qr base"):
+        exact_model(other, payloads, memory)
