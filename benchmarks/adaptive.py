@@ -31,6 +31,7 @@ from regrow.data.dataset import Dataset, read_text_argument
 from regrow.network.compute import compute_dtype
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of
 from regrow.predict.evaluation import score_adaptively, score_streams, score_windows
+from regrow.predict.predictor import mixture_of
 from regrow.predict.proof import prove
 from regrow.training.trainer import train as train_run
 
@@ -85,24 +86,25 @@ def _score(artifact: Path, text: Path, name: str, progress: Progress) -> Found:
         return {"name": title, "bpb": float(nats.sum()) * to_bpb, "seconds": seconds, "bits": bits.tolist()}
 
     started = time.perf_counter()
-    fixed = score_streams(loaded, [tokens], progress).blended
+    mixture = mixture_of(loaded)
+    fixed = score_streams(mixture, loaded.config.eval, [tokens], progress).mixture
     arms = [arm("fixed", fixed, time.perf_counter() - started)]
     stride = (loaded.config.eval.window or loaded.config.train.seq_len) // 2
     started = time.perf_counter()
-    windows = score_windows(loaded, [tokens], stride, progress).blended
+    windows = score_windows(mixture, loaded.config, [tokens], stride, progress).mixture
     arms.append(arm("windows", windows, time.perf_counter() - started))
     without = adaptation_of(loaded.config, _NO_TRAINING)
     score_adaptively(loaded, tokens[:1024], without)  # compiled code is fetched
     memory = score_adaptively(loaded, tokens, without, progress)
-    arms.append(arm("few streams", memory.blended, memory.seconds["artifact"]))
+    arms.append(arm("few streams", memory.mixture, memory.seconds["artifact"]))
     arms.append(arm("memory", memory.adapted, memory.seconds["artifact"] + memory.seconds["memory"]))
     proofs = {"fixed": prove(artifact, text, progress)}
-    proofs["memory"] = prove(artifact, text, progress, adapt=True, overrides=_NO_TRAINING)
+    proofs["memory"] = prove(artifact, text, progress, adapt=_NO_TRAINING)
     everything: Adaptation = adaptation_of(loaded.config)
     if everything.ttt != "none" and everything.chunk_tokens < len(tokens):
         both = score_adaptively(loaded, tokens, everything, progress)
         trained = both.seconds["artifact"] + both.seconds["training"]
-        arms.append(arm("training", both.blended, trained))
+        arms.append(arm("training", both.mixture, trained))
         arms.append(arm("all", both.adapted, trained + both.seconds["memory"]))
         proofs["all"] = prove(artifact, text, progress, adapt=True)
     device = loaded.network.embedding.device

@@ -30,7 +30,7 @@ from benchmarks.inside import adapter_share, base_facts, residual_rms, scale_bas
 from benchmarks.seeds import Row, paired, spread
 from benchmarks.texts import share_of_validation
 from regrow.artifact.artifact import is_matrix, load_weights, pack_weights
-from regrow.core.config.schema import Config, MemoryConfig, ModelConfig, TrainConfig
+from regrow.core.config.schema import Config, EvalConfig, MemoryConfig, ModelConfig, TrainConfig
 from regrow.core.dist import ProcessGroup, process_group
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
@@ -252,12 +252,18 @@ class _Bench:
             at_start = residual_rms(network, self.scored, _WATCHED, train.seq_len)
             trainer.loop()
         last = losses.nats[-max(1, len(losses.nats) // 10) :]
-        bpb, packed, bpb_int8 = _finite(network_bpb(network, self.scored, _STREAMS)), None, None
+        bpb, packed, bpb_int8 = (
+            _finite(network_bpb(network, self.scored, EvalConfig(streams=_STREAMS))),
+            None,
+            None,
+        )
         if part == "bytes" and bpb is not None:
             stored = copy.deepcopy(network).cpu()
             packed = pack_weights(stored)
             load_weights(stored, packed, arm)
-            bpb_int8 = _finite(network_bpb(stored.to(self.group.device), self.scored, _STREAMS))
+            bpb_int8 = _finite(
+                network_bpb(stored.to(self.group.device), self.scored, EvalConfig(streams=_STREAMS))
+            )
         return {
             "part": part, "arm": arm, "seed": seed, "base": config.base if config.seeded != "none" else "none",
             "gain": gain, "seeded": config.seeded, "n_layer": config.n_layer, "d_model": config.d_model,

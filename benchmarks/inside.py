@@ -15,8 +15,8 @@ from torch import Tensor
 from regrow.data.dataset import Dataset
 from regrow.network.compute import compute_dtype
 from regrow.network.lora import SeededLinear
-from regrow.network.transformer import Transformer
-from regrow.training.batches import network_inputs
+from regrow.network.transformer import Transformer, block_forward
+from regrow.predict.mixture import network_inputs
 
 
 def residual_rms(network: Transformer, data: Dataset, sequences: int, seq_len: int) -> list[float]:
@@ -29,22 +29,18 @@ def residual_rms(network: Transformer, data: Dataset, sequences: int, seq_len: i
     length = min(len(tokens), seq_len) // network.window * network.window or len(tokens)
     inputs_BT = network_inputs(tokens[: rows * length].reshape(rows, length), data.tokenizer.bos_id)
     streams: list[float] = []
-    inner = network.run_block
 
     def watched(x_BTD: Tensor, *rest: Any) -> Any:
         if not streams:
             streams.append(_rms(x_BTD))
-        out = inner(x_BTD, *rest)
+        out = block_forward(x_BTD, *rest)
         streams.append(_rms(out[0]))
         return out
 
-    network.run_block = watched
-    try:
-        with torch.inference_mode():
-            device = network.embedding.device
-            network.hidden(torch.from_numpy(inputs_BT).to(device), network.weights(compute_dtype(device)))
-    finally:
-        network.run_block = inner
+    with torch.inference_mode():
+        device = network.embedding.device
+        weights = network.weights(compute_dtype(device))
+        network.hidden(torch.from_numpy(inputs_BT).to(device), weights, watched)
     return streams
 
 

@@ -31,7 +31,8 @@ from regrow.predict.adaptive.recent_counts import (
     RecentCounts,
 )
 from regrow.predict.adaptive.score_first import ScoreFirst
-from regrow.predict.predictor import IGNORED, Predictor, ScoredChunk
+from regrow.predict.mixture import IGNORED, Mixture
+from regrow.predict.predictor import Predictor, ScoredChunk
 
 VOCAB, BOS, WINDOW, STREAMS = 40, 1, 8, 2
 CHUNK = 2 * WINDOW  # steps of one chunk of training
@@ -65,9 +66,7 @@ class Parts:
     ) -> AdaptivePredictor:
         network = copy.deepcopy(self.network)
         memory = self.memory if with_memory else None
-        base = Predictor(
-            network, memory, self.mixer, streams=streams, bos_id=BOS, dtype=torch.float32, threads=1
-        )
+        base = Predictor(Mixture(network, BOS, memory, self.mixer, 1), streams=streams, dtype=torch.float32)
         setting = Adaptation(streams, orders, 1 << 12, ttt, CHUNK * streams, 1, "adamw", 0.01, 1.0)
         trainer = self.trainer(network, memory, chunks, ttt, streams) if ttt != "none" else None
         return AdaptivePredictor(base, setting, trainer)
@@ -80,10 +79,9 @@ class Parts:
         ttt: str = "adapters",
         streams: int = STREAMS,
     ) -> ScoreFirst:
-        return ScoreFirst(
-            network, memory, self.mixer, EvalConfig(ttt=ttt, ttt_rate=0.01), chunks=chunks, streams=streams, bos_id=BOS,
-            dtype=torch.float32, threads=1,
-        )  # type: ignore[arg-type]  # fmt: skip
+        mixture = Mixture(network, BOS, memory, self.mixer, 1)
+        config = EvalConfig(ttt=ttt, ttt_rate=0.01)  # type: ignore[arg-type]
+        return ScoreFirst(mixture, config, chunks=chunks, streams=streams, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +151,7 @@ def test_text_that_repeats_itself_becomes_cheaper_than_it_is_to_the_fixed_predic
         scorer = parts.predictor(chunks=6, ttt=ttt, orders=orders)
         chunks = [scorer.score(tokens_ST[:, at : at + WINDOW]) for at in range(0, 6 * CHUNK, WINDOW)]
         late = chunks[-1].adapted_ST
-        assert late is not None and late.mean() < 0.8 * chunks[0].blended_ST.mean()
+        assert late is not None and late.mean() < 0.8 * chunks[0].mixture_ST.mean()
 
 
 def test_streams_that_have_ended_teach_nothing(parts: Parts) -> None:
@@ -203,7 +201,7 @@ def test_only_a_score_can_be_trained_on(parts: Parts) -> None:
         trainer.learn(tokens_ST)  # type: ignore[arg-type]
     assert all(torch.equal(p, q) for p, q in zip(before, trainer.parameters, strict=True))
     base = Predictor(
-        network, parts.memory, parts.mixer, streams=STREAMS, bos_id=BOS, dtype=torch.float32, threads=1
+        Mixture(network, BOS, parts.memory, parts.mixer, 1), streams=STREAMS, dtype=torch.float32
     )
     trainer.learn(base.score(tokens_ST))
     assert not all(torch.equal(p, q) for p, q in zip(before, trainer.parameters, strict=True))
@@ -216,7 +214,7 @@ def test_training_leaves_all_but_the_adapters_as_they_were(parts: Parts) -> None
     network = copy.deepcopy(parts.network)
     trainer = parts.trainer(network, parts.memory, chunks=2)
     base = Predictor(
-        network, parts.memory, parts.mixer, streams=STREAMS, bos_id=BOS, dtype=torch.float32, threads=1
+        Mixture(network, BOS, parts.memory, parts.mixer, 1), streams=STREAMS, dtype=torch.float32
     )
     trainer.learn(base.score(text(8, CHUNK)))
     moved = {

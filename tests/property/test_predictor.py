@@ -16,7 +16,8 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.predictor import IGNORED, Predictor, split_streams, stream_count
+from regrow.predict.mixture import IGNORED, Mixture
+from regrow.predict.predictor import Predictor, split_streams, stream_count
 
 VOCAB, BOS, WINDOW = 40, 1, 8
 
@@ -30,7 +31,7 @@ class Parts:
     def predictor(self, streams: int, *, with_memory: bool = True) -> Predictor:
         memory = self.memory if with_memory else None
         return Predictor(
-            self.network, memory, self.mixer, streams=streams, bos_id=BOS, dtype=torch.float32, threads=1
+            Mixture(self.network, BOS, memory, self.mixer, 1), streams=streams, dtype=torch.float32
         )
 
 
@@ -80,7 +81,7 @@ def test_scoring_in_parallel_agrees_with_predicting_step_by_step(
     expected = -np.take_along_axis(log_probs, tokens_ST.T[:, :, None], 2)[:, :, 0].T
     scorer = parts.predictor(2, with_memory=with_memory)
     chunks = [scorer.score(tokens_ST[:, at : at + WINDOW]) for at in range(0, tokens_ST.shape[1], WINDOW)]
-    np.testing.assert_allclose(np.concatenate([c.blended_ST for c in chunks], 1), expected, atol=2e-4)
+    np.testing.assert_allclose(np.concatenate([c.mixture_ST for c in chunks], 1), expected, atol=2e-4)
 
 
 @settings(max_examples=15)

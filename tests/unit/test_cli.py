@@ -235,7 +235,7 @@ def test_eval_prints_its_parts_and_updates_its_run(
         blended = 1.0 if stride == 64 else 2.0
         seconds = Seconds(eval=2.5)
         return types.SimpleNamespace(
-            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, passage=[], tokens=9
+            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, excerpt=[], tokens=9
         )
 
     stub(monkeypatch, "predict.evaluation", evaluate=evaluate)
@@ -273,7 +273,7 @@ def test_compress_and_decompress_write_in_one_step(
 def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def train(config: Any, data: Path, out: Path, *, resume: bool, progress: Any) -> Any:
+    def train(config: Any, data: Path, out: Path, *, resume: bool, **rest: Any) -> Any:
         seen.append(config)
         result = Result.load(out / "result.json")
         return types.SimpleNamespace(result=result, artifact=out / "artifact", is_first=True)

@@ -30,7 +30,6 @@ from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError, NgramError
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.bases import base_sha256
-from regrow.network.compute import keep_freed_pages
 from regrow.network.lora import SeededLinear
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
@@ -65,7 +64,6 @@ class Artifact:
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Artifact:
         """Read, check and regrow everything. Raises ArtifactError naming what is wrong with the file."""
         started = time.perf_counter()
-        keep_freed_pages()
         path = Path(path)
         file = read_artifact(path)
         manifest, payloads = file.manifest, file.payloads
@@ -97,7 +95,7 @@ class Artifact:
         network, mixer = network.to(device).eval(), mixer.to(device).eval()
         return cls(config, manifest, tokenizer, network, memory, mixer, ledger, file.sha256, elapsed)
 
-    def predictor(self, batch: int, device: torch.device | str = "cpu", **options: Any) -> Predictor:
+    def predictor(self, batch: int, device: torch.device | str | None = None, **options: Any) -> Predictor:
         """A predictor over `batch` streams: `Predictor.of`, called by its short name."""
         from regrow.predict.predictor import Predictor  # the one call upwards
 
@@ -146,7 +144,7 @@ def pack_weights(network: Transformer) -> bytes:
     """Every trained parameter in name order, each record led by its length: matrices int8 by row, vectors float16."""
     records = []
     for _, p in sorted(network.named_parameters()):
-        record = _pack_matrix(p) if is_matrix(p) else p.detach().to(torch.float16).numpy().tobytes()
+        record = _pack_matrix(p) if is_matrix(p) else p.detach().to(torch.float16).cpu().numpy().tobytes()
         records.append(struct.pack("<I", len(record)) + record)
     return b"".join(records)
 

@@ -61,7 +61,7 @@ def run_demo(config: Config, out: Path, progress: Progress) -> tuple[Result, Pat
     train(config, data, out, resume=False, progress=progress)
     measured = evaluate(artifact, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
-    save_passage(out, measured.passage)
+    save_passage(out, measured.excerpt)
     update_result(artifact, data, {"proof": prove(artifact, data, progress)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.
     result = Result.update(out / RESULT, {"seconds": {"total": time.perf_counter() - started}})

@@ -53,9 +53,9 @@ def command(
 
         with process_group() as group:
             measured = evaluate(
-                artifact, data, stride=stride, reset_at=separator(reset_at), adapt=ttt,
+                artifact, data, stride=stride, reset_at=separator(reset_at), adapt=ttt and (settings or True),
                 official=official_bpb if official_bytes else None,
-                overrides=settings or (), progress=output.progress if group.is_first else None, group=group,
+                progress=output.progress if group.is_first else None, group=group,
             )  # fmt: skip
         if not group.is_first:
             return
@@ -87,7 +87,7 @@ def command(
         if updated is not None:
             from regrow.report.passage import save_passage
 
-            save_passage(updated.parent, measured.passage)
+            save_passage(updated.parent, measured.excerpt)
             output.line(f"updated {updated}")
 
 

@@ -40,7 +40,7 @@ def command(
             if ttt and not group.is_first:
                 return  # one text, learned from in its order: there is nothing to deal out
             proof = prove(
-                artifact, data, output.progress if group.is_first else None, adapt=ttt, overrides=settings or (),
+                artifact, data, output.progress if group.is_first else None, adapt=ttt and (settings or True),
                 group=None if ttt else group,
             )  # fmt: skip
         if not group.is_first:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regrow.core.config.schema import MixerConfig
@@ -26,10 +27,12 @@ _HIDDEN = 24
 
 @dataclass(frozen=True)
 class MemoryRows:
-    """What the memory says of R positions: `log_probs_RV` float32, and the facts `facts_RC` about its contexts."""
+    """The memory's rows at R positions: `log_probs_RV` float32, the facts `facts_RC` about its contexts, and
+    `order_R` int32, the order that matched."""
 
     log_probs_RV: Tensor
     facts_RC: Tensor
+    order_R: NDArray[np.int32]
 
     @classmethod
     def of(cls, rows: NgramRows, device: torch.device | str = "cpu") -> MemoryRows:
@@ -45,7 +48,8 @@ class MemoryRows:
             dim=1,
         )
         one_hot = nn.functional.one_hot(orders, MAX_ORDER).float()
-        return cls(log_probs_RV, torch.cat((one_hot, facts), dim=1).to(device))
+        facts_RC = torch.cat((one_hot, facts), dim=1).to(device)
+        return cls(log_probs_RV, facts_RC, rows.matched_order_R.astype(np.int32))
 
 
 class Mixer(nn.Module):

@@ -8,8 +8,9 @@ squared leaky ReLU and the frozen-base design (parameter-golf 1095).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,9 @@ class BlockWeights(NamedTuple):
     q_gain: Tensor  # [H, 1] float32, already divided by sqrt(E)
     attention_gain: Tensor  # [D]
     mlp_gain: Tensor  # [D]
+
+
+RunBlock: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor]]  # as `block_forward`
 
 
 class DenseLinear(nn.Module):
@@ -118,7 +122,6 @@ class Transformer(nn.Module):
         embedding = seeded_uniform(derive_seed(seed, "embedding"), vocab_size, config.d_model, bound)
         self.embedding = nn.Parameter(embedding)
         self.blocks = nn.ModuleList(Block(config, seed, layer) for layer in range(config.n_layer))
-        self.run_block: Any = block_forward  # replaced by its compiled form where that pays
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
         """Every block's weights, merged and cast."""
@@ -127,16 +130,25 @@ class Transformer(nn.Module):
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def hidden(self, tokens_BT: Tensor, weights: list[BlockWeights]) -> Tensor:
+    def hidden(
+        self, tokens_BT: Tensor, weights: list[BlockWeights], run_block: RunBlock | None = None
+    ) -> Tensor:
         """Final normalised states [B, T, D] of sequences that begin where the text begins; T: multiple of the
-        window."""
-        return self.chunk(tokens_BT, weights, None)
+        window. `run_block`: another form of `block_forward`, such as a compiled one."""
+        return self.chunk(tokens_BT, weights, None, run_block)
 
-    def chunk(self, tokens_BT: Tensor, weights: list[BlockWeights], cache: KeyValueCache | None) -> Tensor:
+    def chunk(
+        self,
+        tokens_BT: Tensor,
+        weights: list[BlockWeights],
+        cache: KeyValueCache | None,
+        run_block: RunBlock | None = None,
+    ) -> Tensor:
         """The same for the next T tokens of B streams that `cache` remembers and that it then holds too.
 
         T and the cache's length are multiples of the window (a stream may be fed with padding at its end).
         """
+        run_block = run_block or block_forward
         T = tokens_BT.size(1)
         dtype, device = weights[0].qkv.dtype, tokens_BT.device
         window = min(self.window, T) if cache is None else self.window
@@ -151,7 +163,7 @@ class Transformer(nn.Module):
             past: tuple[Tensor | None, Tensor | None] = (None, None)
             if cache is not None and start > 0:
                 past = (cache.keys[layer].transpose(1, 2), cache.values[layer].transpose(1, 2))
-            x_BTD, k_BTKE, v_BTKE = self.run_block(x_BTD, w, shape, cos, sin, mask, *past)
+            x_BTD, k_BTKE, v_BTKE = run_block(x_BTD, w, shape, cos, sin, mask, *past)
             if cache is not None:
                 cache.keys[layer] = k_BTKE[:, -window:].transpose(1, 2).contiguous()
                 cache.values[layer] = v_BTKE[:, -window:].transpose(1, 2).contiguous()
@@ -179,7 +191,7 @@ class Transformer(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Soft-capped logits [..., V] in float32 of final states [..., D]."""
-        return soft_cap(F.linear(hidden, self.embedding.to(hidden.dtype)).float(), self.config.softcap)
+        return capped_logits(hidden, self.embedding.to(hidden.dtype), self.config.softcap)
 
     def new_cache(self, streams: int, dtype: torch.dtype) -> KeyValueCache:
         """An empty cache for `streams` streams."""
@@ -244,6 +256,7 @@ def rotary_tables(start: int, length: int, rope_dims: int, device: torch.device)
     return angle.cos().float().to(device), angle.sin().float().to(device)
 
 
-def soft_cap(logits: Tensor, cap: float) -> Tensor:
-    """cap * tanh(logits / cap); a cap of 0 leaves them as they are."""
+def capped_logits(hidden: Tensor, embedding_VD: Tensor, cap: float) -> Tensor:
+    """cap * tanh(hidden @ embedding^T / cap) in float32, [..., V]; a cap of 0 leaves the product as it is."""
+    logits = F.linear(hidden, embedding_VD).float()
     return cap * torch.tanh(logits / cap) if cap > 0 else logits

@@ -25,7 +25,8 @@ from regrow.core.errors import ArtifactError, StreamError
 from regrow.core.files import sha256_hex
 from regrow.core.progress import Progress, Silent
 from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor, adaptive_predictor
-from regrow.predict.predictor import IGNORED, Predictor, split_streams, stream_count
+from regrow.predict.mixture import IGNORED
+from regrow.predict.predictor import Predictor, split_streams, stream_count
 
 Expected: TypeAlias = Adaptation | Literal["fixed", "any"]  # of a stream: how it was made
 
@@ -73,8 +74,8 @@ def encode(
     `streams`: side by side at most, of a predictor that does not adapt (None: as the artifact's config says).
     """
     tokens = artifact.tokenizer.encode(raw)
-    most = adaptation.streams if adaptation else streams or artifact.config.eval.streams
-    count = stream_count(len(tokens), most)
+    max_streams = adaptation.streams if adaptation else streams or artifact.config.eval.streams
+    count = stream_count(len(tokens), max_streams)
     predictor = _predictor(artifact, len(tokens), count, torch.get_num_threads(), adaptation)
     symbols_ST = split_streams(tokens, count)
     coder = Encoder()
@@ -130,7 +131,7 @@ def decode(
 
 
 def compress(
-    artifact: Artifact | Path,
+    artifact: Artifact | Path | str,
     data: bytes,
     progress: Progress | None = None,
     *,
@@ -141,7 +142,7 @@ def compress(
 
 
 def decompress(
-    artifact: Artifact | Path,
+    artifact: Artifact | Path | str,
     data: bytes,
     progress: Progress | None = None,
     *,
@@ -196,8 +197,8 @@ def _decode_payload(artifact: Artifact, header: StreamHeader, payload: bytes, pr
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(header.dtype)
     if dtype is None:
         raise StreamError("the stream's header is damaged; copy the file again.")
-    most = header.adaptation.streams if header.adaptation else header.streams
-    if header.streams > most or (header.adaptation and header.streams != stream_count(header.tokens, most)):
+    limit = header.adaptation.streams if header.adaptation else header.streams
+    if header.streams > limit or (header.adaptation and header.streams != stream_count(header.tokens, limit)):
         raise StreamError("the stream's header is damaged; copy the file again.")
     predictor = _predictor(artifact, header.tokens, header.streams, header.threads, header.adaptation, dtype)
     lengths = (split_streams(np.zeros(header.tokens, np.int64), header.streams) != IGNORED).sum(0)
@@ -225,11 +226,12 @@ def _predictor(
 ) -> Predictor | AdaptivePredictor:
     if adaptation is not None:
         return adaptive_predictor(artifact, adaptation, tokens, dtype=dtype, threads=threads)
-    return artifact.predictor(streams, artifact.network.embedding.device, dtype=dtype, threads=threads)
+    return artifact.predictor(streams, dtype=dtype, threads=threads)
 
 
 def _possible(a: Adaptation) -> bool:
-    """Whether a header's settings are such as `Adaptation.of` makes: a damaged header must not ask for the moon."""
+    """Whether a header's settings are such as `Adaptation.of` makes: a damaged header must not make the decoder
+    allocate without bound."""
     trains = a.ttt in ("adapters", "all") and a.optimiser in ("sgd", "adamw")
     return (
         1 <= a.streams <= 65536
@@ -252,7 +254,7 @@ def _digest(raw: bytes) -> bytes:
     return bytes.fromhex(sha256_hex(raw))[:_CHECK_BYTES]
 
 
-def load(artifact: Artifact | Path) -> Artifact:
+def load(artifact: Artifact | Path | str) -> Artifact:
     """The artifact at a path, or the one given. Raises ArtifactError."""
     if isinstance(artifact, Artifact):
         return artifact

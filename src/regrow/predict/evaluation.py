@@ -20,15 +20,18 @@ import torch
 from numpy.typing import NDArray
 
 from regrow.artifact.artifact import Artifact
+from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import ConfigError, DataError
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Bpb, Seconds
 from regrow.data.dataset import read_text_argument
 from regrow.data.tokenizer import Tokenizer
+from regrow.network.compute import compute_dtype
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
-from regrow.predict.predictor import IGNORED, Predictor, ScoredChunk, split_streams, stream_count
-from regrow.predict.scatter import spread
+from regrow.predict.mixture import IGNORED, Mixture
+from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of, split_streams, stream_count
+from regrow.predict.scattered import scattered_work
 
 OfficialBpb: TypeAlias = Callable[[float, NDArray[np.integer[Any]], Tokenizer], float]
 _COSTS = 4  # figures a token: see `_costs`
@@ -36,23 +39,23 @@ _COSTS = 4  # figures a token: see `_costs`
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What `evaluate` measured: `bpb` by predictor, the artifact's `bytes` by owner, and `seconds` (load, eval)."""
+    """What `evaluate` measured: `bpb` by predictor, the artifact's `bytes` by component, `seconds` (load, eval)."""
 
     bpb: Bpb
     bytes: dict[str, int]
     seconds: Seconds
     tokens: int = 0
     raw_bytes: int = 0
-    passage: list[TokenCost] = field(default_factory=list)
+    excerpt: list[TokenCost] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class TokenCost:
-    """One token of a scored passage: its bytes, its bits under mixture, network and memory, the order that matched."""
+    """One token of a scored excerpt: its bytes, its bits under mixture, network and memory, the order that matched."""
 
     token: int
     text: bytes
-    blended: float
+    mixture: float
     network: float
     memory: float | None
     order: int | None
@@ -63,21 +66,20 @@ class Scores:
     """Nats of every token of a text in its order, float64 [tokens], under the mixture and each part."""
 
     tokens: NDArray[np.int64]
-    blended: NDArray[np.float64]
+    mixture: NDArray[np.float64]
     network: NDArray[np.float64]
     memory: NDArray[np.float64] | None
     order: NDArray[np.int8] | None
 
 
 def evaluate(
-    artifact: Path | Artifact,
-    data: Path | bytes,
+    artifact: Path | str | Artifact,
+    data: Path | str | bytes,
     *,
     stride: int | None = None,
     official: OfficialBpb | None = None,
     reset_at: bytes | None = None,
-    adapt: bool = False,
-    overrides: Sequence[str] = (),
+    adapt: bool | Sequence[str] = False,
     progress: Progress | None = None,
     group: ProcessGroup | None = None,
 ) -> EvalResult:
@@ -85,8 +87,8 @@ def evaluate(
 
     `stride`: None or 0 scores the streams as the proof codes them; N scores windows of the network's context,
     each window's last N tokens alone. `reset_at`: bytes that end a document; nothing of one document is known in
-    the next. `adapt`: also by the predictor that learns from text it has scored, in `bpb.ttt`, set by [eval] of the
-    artifact's config and `overrides` of it; never in windows, and over the whole text as one. `official`: a second
+    the next. `adapt`: also by the adaptive predictor, in `bpb.ttt`, as [eval] of the artifact's config says, or with
+    overrides of it such as ["eval.ttt=none"]; never in windows, and over the whole text as one. `official`: a second
     count of bytes, such as `regrow.challenge.official_bytes.official_bpb`: nats of all tokens, the tokens and the
     tokenizer to bits per byte. The processes of `group` share the work and all have the same result.
 
@@ -99,7 +101,7 @@ def evaluate(
         raise DataError(f"{source}: is empty; bits per byte need at least one byte.")
     documents = documents_of(raw, reset_at, source)
     tokens = loaded.tokenizer.encode(raw)
-    adaptation = adaptation_of(loaded.config, overrides) if adapt else None
+    adaptation = None if adapt is False else adaptation_of(loaded.config, adapt)
     if adaptation is not None:
         if reset_at is not None:
             raise ConfigError(
@@ -111,19 +113,19 @@ def evaluate(
     pieces = [tokens] if len(documents) == 1 else [loaded.tokenizer.encode(d) for d in documents]
     if step > len(tokens):
         raise ConfigError(f"--stride {step}: is longer than the text of {len(tokens)} tokens; choose less.")
-    scores = (
-        score_windows(loaded, pieces, step, progress, group)
-        if step
-        else score_streams(loaded, pieces, progress, group)
-    )
+    mixture = mixture_of(loaded, threads=torch.get_num_threads())
+    if step:
+        scores = score_windows(mixture, loaded.config, pieces, step, progress, group)
+    else:
+        scores = score_streams(mixture, loaded.config.eval, pieces, progress, group)
     seconds = Seconds(load=loaded.load_seconds, eval=time.perf_counter() - started)
     to_bpb = 1 / math.log(2) / len(raw)
     memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
     bpb = Bpb(
         neural=float(scores.network.sum()) * to_bpb,
         memory=memory,
-        blended=float(scores.blended.sum()) * to_bpb,
-        official_bytes=official(float(scores.blended.sum()), scores.tokens, loaded.tokenizer)
+        blended=float(scores.mixture.sum()) * to_bpb,
+        official_bytes=official(float(scores.mixture.sum()), scores.tokens, loaded.tokenizer)
         if official
         else None,
     )
@@ -133,7 +135,7 @@ def evaluate(
         bpb.ttt = float(adapted.adapted.sum()) * to_bpb
         seconds.ttt = time.perf_counter() - started
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
-    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), passage_of(loaded, scores))
+    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), excerpt_of(loaded, scores))
 
 
 def documents_of(raw: bytes, reset_at: bytes | None, source: str) -> list[bytes]:
@@ -158,7 +160,7 @@ class AdaptiveScores:
     fixed mixer as the network stood then."""
 
     adapted: NDArray[np.float64]
-    blended: NDArray[np.float64]
+    mixture: NDArray[np.float64]
     seconds: dict[str, float]  # on the artifact's predictions, the memory with its mixer, the training
 
 
@@ -179,43 +181,46 @@ def score_adaptively(
             task.advance(int((chunks[-1].tokens_ST != IGNORED).sum()))
     known_ST = np.concatenate([c.tokens_ST for c in chunks], axis=1) != IGNORED
     adapted_ST = np.concatenate([c.adapted_ST for c in chunks if c.adapted_ST is not None], axis=1)
-    blended_ST = np.concatenate([c.blended_ST for c in chunks], axis=1)
-    scores = AdaptiveScores(adapted_ST[known_ST], blended_ST[known_ST], predictor.seconds)
+    mixture_ST = np.concatenate([c.mixture_ST for c in chunks], axis=1)
+    scores = AdaptiveScores(adapted_ST[known_ST], mixture_ST[known_ST], predictor.seconds)
     assert len(scores.adapted) == len(tokens), "every token is scored once"
     return scores
 
 
 def score_streams(
-    artifact: Artifact,
+    mixture: Mixture,
+    settings: EvalConfig,
     pieces: Sequence[NDArray[np.integer[Any]]],
     progress: Progress | None = None,
     group: ProcessGroup | None = None,
 ) -> Scores:
     """Nats of every token: each piece cut into the codec's streams, and scored chunk by chunk in parallel."""
-    window = artifact.network.window
+    window = mixture.network.window
     # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
-    together = max(1, artifact.config.eval.chunk_tokens // window)
-    groups: list[NDArray[np.int64]] = []
+    batch_size = max(1, settings.chunk_tokens // window)
+    batches: list[NDArray[np.int64]] = []
     for piece in pieces:
-        streams = stream_count(len(piece), artifact.config.eval.streams)
+        streams = stream_count(len(piece), settings.streams)
         tokens_ST = split_streams(piece, streams, window)
-        groups += [tokens_ST[first : first + together] for first in range(0, streams, together)]
-    lengths = [int((group_ST != IGNORED).sum()) for group_ST in groups]
+        batches += [tokens_ST[first : first + batch_size] for first in range(0, streams, batch_size)]
+    lengths = [int((batch_ST != IGNORED).sum()) for batch_ST in batches]
     with (progress or Silent()).task("evaluate", sum(lengths), "tokens") as task:
 
         def score(i: int) -> NDArray[np.float64]:
-            predictor = _predictor(artifact, len(groups[i]))
+            predictor = _predictor(mixture, len(batches[i]))
             chunks = []
-            for at in range(0, groups[i].shape[1], window):
-                chunks.append(predictor.score(groups[i][:, at : at + window]))
-                task.advance(int((groups[i][:, at : at + window] != IGNORED).sum()))
-            return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, groups[i] != IGNORED]
+            for at in range(0, batches[i].shape[1], window):
+                chunks.append(predictor.score(batches[i][:, at : at + window]))
+                task.advance(int((batches[i][:, at : at + window] != IGNORED).sum()))
+            return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, batches[i] != IGNORED]
 
-        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
+        costs = scattered_work(lengths, _COSTS, score, group)
+        return _scores(mixture, pieces, np.concatenate(costs, axis=1))
 
 
 def score_windows(
-    artifact: Artifact,
+    mixture: Mixture,
+    config: Config,
     pieces: Sequence[NDArray[np.integer[Any]]],
     stride: int,
     progress: Progress | None = None,
@@ -226,12 +231,12 @@ def score_windows(
     A window is as long as the evaluation's window (`eval.window`, or the training sequence) and lies within one
     piece, whose first window counts whole. Raises ConfigError for a stride of zero or above the window.
     """
-    window = artifact.network.window
-    length = artifact.config.eval.window or artifact.config.train.seq_len
+    window = mixture.network.window
+    length = config.eval.window or config.train.seq_len
     if not 0 < stride <= length:
         raise ConfigError(f"--stride {stride}: must lie between 1 and the window of {length} tokens.")
     total = sum(len(piece) for piece in pieces)
-    batch = max(1, artifact.config.eval.chunk_tokens // length)
+    batch = max(1, config.eval.chunk_tokens // length)
     padded_length = -(-length // window) * window
     spans: list[tuple[NDArray[np.integer[Any]], int]] = []  # the tokens of a window, and how many came before
     for piece in pieces:
@@ -253,22 +258,23 @@ def score_windows(
 
         def score(i: int) -> NDArray[np.float64]:
             tokens_ST, fresh_ST = batches[i]
-            costs = _costs(_predictor(artifact, len(tokens_ST)).score(tokens_ST))[:, fresh_ST]
+            costs = _costs(_predictor(mixture, len(tokens_ST)).score(tokens_ST))[:, fresh_ST]
             task.advance(lengths[i])
             return costs
 
-        return _scores(artifact, pieces, np.concatenate(spread(lengths, _COSTS, score, group), axis=1))
+        costs = scattered_work(lengths, _COSTS, score, group)
+        return _scores(mixture, pieces, np.concatenate(costs, axis=1))
 
 
-def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
-    """A passage from the middle of a scored text, token by token, for the report."""
+def excerpt_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[TokenCost]:
+    """An excerpt from the middle of a scored text, token by token, for the report."""
     middle = max(0, len(scores.tokens) // 2 - length // 2)
     table = artifact.tokenizer.token_bytes
     bits = 1 / math.log(2)
     return [
         TokenCost(
             int(scores.tokens[i]), table[int(scores.tokens[i])],
-            float(scores.blended[i]) * bits, float(scores.network[i]) * bits,
+            float(scores.mixture[i]) * bits, float(scores.network[i]) * bits,
             None if scores.memory is None else float(scores.memory[i]) * bits,
             None if scores.order is None else int(scores.order[i]),
         )
@@ -276,22 +282,22 @@ def passage_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[To
     ]  # fmt: skip
 
 
-def _predictor(artifact: Artifact, streams: int) -> Predictor:
-    return artifact.predictor(streams, artifact.network.embedding.device, threads=torch.get_num_threads())
+def _predictor(mixture: Mixture, streams: int) -> Predictor:
+    return Predictor(mixture, streams=streams, dtype=compute_dtype(mixture.device))
 
 
 def _costs(chunk: ScoredChunk) -> NDArray[np.float64]:
     """A chunk's figures [_COSTS, S, T]: mixture, network, memory, matched order."""
-    nothing = np.zeros_like(chunk.blended_ST)
+    nothing = np.zeros_like(chunk.mixture_ST)
     memory = nothing if chunk.memory_ST is None else chunk.memory_ST
     order = nothing if chunk.matched_order_ST is None else chunk.matched_order_ST
-    return np.stack((chunk.blended_ST, chunk.network_ST, memory, order.astype(np.float64)))
+    return np.stack((chunk.mixture_ST, chunk.network_ST, memory, order.astype(np.float64)))
 
 
 def _scores(
-    artifact: Artifact, pieces: Sequence[NDArray[np.integer[Any]]], costs: NDArray[np.float64]
+    mixture: Mixture, pieces: Sequence[NDArray[np.integer[Any]]], costs: NDArray[np.float64]
 ) -> Scores:
-    with_memory = artifact.memory is not None
+    with_memory = mixture.memory is not None
     tokens = np.concatenate(list(pieces)).astype(np.int64)
     assert costs.shape[1] == len(tokens), "every token is scored once"
     return Scores(

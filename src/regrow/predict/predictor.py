@@ -10,7 +10,7 @@ Legend: S streams, T tokens, V vocabulary, C context tokens the memory looks bac
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +20,9 @@ from torch import Tensor
 from regrow.artifact.artifact import Artifact
 from regrow.core.errors import RegrowError
 from regrow.network.compute import compute_dtype
-from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.memory import Memory
+from regrow.predict.mixture import IGNORED, Mixture, MixtureRows, Prefix, known
 
-IGNORED = -1
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a time: they fit a CPU's cache
 
 
@@ -47,7 +45,7 @@ class ScoredChunk:
     """
 
     tokens_ST: NDArray[np.int64]
-    blended_ST: NDArray[np.float64]
+    mixture_ST: NDArray[np.float64]
     network_ST: NDArray[np.float64]
     memory_ST: NDArray[np.float64] | None
     matched_order_ST: NDArray[np.int8] | None
@@ -59,41 +57,17 @@ class ScoredChunk:
             raise TypeError("a ScoredChunk comes from a predictor's score alone")
 
 
-class Parts(NamedTuple):
-    """What the parts say of R positions, float32 [R, V]: `mixed` and `network` unnormalised log probabilities, `memory`
-    log probabilities (None without one), and `order` int32 [R], the order that matched (0 without one)."""
-
-    mixed_RV: Tensor
-    network_RV: Tensor
-    memory_RV: Tensor | None
-    order_R: NDArray[np.int32]
-
-
 class Predictor:
     """S streams that move in lock-step, each a text of its own that begins after BOS.
 
     `predict()` gives log probabilities; `update(tokens)` tells what came. State: the last window of keys and
-    values, and the last tokens for the memory.
+    values, and the last tokens for the memory. `dtype`: of the network's products.
     """
 
-    def __init__(
-        self,
-        network: Transformer,
-        memory: Memory | None,
-        mixer: Mixer,
-        *,
-        streams: int,
-        bos_id: int,
-        dtype: torch.dtype,
-        threads: int | None = None,
-    ) -> None:
-        self._network, self._memory, self._mixer = network, memory, mixer
-        self.dtype, self._bos_id, self._threads = dtype, bos_id, threads
-        self._device = network.embedding.device
-        with torch.no_grad():
-            self._weights = network.weights(dtype)
-        self.streams, self.vocab_size = streams, network.vocab_size
-        self._width = memory.max_order - 1 if memory else 0
+    def __init__(self, mixture: Mixture, *, streams: int, dtype: torch.dtype) -> None:
+        self._mixture, self.dtype, self.streams = mixture, dtype, streams
+        self._device, self.vocab_size = mixture.device, mixture.network.vocab_size
+        self.reread()
         self.reset()
 
     @classmethod
@@ -101,41 +75,48 @@ class Predictor:
         cls,
         artifact: Artifact,
         batch: int,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         *,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
     ) -> Predictor:
-        """A predictor over `batch` streams from an artifact. `dtype` None: what `device` computes well."""
-        target = torch.device(device)
-        return cls(
-            artifact.network.to(target), artifact.memory, artifact.mixer.to(target), streams=batch,
-            bos_id=artifact.tokenizer.bos_id, dtype=dtype or compute_dtype(target), threads=threads,
-        )  # fmt: skip
+        """A predictor over `batch` streams from an artifact.
+
+        `device` None: where the artifact was loaded to; another one moves its network there. `dtype` None: what the
+        device computes well.
+        """
+        if device is not None and torch.device(device) != artifact.network.embedding.device:
+            artifact.network.to(device)
+            artifact.mixer.to(device)
+        mixture = mixture_of(artifact, threads)
+        return cls(mixture, streams=batch, dtype=dtype or compute_dtype(mixture.device))
 
     @property
     def network(self) -> Transformer:
         """The network predictions come from; `reread` follows a change of its weights."""
-        return self._network
+        return self._mixture.network
+
+    @property
+    def window(self) -> int:
+        """Tokens that the network looks back; `score` takes multiples of it."""
+        return self._mixture.network.window
 
     def reread(self) -> None:
         """The network's weights were changed: predict with the new ones from here on. What was remembered of the tokens
         before stays as it was."""
         with torch.no_grad():
-            self._weights = self._network.weights(self.dtype)
+            self._weights = self.network.weights(self.dtype)
 
     def reset(self) -> None:
         """Back to the start of every stream."""
-        self._cache = self._network.new_cache(self.streams, self.dtype)
-        self._context_SC = np.full((self.streams, self._width), -1, np.int32)
-        self._fresh_S: NDArray[np.int64] | None = np.full(self.streams, self._bos_id, np.int64)
-        self._hidden_SD: Tensor | None = None
-        self._push_context(self._fresh_S[:, None])
+        self._cache = self.network.new_cache(self.streams, self.dtype)
+        self._prefix = Prefix(self.streams, self._mixture.width, self._mixture.bos_id)
+        self._hidden_SD: Tensor | None = None  # None: the network has not read the last token yet
 
     @torch.inference_mode()
     def predict(self) -> Tensor:
         """Log probabilities of each stream's next token: float64 [S, V], rows sum to 1. Changes nothing one can see."""
-        return torch.log_softmax(self.parts().mixed_RV.double(), dim=-1)
+        return torch.log_softmax(self.rows().mixture_RV.double(), dim=-1)
 
     def probabilities(self) -> NDArray[np.float64]:
         """The same as probabilities, on the host: what a coder takes."""
@@ -143,31 +124,20 @@ class Predictor:
         return probs
 
     @torch.inference_mode()
-    def parts(self) -> Parts:
-        """What network, memory and mixture say of each stream's next token, R = S."""
-        return self._parts(self._state(), self._context_SC)
+    def rows(self) -> MixtureRows:
+        """Mixture, network and memory at each stream's next token, R = S."""
+        return self._mixture.rows(self._state(), self._prefix.context_SC)
 
     def _state(self) -> Tensor:
         """The network's final states [S, D] after all tokens that are known."""
-        if self._fresh_S is not None:
-            tokens = torch.from_numpy(self._fresh_S).to(self._device)
-            self._hidden_SD = self._network.step(tokens, self._weights, self._cache)
-            self._fresh_S = None
-        assert self._hidden_SD is not None
+        if self._hidden_SD is None:
+            tokens = torch.from_numpy(self._prefix.last_S).to(self._device)
+            self._hidden_SD = self.network.step(tokens, self._weights, self._cache)
         return self._hidden_SD
-
-    def _parts(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> Parts:
-        logits_RV = self._network.logits(hidden_RD)
-        if self._memory is None:
-            return Parts(logits_RV, logits_RV, None, np.zeros(len(contexts_RC), np.int32))
-        found = self._memory.rows(contexts_RC, threads=self._threads)
-        rows = MemoryRows.of(found, self._device)
-        mixed_RV = self._mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
-        return Parts(mixed_RV, logits_RV, rows.log_probs_RV, found.matched_order_R.astype(np.int32))
 
     def advance(self, tokens_S: NDArray[np.int64]) -> None:
         """`update` for streams of which some have ended: their tokens are IGNORED."""
-        self.update(np.where(tokens_S == IGNORED, self._bos_id, tokens_S))
+        self.update(known(tokens_S, self._mixture.bos_id))
 
     def update(self, tokens_S: NDArray[np.int64]) -> None:
         """The streams' next tokens are known: move on. Raises ValueError for a wrong shape or an unknown token."""
@@ -178,8 +148,8 @@ class Predictor:
             raise ValueError(f"update needs {self.streams} tokens below {self.vocab_size}, one a stream")
         with torch.inference_mode():
             self._state()
-        self._fresh_S = tokens.copy()
-        self._push_context(tokens[:, None])
+        self._hidden_SD = None
+        self._prefix.extend(tokens[:, None])
 
     @torch.inference_mode()
     def score(self, tokens_ST: NDArray[np.int64]) -> ScoredChunk:
@@ -189,75 +159,64 @@ class Predictor:
         is a multiple of the attention window, and so is what came before. Raises RegrowError when it is not.
         """
         S, T = tokens_ST.shape
-        hidden, contexts = self._read(tokens_ST)
-        targets = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
+        hidden_RD, contexts_RC = self._read(tokens_ST)
+        targets_R = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
         parts = [
-            self._score_rows(hidden.reshape(S * T, -1)[rows], contexts[rows], targets[rows])
+            _nats(self._mixture.rows(hidden_RD[rows], contexts_RC[rows]), targets_R[rows])
             for rows in (slice(i, i + _ROWS_AT_ONCE) for i in range(0, S * T, _ROWS_AT_ONCE))
         ]
-        blended, network, memory, order = (
-            np.concatenate(column).reshape(S, T) for column in zip(*parts, strict=True)
-        )
-        if self._memory is None:
-            return ScoredChunk(tokens_ST, blended, network, None, None, seal=_SEAL)
-        return ScoredChunk(tokens_ST, blended, network, memory, order.astype(np.int8), seal=_SEAL)
+        return self._receipt(tokens_ST, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @torch.inference_mode()
-    def score_parts(self, tokens_ST: NDArray[np.int64]) -> tuple[ScoredChunk, Parts]:
-        """`score`, and what the parts said of every position: R = S * T rows, held whole."""
-        S, T = tokens_ST.shape
-        hidden, contexts = self._read(tokens_ST)
-        parts = self._parts(hidden.reshape(S * T, -1), contexts)
-        targets = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
-
-        def nats(log_probs_RV: Tensor) -> NDArray[np.float64]:
-            return _chosen(log_probs_RV, targets).reshape(S, T)
-
-        blended = nats(torch.log_softmax(parts.mixed_RV, -1))
-        if parts.memory_RV is None:
-            return ScoredChunk(tokens_ST, blended, blended, None, None, seal=_SEAL), parts
-        order = parts.order_R.reshape(S, T).astype(np.int8)
-        network, memory = nats(torch.log_softmax(parts.network_RV, -1)), nats(parts.memory_RV)
-        return ScoredChunk(tokens_ST, blended, network, memory, order, seal=_SEAL), parts
+    def score_rows(self, tokens_ST: NDArray[np.int64]) -> tuple[ScoredChunk, MixtureRows]:
+        """`score`, and the rows of every position: R = S * T, held whole."""
+        hidden_RD, contexts_RC = self._read(tokens_ST)
+        rows = self._mixture.rows(hidden_RD, contexts_RC)
+        targets_R = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
+        return self._receipt(tokens_ST, *_nats(rows, targets_R)), rows
 
     def _read(self, tokens_ST: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int32]]:
-        """Final states [S, T, D] before each token and the memory's contexts [S * T, C]; moves on past the tokens."""
-        T, window = tokens_ST.shape[1], self._network.window
-        if self._fresh_S is None or T % window or self._cache.length % window:
+        """Final states [R, D] before each token and the memory's contexts [R, C]; moves on past the tokens."""
+        T = tokens_ST.shape[1]
+        if self._hidden_SD is not None or T % self.window or self._cache.length % self.window:
             raise RegrowError(
-                f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {window}."
+                f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {self.window}."
             )
-        known_ST = np.where(tokens_ST == IGNORED, self._bos_id, tokens_ST)
-        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
-        hidden = self._network.chunk(torch.from_numpy(inputs_ST).to(self._device), self._weights, self._cache)
-        contexts = self._contexts(known_ST)
-        self._fresh_S = known_ST[:, -1].copy()
-        self._push_context(known_ST)
-        return hidden, contexts
+        inputs_ST, contexts_RC = self._prefix.read(tokens_ST)
+        inputs = torch.from_numpy(inputs_ST).to(self._device)
+        return self.network.chunk(inputs, self._weights, self._cache).flatten(0, 1), contexts_RC
 
-    def _score_rows(
-        self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32], targets_R: Tensor
-    ) -> tuple[NDArray[np.float64], ...]:
-        parts = self._parts(hidden_RD, contexts_RC)
-        network_R = _chosen(torch.log_softmax(parts.network_RV, -1), targets_R)
-        if parts.memory_RV is None:
-            return network_R, network_R, network_R, np.zeros_like(network_R)
-        memory_R = _chosen(parts.memory_RV, targets_R)
-        blended_R = _chosen(torch.log_softmax(parts.mixed_RV, -1), targets_R)
-        return blended_R, network_R, memory_R, parts.order_R.astype(np.float64)
+    def _receipt(
+        self,
+        tokens_ST: NDArray[np.int64],
+        mixture_R: NDArray[np.float64],
+        network_R: NDArray[np.float64],
+        memory_R: NDArray[np.float64],
+        order_R: NDArray[np.int32],
+    ) -> ScoredChunk:
+        shape = tokens_ST.shape
+        mixture_ST, network_ST = mixture_R.reshape(shape), network_R.reshape(shape)
+        if self._mixture.memory is None:
+            return ScoredChunk(tokens_ST, mixture_ST, network_ST, None, None, seal=_SEAL)
+        memory_ST, order_ST = memory_R.reshape(shape), order_R.reshape(shape).astype(np.int8)
+        return ScoredChunk(tokens_ST, mixture_ST, network_ST, memory_ST, order_ST, seal=_SEAL)
 
-    def _contexts(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The memory's context [S * T, C] of every token of the chunk."""
-        C = self._width
-        if C == 0:
-            return np.empty((tokens_ST.size, 0), np.int32)
-        whole = np.concatenate((self._context_SC, tokens_ST[:, :-1].astype(np.int32)), axis=1)
-        return np.lib.stride_tricks.sliding_window_view(whole, C, axis=1).reshape(-1, C)
 
-    def _push_context(self, tokens_ST: NDArray[np.int64]) -> None:
-        if self._width:
-            joined = np.concatenate((self._context_SC, tokens_ST.astype(np.int32)), axis=1)
-            self._context_SC = joined[:, -self._width :]
+def mixture_of(artifact: Artifact, threads: int | None = None) -> Mixture:
+    """An artifact's network, memory and mixer."""
+    return Mixture(artifact.network, artifact.tokenizer.bos_id, artifact.memory, artifact.mixer, threads)
+
+
+def _nats(
+    rows: MixtureRows, targets_R: Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
+    """Nats of the targets under mixture, network and memory, and the order that matched, [R] each; without a memory
+    the mixture is the network, and the others are empty."""
+    network_R = _chosen(torch.log_softmax(rows.network_RV, -1), targets_R)
+    if rows.memory is None:
+        return network_R, network_R, np.empty(0), np.empty(0, np.int32)
+    mixture_R = _chosen(torch.log_softmax(rows.mixture_RV, -1), targets_R)
+    return mixture_R, network_R, _chosen(rows.memory.log_probs_RV, targets_R), rows.memory.order_R
 
 
 def _chosen(log_probs_RV: Tensor, targets_R: Tensor) -> NDArray[np.float64]:
@@ -283,6 +242,6 @@ def split_streams(tokens: NDArray[np.integer[Any]], streams: int, multiple: int 
     return result
 
 
-def stream_count(tokens: int, most: int) -> int:
+def stream_count(tokens: int, max_streams: int) -> int:
     """How many streams a text of so many tokens is cut into: every stream starts cold, so short texts get few."""
-    return max(1, min(most, tokens // 256))
+    return max(1, min(max_streams, tokens // 256))

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,11 @@ DECODER = (sys.executable, "-m", "regrow", "decompress", "--quiet")
 
 
 def prove(
-    artifact: Path,
-    data: Path,
+    artifact: Path | str,
+    data: Path | str,
     progress: Progress | None = None,
     *,
-    adapt: bool = False,
-    overrides: Sequence[str] = (),
+    adapt: bool | Sequence[str] = False,
     group: ProcessGroup | None = None,
     decoder_command: Sequence[str] = DECODER,
 ) -> Proof:
@@ -42,8 +42,8 @@ def prove(
 
     The decoder is a new process whose working folder holds the stream and nothing else: `decoder_command`, followed by
     ARTIFACT STREAM -o OUT; as a rule `regrow decompress`.
-    `adapt`: by the predictor that learns from what it has coded, set by [eval] of the artifact's config and
-    `overrides` of it; the stream says so, and the decoder repeats every update.
+    `adapt`: by the adaptive predictor, as [eval] of the artifact's config says, or with overrides of it such as
+    ["eval.ttt=none"]; the stream says so, and the decoder repeats every update.
 
     The processes of `group` each prove a piece of the text, with their share of the streams, and all have the same
     result: bytes are summed, headers included, and seconds are those of the slowest. An adaptive proof learns from the
@@ -52,36 +52,49 @@ def prove(
     Raises DataError for an empty text, or where the processes read different texts or artifacts, ProofError if a
     decoder fails.
     """
-    progress = progress or Silent()
+    artifact, data, progress = Path(artifact), Path(data), progress or Silent()
     raw = read_text_argument(data)
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
     if group is None or group.world_size == 1:
-        return _prove_piece(artifact, data, raw, 1, progress, overrides if adapt else None, decoder_command)
-    if adapt:
+        return _prove_piece(_Job(artifact, data, raw, 1, adapt, decoder_command), progress)
+    if adapt is not False:
         raise ValueError("an adaptive proof is one process's work")
-    return _together(artifact, data, raw, progress, group, decoder_command)
+    return _prove_together(
+        _Job(artifact, data, raw, group.world_size, False, decoder_command), progress, group
+    )
 
 
-def _together(
-    artifact: Path, data: Path, raw: bytes, progress: Progress, group: ProcessGroup, decoder: Sequence[str]
-) -> Proof:
+@dataclass(frozen=True)
+class _Job:
+    """What a process has to prove: `raw`, one of so many pieces of the text of `data`."""
+
+    artifact: Path
+    data: Path
+    raw: bytes
+    pieces: int
+    adapt: bool | Sequence[str]
+    decoder: Sequence[str]
+
+
+def _prove_together(job: _Job, progress: Progress, group: ProcessGroup) -> Proof:
     """Every process's piece, and the proof that they make."""
-    if not artifact.is_file():
-        Artifact.load(artifact)  # says so, in every process
-    mine = sha256_hex(raw) + sha256_hex(artifact.read_bytes())
+    if not job.artifact.is_file():
+        Artifact.load(job.artifact)  # says so, in every process
+    mine = sha256_hex(job.raw) + sha256_hex(job.artifact.read_bytes())
     if len(set(_shared(mine, str, group))) > 1:
         raise DataError(
-            f"{data}, {artifact}: the processes read different files; give all of them the same text and artifact."
+            f"{job.data}, {job.artifact}: the processes read different files; give all the same text and artifact."
         )
-    pieces = pieces_of(raw, group.world_size)
-    told: Proof | str | None = None
+    pieces = pieces_of(job.raw, group.world_size)
+    outcome: Proof | str | None = None
     if group.rank < len(pieces):
         try:
-            told = _prove_piece(artifact, data, pieces[group.rank], len(pieces), progress, None, decoder)
+            piece = replace(job, raw=pieces[group.rank], pieces=len(pieces))
+            outcome = _prove_piece(piece, progress)
         except RegrowError as error:
-            told = f"process {group.rank}: {error}"  # all must hear of it, for all wait for each other
-    found = _shared(told, Proof | str | None, group)
+            outcome = f"process {group.rank}: {error}"  # goes to all, for all wait for each other
+    found = _shared(outcome, Proof | str | None, group)
     failed = [problem for problem in found if isinstance(problem, str)]
     if failed:
         raise ProofError("; ".join(failed))
@@ -106,46 +119,36 @@ def pieces_of(raw: bytes, count: int) -> list[bytes]:
     return [raw[a:b] for a, b in itertools.pairwise(ends) if a < b]
 
 
-def _prove_piece(
-    artifact: Path,
-    data: Path,
-    raw: bytes,
-    pieces: int,
-    progress: Progress,
-    overrides: Sequence[str] | None,
-    decoder: Sequence[str],
-) -> Proof:
-    """The proof of one of so many pieces of the text of `data`; `overrides`: those of an adaptive one, else None."""
+def _prove_piece(job: _Job, progress: Progress) -> Proof:
+    """The proof of one piece."""
     started = time.perf_counter()
-    encoded = _encode(artifact, data, raw, pieces, progress, overrides)
+    encoded = _encode(job, progress)
     encode_seconds = time.perf_counter() - started
     with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
         (Path(folder) / "stream").write_bytes(encoded.stream)
         started = time.perf_counter()
-        decoded = _decode_elsewhere(artifact.resolve(), Path(folder), progress, decoder)
+        decoded = _decode_elsewhere(job.artifact.resolve(), Path(folder), progress, job.decoder)
         decode_seconds = time.perf_counter() - started
     return Proof(
-        bpb=8 * len(encoded.stream) / len(raw),
+        bpb=8 * len(encoded.stream) / len(job.raw),
         stream_bytes=len(encoded.stream),
-        raw_bytes=len(raw),
-        sha256_match=sha256_hex(decoded) == sha256_hex(raw),
+        raw_bytes=len(job.raw),
+        sha256_match=sha256_hex(decoded) == sha256_hex(job.raw),
         max_abs_row_sum_error=encoded.max_abs_row_sum_error,
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
-        track="fixed" if overrides is None else "adaptive",
+        track="fixed" if job.adapt is False else "adaptive",
     )
 
 
-def _encode(
-    artifact: Path, data: Path, raw: bytes, pieces: int, progress: Progress, overrides: Sequence[str] | None
-) -> Encoded:
+def _encode(job: _Job, progress: Progress) -> Encoded:
     """The stream; the artifact is loaded here and let go, before a fresh process loads its own."""
-    loaded = Artifact.load(artifact)
-    if overrides is None:
-        return encode(loaded, raw, progress, streams=-(-loaded.config.eval.streams // pieces))
-    adaptation = adaptation_of(loaded.config, overrides)
-    adaptation.check(len(loaded.tokenizer.encode(raw)), str(data))
-    return encode(loaded, raw, progress, adaptation=adaptation)
+    loaded = Artifact.load(job.artifact)
+    if job.adapt is False:
+        return encode(loaded, job.raw, progress, streams=-(-loaded.config.eval.streams // job.pieces))
+    adaptation = adaptation_of(loaded.config, job.adapt)
+    adaptation.check(len(loaded.tokenizer.encode(job.raw)), str(job.data))
+    return encode(loaded, job.raw, progress, adaptation=adaptation)
 
 
 def _summed(proofs: Sequence[Proof]) -> Proof:

@@ -35,7 +35,7 @@ class PassageToken(Struct, frozen=True):
 
     token: int
     text: bytes
-    blended: _Bits
+    mixture: _Bits = msgspec.field(name="blended")
     network: _Bits
     memory: _Bits | None = None
     order: Annotated[int, Meta(ge=1)] | None = None
@@ -59,7 +59,7 @@ def save_passage(run: Path, passage: Iterable[TokenCost]) -> Path:
         PassageToken(
             cost.token,
             cost.text,
-            max(0.0, cost.blended),
+            max(0.0, cost.mixture),
             max(0.0, cost.network),
             None if cost.memory is None else max(0.0, cost.memory),
             cost.order,

@@ -60,8 +60,8 @@ def passage_view(passage: Passage) -> PassageView | None:
         tokens=[_token(t) for t in tokens],
         orders=_orders(tokens) if with_memory else [],
         raw_bytes=raw_bytes,
-        bits=math.fsum(t.blended for t in tokens),
-        blended=math.fsum(t.blended for t in tokens) / raw_bytes,
+        bits=math.fsum(t.mixture for t in tokens),
+        blended=math.fsum(t.mixture for t in tokens) / raw_bytes,
         network=math.fsum(t.network for t in tokens) / raw_bytes,
         memory=math.fsum(t.memory or 0.0 for t in tokens) / raw_bytes if with_memory else None,
         memory_better=sum(better_part(t) == "memory" for t in tokens) / len(tokens),
@@ -80,14 +80,14 @@ def shade(bits: float) -> int:
 
 def _token(token: PassageToken) -> TokenView:
     better = better_part(token)
-    words = f"{_bits(token.blended)} (network alone {_bits(token.network)}"
+    words = f"{_bits(token.mixture)} (network alone {_bits(token.network)}"
     if token.memory is not None:
         words += f", memory alone {_bits(token.memory)}); better guess: {better}"
         if token.order is not None:
             words += f"; memory matched {_matched(token.order)}"
     else:
         words += ")"
-    return TokenView(visible(token.text), shade(token.blended), better, words)
+    return TokenView(visible(token.text), shade(token.mixture), better, words)
 
 
 def _matched(order: int) -> str:
@@ -111,7 +111,7 @@ def _orders(tokens: list[PassageToken]) -> list[OrderView]:
                 order=order,
                 tokens=n,
                 share=n / len(tokens),
-                blended=math.fsum(t.blended for t in own) / n,
+                blended=math.fsum(t.mixture for t in own) / n,
                 network=math.fsum(t.network for t in own) / n,
                 memory=math.fsum(t.memory or 0.0 for t in own) / n,
                 memory_better=sum(better_part(t) == "memory" for t in own) / n,

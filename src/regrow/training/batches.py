@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from regrow.data.dataset import Dataset
 from regrow.ngram.contexts import contexts_of
+from regrow.predict.mixture import IGNORED
 
-IGNORED = -1  # a target that is not scored: a document marker, or padding
 _PIECES = 64  # a text of few documents is cut into this many pieces that are left out instead
 
 
@@ -48,14 +48,6 @@ class Part:
                 for i in index_B.tolist()
             ]
         )
-
-
-def network_inputs(targets_BT: NDArray[np.int64], bos_id: int) -> NDArray[np.int64]:
-    """What the network reads to predict `targets_BT`: BOS, then the targets one place later; every window
-    starts cold."""
-    inputs_BT = np.full_like(targets_BT, bos_id)
-    inputs_BT[:, 1:] = np.where(targets_BT[:, :-1] == IGNORED, bos_id, targets_BT[:, :-1])
-    return inputs_BT
 
 
 @dataclass(frozen=True)

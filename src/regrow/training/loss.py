@@ -19,8 +19,9 @@ from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.network.compute import has_compiler
 from regrow.network.mixer import Mixer
-from regrow.network.transformer import Transformer, block_forward, soft_cap
-from regrow.training.batches import IGNORED, Part, network_inputs
+from regrow.network.transformer import RunBlock, Transformer, block_forward, capped_logits
+from regrow.predict.mixture import IGNORED, mixture_rows, network_inputs
+from regrow.training.batches import Part
 from regrow.training.memory import Teacher
 
 
@@ -29,11 +30,11 @@ class Nats:
     """Sums over the scored tokens: the network's nats, the mixture's (0 where there was none), the tokens."""
 
     network: float = 0.0
-    blended: float = 0.0
+    mixture: float = 0.0
     scored: float = 0.0
 
     def __add__(self, other: Nats) -> Nats:
-        return Nats(self.network + other.network, self.blended + other.blended, self.scored + other.scored)
+        return Nats(self.network + other.network, self.mixture + other.mixture, self.scored + other.scored)
 
 
 class StepLoss:
@@ -45,6 +46,7 @@ class StepLoss:
         self._network, self._mixer, self._teacher = network, mixer, teacher
         self._bos_id, self._dtype = bos_id, dtype
         self._nats: Any = network_nats
+        self._run_block: RunBlock = block_forward
 
     def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, closing: bool) -> Nats:
         """Add to the gradients those of the nats of these windows over `batch_tokens`, the tokens of the whole step."""
@@ -52,18 +54,17 @@ class StepLoss:
         targets_BT = part.targets(index_B)
         targets = torch.from_numpy(targets_BT).to(device)
         inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
-        hidden_BTD = self._network.hidden(inputs, self._network.weights(self._dtype))
+        hidden_BTD = self._network.hidden(inputs, self._network.weights(self._dtype), self._run_block)
         embedding = self._network.embedding.to(self._dtype)
         nats = self._nats(hidden_BTD, embedding, targets, self._network.config.softcap)
-        loss, blended = nats, 0.0
+        loss, mixture = nats, 0.0
         if closing and self._teacher is not None:
             rows = self._teacher.rows(part, index_B, device)
-            logits_RV = self._network.logits(hidden_BTD).flatten(0, 1)
-            mixed_RV = self._mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
-            loss = F.cross_entropy(mixed_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
-            blended = float(loss.detach())
+            mixture_RV = mixture_rows(self._network, self._mixer, hidden_BTD.flatten(0, 1), rows).mixture_RV
+            loss = F.cross_entropy(mixture_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
+            mixture = float(loss.detach())
         (loss / batch_tokens).backward()
-        return Nats(float(nats.detach()), blended, float((targets_BT != IGNORED).sum()))
+        return Nats(float(nats.detach()), mixture, float((targets_BT != IGNORED).sum()))
 
     def compile(self, config: TrainConfig, progress: Progress) -> None:
         """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back.
@@ -82,10 +83,10 @@ class StepLoss:
                 )
             progress.log("no C++ compiler found: training runs uncompiled, about a third slower")
             return
-        self._network.run_block, self._nats = torch.compile(block_forward), torch.compile(network_nats)
+        self._run_block, self._nats = torch.compile(block_forward), torch.compile(network_nats)
 
 
 def network_nats(hidden_BTD: Tensor, embedding_VD: Tensor, targets_BT: Tensor, softcap: float) -> Tensor:
     """Sum over the scored targets of the network's nats, float32."""
-    logits = soft_cap(F.linear(hidden_BTD, embedding_VD).float(), softcap)
+    logits = capped_logits(hidden_BTD, embedding_VD, softcap)
     return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum", ignore_index=IGNORED)

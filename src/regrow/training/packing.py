@@ -9,20 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from regrow.artifact.artifact import is_matrix, save_artifact
-from regrow.core.config.schema import Config
+from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.core.results import Bpb, DataFigures, Result, Seconds
 from regrow.data.dataset import Dataset
-from regrow.network.compute import compute_dtype
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.predict.predictor import IGNORED, split_streams, stream_count
+from regrow.predict.evaluation import score_streams
+from regrow.predict.mixture import Mixture
 from regrow.training.memory import Teacher
 from regrow.training.pack_memory import stored_memory
 from regrow.training.pruning_weights import beside_network
@@ -97,37 +95,11 @@ def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Da
     return min(room, config.memory.cap_bytes) if config.memory.cap_bytes else room
 
 
-@torch.inference_mode()
 def network_bpb(
-    network: Transformer,
-    data: Dataset,
-    most_streams: int,
-    chunk_tokens: int = 8192,
-    group: ProcessGroup | None = None,
+    network: Transformer, data: Dataset, settings: EvalConfig, group: ProcessGroup | None = None
 ) -> float:
     """Bits per byte of the held-out text under the network alone, over the codec's streams, which the
     processes of `group` share."""
-    rank, world_size = (group.rank, group.world_size) if group else (0, 1)
-    window, device = network.window, network.embedding.device
-    tokens: NDArray[np.int64] = np.asarray(data.val_tokens, np.int64)
-    tokens_ST = split_streams(tokens, stream_count(len(tokens), most_streams), window)
-    weights = network.weights(compute_dtype(device))
-    together = max(1, chunk_tokens // window)
-    nats = 0.0
-    for first in range(rank * together, len(tokens_ST), world_size * together):
-        group_ST = tokens_ST[first : first + together]
-        cache = network.new_cache(len(group_ST), weights[0].qkv.dtype)
-        fresh = np.full((len(group_ST), 1), data.tokenizer.bos_id, np.int64)
-        for at in range(0, group_ST.shape[1], window):
-            targets_ST = group_ST[:, at : at + window]
-            known_ST = np.where(targets_ST == IGNORED, data.tokenizer.bos_id, targets_ST)
-            inputs = torch.from_numpy(np.concatenate((fresh, known_ST[:, :-1]), axis=1)).to(device)
-            fresh = known_ST[:, -1:]
-            logits = network.logits(network.chunk(inputs, weights, cache)).flatten(0, 1)
-            targets = torch.from_numpy(targets_ST.reshape(-1)).to(device)
-            nats += float(
-                F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none").double().sum()
-            )
-    if group:
-        (nats,) = group.sums([nats])
-    return nats / math.log(2) / len(data.val_bytes)
+    mixture = Mixture(network, data.tokenizer.bos_id)
+    nats = score_streams(mixture, settings, [np.asarray(data.val_tokens)], group=group).network
+    return float(nats.sum()) / math.log(2) / len(data.val_bytes)

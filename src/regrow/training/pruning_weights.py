@@ -18,14 +18,15 @@ import torch
 from numpy.typing import NDArray
 
 from regrow.network.compute import compute_dtype
-from regrow.network.mixer import MemoryRows, Mixer
+from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.model.discount_fit import KINDS, Sample, sample_of
 from regrow.ngram.model.kneser_ney import Discounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.table_budget import Adjust
-from regrow.training.batches import IGNORED, Part, network_inputs
+from regrow.predict.mixture import IGNORED, memory_rows, mixture_rows, network_inputs
+from regrow.training.batches import Part
 from regrow.training.memory import Teacher
 
 _POSITIONS, _TOGETHER = 49_152, 4096  # tokens of left-out text that are looked at, and at a time
@@ -118,14 +119,14 @@ def mixture_of(
     device = network.embedding.device
     targets_BT = part.targets(index_B)
     inputs = torch.from_numpy(network_inputs(targets_BT, part.bos_id)).to(device)
-    hidden_BTD = network.hidden(inputs, network.weights(compute_dtype(device)))
-    logits_RV = network.logits(hidden_BTD).flatten(0, 1)
+    hidden_RD = network.hidden(inputs, network.weights(compute_dtype(device))).flatten(0, 1)
     contexts = part.contexts(index_B, memory.max_order - 1)
-    rows = MemoryRows.of(memory.rows(contexts, threads=torch.get_num_threads()), device)
-    exponents_R2 = mixer.exponents_at(logits_RV, rows.log_probs_RV, rows.facts_RC)
-    mixed_RV = mixer(logits_RV, rows.log_probs_RV, rows.facts_RC)
+    found = memory_rows(memory, contexts, device, torch.get_num_threads())
+    rows = mixture_rows(network, mixer, hidden_RD, found)
+    exponents_R2 = mixer.exponents_at(rows.network_RV, found.log_probs_RV, found.facts_RC)
     targets_R = torch.from_numpy(targets_BT.reshape(-1)).to(device)
-    log_prob_R = mixed_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0] - mixed_RV.logsumexp(-1)
+    chosen_R = rows.mixture_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0]
+    log_prob_R = chosen_R - rows.mixture_RV.logsumexp(-1)
     scored_R = targets_R != IGNORED
     prob: Floats = log_prob_R[scored_R].double().exp().cpu().numpy()
     exponent: Floats = exponents_R2[scored_R, 1].double().cpu().numpy()

@@ -36,7 +36,7 @@ from regrow.core.results import Result
 from regrow.data.dataset import Dataset
 from regrow.network.compute import compute_dtype, keep_freed_pages
 from regrow.network.mixer import Mixer
-from regrow.network.transformer import Transformer, block_forward
+from regrow.network.transformer import Transformer
 from regrow.training.batches import Part, Plan, shuffled_batches
 from regrow.training.checkpoint import (
     Checkpoints,
@@ -194,7 +194,7 @@ class Trainer:
                     self.warm_tokens += t.batch_tokens
                 clock.step(self.step)
                 stop, self.elapsed, self.talked, *sums = self.group.sums(
-                    [stopped(), *clock.reading(), nats.network, nats.blended, nats.scored]
+                    [stopped(), *clock.reading(), nats.network, nats.mixture, nats.scored]
                 )
                 facts |= self._losses(*sums)
                 if self.step % t.log_every == 0:
@@ -234,9 +234,8 @@ class Trainer:
         if self.teacher is not None:
             self.teacher.merge()
         network = self.averaged or self.network
-        network.run_block = block_forward  # uncompiled: other shapes follow, and each would be compiled anew
         with self.progress.task("score the network before it is quantised"):
-            unquantized = network_bpb(network, self.data, self.config.eval.streams, group=self.group)
+            unquantized = network_bpb(network, self.data, self.config.eval, self.group)
         written = b""
         if self.group.is_first:
             if self.teacher is not None:

@@ -21,7 +21,7 @@ class Cost(NamedTuple):
 
     token: int
     text: bytes
-    blended: float
+    mixture: float
     network: float
     memory: float | None
     order: int | None

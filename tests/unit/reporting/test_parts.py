@@ -141,7 +141,7 @@ costs = st.builds(
     PassageToken,
     token=st.integers(0, 65535),
     text=st.binary(max_size=9),
-    blended=st.floats(0, 60),
+    mixture=st.floats(0, 60),
     network=st.floats(0, 60),
     memory=st.none() | st.floats(0, 60),
     order=st.none() | st.integers(1, 16),
@@ -166,7 +166,7 @@ def test_a_passage_has_the_fields_that_evaluation_gives_it() -> None:
 def test_a_cost_that_rounds_below_zero_is_none_at_all(tmp_path: Path) -> None:
     save_passage(tmp_path, [PassageToken(1, b"a", -1e-9, 0.0, -1e-12, 1)])  # type: ignore[list-item]
     loaded = load_passage(tmp_path)
-    assert loaded is not None and loaded.tokens[0].blended == 0.0 and loaded.tokens[0].memory == 0.0
+    assert loaded is not None and loaded.tokens[0].mixture == 0.0 and loaded.tokens[0].memory == 0.0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ Legend: S streams, T tokens, V vocabulary.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -27,7 +28,8 @@ from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.errors import ConfigError, DataError, RegrowError
 from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
 from regrow.predict.adaptive.score_first import ScoreFirst
-from regrow.predict.predictor import _SEAL, Parts, Predictor, ScoredChunk, stream_count
+from regrow.predict.mixture import MixtureRows
+from regrow.predict.predictor import _SEAL, Predictor, ScoredChunk, mixture_of, stream_count
 
 
 class Adaptation(msgspec.Struct, frozen=True, array_like=True):
@@ -133,7 +135,7 @@ class AdaptivePredictor:
         """Score the next T known tokens of every stream, learning as it goes; T is a multiple of the window, and stays
         within one chunk of training.
 
-        `adapted_ST` of the result is the cost; `blended_ST` is what the mixture alone would have cost. Raises
+        `adapted_ST` of the result is the cost; `mixture_ST` is what the mixture alone would have cost. Raises
         RegrowError for another T.
         """
         S, T = tokens_ST.shape
@@ -142,21 +144,21 @@ class AdaptivePredictor:
                 f"score: {T} tokens a stream reach past the end of the chunk; score them in two."
             )
         started = time.perf_counter()
-        scored, parts = self._base.score_parts(tokens_ST)
-        inputs = _inputs_of(parts, S, T)
+        scored, rows = self._base.score_rows(tokens_ST)
+        inputs = _inputs_of(rows, S, T)
         predicted = time.perf_counter()
         adapted_ST = self._mixer.score(inputs, tokens_ST)
         self.seconds["artifact"] += predicted - started
         self.seconds["memory"] += time.perf_counter() - predicted
         self._keep(tokens_ST, adapted_ST)
         return ScoredChunk(
-            tokens_ST, scored.blended_ST, scored.network_ST, scored.memory_ST, scored.matched_order_ST, adapted_ST,
+            tokens_ST, scored.mixture_ST, scored.network_ST, scored.memory_ST, scored.matched_order_ST, adapted_ST,
             seal=_SEAL,
         )  # fmt: skip
 
     def _fix(self) -> StepInputs:
         if self._inputs is None:
-            self._inputs = _inputs_of(self._base.parts(), self.streams, 1)
+            self._inputs = _inputs_of(self._base.rows(), self.streams, 1)
             self._mixer.predict(self._inputs, 0)
         return self._inputs
 
@@ -177,11 +179,12 @@ class AdaptivePredictor:
         self.seconds["training"] += time.perf_counter() - started
 
 
-def adaptation_of(config: Config, overrides: Sequence[str] = ()) -> Adaptation:
-    """The adaptation that [eval] of `config` describes, with `overrides` such as "eval.ttt=none" of it.
+def adaptation_of(config: Config, adapt: bool | Sequence[str] = True) -> Adaptation:
+    """The adaptation that [eval] of `config` describes, or that with overrides such as ["eval.ttt=none"].
 
     Raises ConfigError for an override of another section: an artifact's network and memory are what they are.
     """
+    overrides = [] if isinstance(adapt, bool) else [adapt] if isinstance(adapt, str) else list(adapt)
     for override in overrides:
         if not override.strip().startswith("eval."):
             raise ConfigError(
@@ -200,37 +203,31 @@ def adaptive_predictor(
 ) -> AdaptivePredictor:
     """An adaptive predictor for a text of so many tokens. The artifact's own network is left as it is."""
     streams = stream_count(tokens, settings.streams)
-    fixed = artifact.predictor(streams, artifact.network.embedding.device, dtype=dtype, threads=threads)
+    fixed = artifact.predictor(streams, dtype=dtype, threads=threads)
     steps = -(-tokens // streams)
     chunk_steps = settings.chunk_tokens // settings.streams
     chunks = -(-steps // chunk_steps) if chunk_steps else 0
     # A text too short for all streams has other shapes, and is too short to learn from.
     if chunks < 2 or streams != settings.streams:
         return AdaptivePredictor(fixed, settings, None)
-    network = copy.deepcopy(artifact.network)
-    base = Predictor(
-        network, artifact.memory, artifact.mixer, streams=streams, bos_id=artifact.tokenizer.bos_id, dtype=fixed.dtype,
-        threads=threads,
-    )  # fmt: skip
+    mixture = dataclasses.replace(mixture_of(artifact, threads), network=copy.deepcopy(artifact.network))
+    base = Predictor(mixture, streams=streams, dtype=fixed.dtype)
     config = EvalConfig(
         ttt=settings.ttt, ttt_epochs=settings.epochs, ttt_optimiser=settings.optimiser,  # type: ignore[arg-type]
         ttt_rate=settings.rate, ttt_clip=settings.clip,
     )  # fmt: skip
-    trainer = ScoreFirst(
-        network, artifact.memory, artifact.mixer, config, chunks=chunks, streams=streams,
-        bos_id=artifact.tokenizer.bos_id, dtype=fixed.dtype, threads=threads,
-    )  # fmt: skip
+    trainer = ScoreFirst(mixture, config, chunks=chunks, streams=streams, dtype=fixed.dtype)
     return AdaptivePredictor(base, settings, trainer)
 
 
-def _inputs_of(parts: Parts, S: int, T: int) -> StepInputs:
+def _inputs_of(rows: MixtureRows, S: int, T: int) -> StepInputs:
     """What the online mixer takes, on the host."""
 
     def host(x: torch.Tensor) -> NDArray[np.float32]:
         return np.ascontiguousarray(x.float().cpu().numpy()).reshape(S, T, -1)
 
-    mixed = host(parts.mixed_RV)
-    memory = np.zeros_like(mixed) if parts.memory_RV is None else host(parts.memory_RV)
-    return StepInputs(
-        mixed, host(parts.network_RV), memory, np.ascontiguousarray(parts.order_R).reshape(S, T)
-    )
+    mixture, network = host(rows.mixture_RV), host(rows.network_RV)
+    if rows.memory is None:
+        return StepInputs(mixture, network, np.zeros_like(mixture), np.zeros((S, T), np.int32))
+    order_ST = np.ascontiguousarray(rows.memory.order_R).reshape(S, T)
+    return StepInputs(mixture, network, host(rows.memory.log_probs_RV), order_ST)

@@ -1,4 +1,4 @@
-"""Pieces of work dealt out to the processes of a group, and every piece's numbers in all of them."""
+"""Work in pieces, scattered over the processes of a group, and the numbers of every piece in all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regrow.core.dist import ProcessGroup
 Numbers = NDArray[np.float64]
 
 
-def spread(
+def scattered_work(
     lengths: Sequence[int], rows: int, work: Callable[[int], Numbers], group: ProcessGroup | None
 ) -> list[Numbers]:
     """`work(i)` for every piece i, float64 [rows, lengths[i]], done by process i modulo the world size.

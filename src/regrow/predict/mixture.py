@@ -1,0 +1,128 @@
+"""The mixture: network and memory as one distribution over the next token, and what each of them reads to form it.
+
+    p(next | prefix) = softmax(mixer(network.logits(h), memory.rows(contexts)))
+
+h are the network's final states after the prefix, contexts its last tokens. Training, pruning, evaluation, test-time
+training and the codec all cut inputs and contexts here and form the mixture here, so this is the place to see that a
+row depends on the tokens before its own alone (tests/property/test_mixture.py).
+
+Legend: S streams (or sequences of a batch), T tokens, R = S * T rows, V vocabulary, D width, C context tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regrow.network.mixer import MemoryRows, Mixer
+from regrow.network.transformer import Transformer
+from regrow.ngram.memory import Memory
+
+IGNORED = -1  # a target that is not scored: a document marker, or padding
+
+
+class MixtureRows(NamedTuple):
+    """R positions as float32 [R, V]: `mixture_RV` and `network_RV` unnormalised log probabilities, and the rows of
+    the memory (None without one)."""
+
+    mixture_RV: Tensor
+    network_RV: Tensor
+    memory: MemoryRows | None
+
+
+def mixture_rows(
+    network: Transformer, mixer: Mixer | None, hidden_RD: Tensor, memory: MemoryRows | None
+) -> MixtureRows:
+    """The equation above, before its softmax, of final states and the memory's rows at the same positions."""
+    network_RV = network.logits(hidden_RD)
+    if memory is None or mixer is None:
+        return MixtureRows(network_RV, network_RV, None)
+    return MixtureRows(mixer(network_RV, memory.log_probs_RV, memory.facts_RC), network_RV, memory)
+
+
+def memory_rows(
+    memory: Memory, contexts_RC: NDArray[np.int32], device: torch.device, threads: int | None
+) -> MemoryRows:
+    """The memory's rows for these contexts, on `device`."""
+    return MemoryRows.of(memory.rows(contexts_RC, threads=threads), device)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The three parts of the equation, or the network alone. `bos_id` begins every text; `threads` are the memory's
+    (None: all)."""
+
+    network: Transformer
+    bos_id: int
+    memory: Memory | None = None
+    mixer: Mixer | None = None
+    threads: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.network.embedding.device
+
+    @property
+    def width(self) -> int:
+        """Context tokens that the memory looks back, C."""
+        return self.memory.max_order - 1 if self.memory else 0
+
+    def rows(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> MixtureRows:
+        """The mixture at R positions, of the network's final states and the memory's contexts there."""
+        found = memory_rows(self.memory, contexts_RC, self.device, self.threads) if self.memory else None
+        return mixture_rows(self.network, self.mixer, hidden_RD, found)
+
+
+def network_inputs(
+    targets_ST: NDArray[np.int64], bos_id: int, before_S: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """What the network reads to predict `targets_ST`: the token before each, `before_S` (None: BOS) before the first.
+
+    A target that is IGNORED is read as BOS.
+    """
+    inputs_ST = np.empty_like(targets_ST)
+    inputs_ST[:, 0] = bos_id if before_S is None else before_S
+    inputs_ST[:, 1:] = known(targets_ST[:, :-1], bos_id)
+    return inputs_ST
+
+
+def known(tokens: NDArray[np.int64], bos_id: int) -> NDArray[np.int64]:
+    """The tokens as network and memory read them: BOS for IGNORED ones."""
+    return np.where(tokens == IGNORED, bos_id, tokens)
+
+
+class Prefix:
+    """The end of S streams' known text: the last token, and the last C as the memory's context (-1 before BOS)."""
+
+    def __init__(self, streams: int, width: int, bos_id: int) -> None:
+        self._bos_id = bos_id
+        self.last_S: NDArray[np.int64] = np.full(streams, bos_id, np.int64)
+        self.context_SC: NDArray[np.int32] = np.full((streams, width), -1, np.int32)
+        self.context_SC[:, -1:] = bos_id
+
+    def extend(self, tokens_ST: NDArray[np.int64]) -> None:
+        """These tokens are known too."""
+        tokens_ST = known(tokens_ST, self._bos_id)
+        width = self.context_SC.shape[1]
+        self.last_S = tokens_ST[:, -1].copy()
+        joined = np.concatenate((self.context_SC, tokens_ST.astype(np.int32)), axis=1)
+        self.context_SC = joined[:, joined.shape[1] - width :].copy()
+
+    def read(self, tokens_ST: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """What stands before each of the next tokens, network inputs [S, T] and contexts [R, C]; then `extend`."""
+        width = self.context_SC.shape[1]
+        inputs_ST = network_inputs(tokens_ST, self._bos_id, self.last_S)
+        if width:
+            before = known(tokens_ST[:, :-1], self._bos_id).astype(np.int32)
+            whole = np.concatenate((self.context_SC, before), axis=1)
+            contexts_RC = np.lib.stride_tricks.sliding_window_view(whole, width, axis=1).reshape(-1, width)
+        else:
+            contexts_RC = np.empty((tokens_ST.size, 0), np.int32)
+        self.extend(tokens_ST)
+        return inputs_ST, contexts_RC
