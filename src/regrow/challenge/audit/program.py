@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.flow.ordering import Order
 from regrow.challenge.audit.flow.state import Trace
 from regrow.challenge.audit.flow.walk import follow
 from regrow.challenge.audit.source.folder import Folder
@@ -69,6 +70,11 @@ class Program:
         """What the walk over it leaves; made on first use."""
         shown = proven(self._logs, self.units)
         return follow(self.units, self.environment, self._logs, shown, self.every_branch)
+
+    @cached_property
+    def order(self) -> Order:
+        """The order of scoring and learning in it."""
+        return Order(self)
 
     def unit(self, name: str) -> Unit | None:
         """A unit by the name that findings use."""

@@ -43,7 +43,11 @@ class Order:
     """The events of a program by what they share."""
 
     program: Program
-    trace: Trace
+
+    @property
+    def trace(self) -> Trace:
+        """What the walk left."""
+        return self.program.flow
 
     @cached_property
     def losses(self) -> dict[int, list[Event]]:
@@ -83,31 +87,26 @@ class Order:
         """Whether a cut stands in a loop: a chunk of the text, not the text."""
         return any(e.loops for e in self.cuts.get(cut, ()))
 
+    def first_chunk(self, step: Event) -> Spot | None:
+        """The first place, in the order of the source, where the text of a step was cut into chunks."""
+        return min(filter(self.inside, step.value.cuts), default=None)
 
-def learnings(program: Program) -> list[Learning]:
-    """Every learning step of a program, one for each place."""
-    order = Order(program, program.flow)
-    backward: Event | None = None
-    found: dict[tuple[str, int, bool], Learning] = {}
-    for event in program.flow.events:
-        if event.kind == "backward":
-            backward = event
-        if event.kind != "step" or not event.value.tags & v.VAL or not event.value.tags & v.GOLD:
-            continue
-        if _thrown_away(order, event):
-            continue
-        item = _judge(order, Learning(event, backward))
-        key = (event.spot.file, event.spot.line, event.dormant)
-        old = found.get(key)
-        if old is None or (old.before is not None and item.before is None):
-            found[key] = item
-    return list(found.values())
-
-
-def first_chunk(program: Program, step: Event) -> Spot | None:
-    """The first place, in the order of the source, where the text of a step was cut into chunks."""
-    order = Order(program, program.flow)
-    return min((cut for cut in step.value.cuts if order.inside(cut)), default=None)
+    @cached_property
+    def learnings(self) -> list[Learning]:
+        """Every learning step of the program, one for each place."""
+        backward: Event | None = None
+        found: dict[tuple[str, int, bool], Learning] = {}
+        for event in self.trace.events:
+            if event.kind == "backward":
+                backward = event
+            learns = event.kind == "step" and event.value.tags & (v.VAL | v.GOLD) == v.VAL | v.GOLD
+            if learns and not _thrown_away(self, event):
+                item = _judge(self, Learning(event, backward))
+                key = (event.spot.file, event.spot.line, event.dormant)
+                old = found.get(key)
+                if old is None or (old.before is not None and item.before is None):
+                    found[key] = item
+        return list(found.values())
 
 
 def _thrown_away(order: Order, step: Event) -> bool:

@@ -42,9 +42,8 @@ def search(program: Program) -> Iterator[Finding]:
     for unit in program.units:
         for function in bodies_of(unit.nodes):
             reads = any(is_call(node, *_READS) for node in ast.walk(function))
-            for confidence, message, *places in (
-                _faults(function, adds) if reads and _counts(function) else ()
-            ):
+            faults = _faults(function, adds) if reads and _counts(function) else ()
+            for confidence, message, *places in faults:
                 where, *more = map(unit.spot, places)
                 yield program.finding(ID, "high", confidence, where, message, *more)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.ordering import learnings
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 
@@ -15,7 +14,7 @@ ID = "offset-on-scored-targets"
 
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps that are followed, in the same turn, by the score of the same text."""
-    for item in learnings(program):
+    for item in program.order.learnings:
         step, after = item.step, item.after
         free = bool(step.value.tags & v.LEAF)
         if after is None or not (free or item.before is not None):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding, Severity
-from regrow.challenge.audit.flow.ordering import learnings
 from regrow.challenge.audit.flow.passes import claims_second, second_pass
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
@@ -17,7 +16,7 @@ ID = "rescored-after-adapting"
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps inside a counting loop that scores the same text turn after turn, or before a second pass."""
     seen: set[tuple[str, int]] = set()
-    for item in learnings(program):
+    for item in program.order.learnings:
         if item.before is None:
             continue
         if item.repeated is None:

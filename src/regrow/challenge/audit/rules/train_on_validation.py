@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.ordering import first_chunk, learnings
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 
@@ -15,12 +14,12 @@ ID = "train-on-validation"
 
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps on validation text that no score of the same turn precedes."""
-    for item in learnings(program):
+    for item in program.order.learnings:
         step = item.step
         if item.before is not None or step.value.tags & v.LEAF:
             continue
         mixed = bool(step.value.tags & v.TRAIN)  # the two flows met somewhere: not established
-        cut = first_chunk(program, step)
+        cut = program.order.first_chunk(step)
         backward = item.backward.spot if item.backward is not None else None
         yield program.finding(
             ID, "high", "low" if mixed else "high", step.spot,
