@@ -171,7 +171,7 @@ def test_no_pickle_is_ever_opened(copied: Path) -> None:
 def test_what_is_in_the_way_is_left_alone(source: Path, tmp_path: Path, copied: Path) -> None:
     """A file, a folder with something else in it, the source itself: refused before anything is lost."""
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"file: is a file; choose a folder with --out"):
+    with pytest.raises(EnvironmentProblem, match=r"file: is a file; choose a folder with --out"):
         build_dataset(str(source), tmp_path / "file", CONFIG)
     (copied / "notes.md").write_bytes(b"mine")
     with pytest.raises(DataError, match=r"data: holds notes\.md, .* choose another with --out"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from regrow.core.errors import EnvironmentProblem
-from regrow.core.files import atomic_write, atomic_write_bytes, atomic_write_text, sha256_hex
+from regrow.core.files import atomic_write, atomic_write_bytes, atomic_write_text, check_writable, sha256_hex
 
 
 def names(folder: Path) -> list[str]:
@@ -97,3 +97,22 @@ def test_the_mode_of_a_replaced_file_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"abc", memoryview(b"abc")])
 def test_sha256_is_the_published_one(data: Any) -> None:
     assert sha256_hex(data) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_longest_name_there_is_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127)
+    check_writable(path)
+    atomic_write_bytes(path, b"one")
+    assert names(tmp_path) == [path.name]
+
+
+def test_a_folder_without_permission_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)  # the super-user is refused nothing
+    for path, folder in ((tmp_path / "file", False), (tmp_path, True), (tmp_path / "new" / "sub", True)):
+        with pytest.raises(EnvironmentProblem, match=r"cannot be written \(permission denied\)"):
+            check_writable(path, folder=folder)

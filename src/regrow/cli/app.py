@@ -1,18 +1,20 @@
 """All commands under one name, and what becomes of an error: one line on standard error and an exit code.
 
-0 fine, 1 a negative verdict, 2 the user's or the tool's error, 130 interrupted.
+0 fine, 1 a negative verdict, 2 the user's or the tool's error, 130 interrupted, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import inspect as python_inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from regrow import __version__
 from regrow.cli import (
@@ -36,36 +38,10 @@ from regrow.core.errors import RegrowError
 # Packages that are not there after a plain `pip install .`, and the extra that brings them.
 _EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
 
-
-@dataclass
-class Session:
-    """What `main` must know of the command that ran when it reports how that went wrong."""
-
-    debug: bool = False
-
-
-class Interrupted(BaseException):
-    """Ctrl-C inside a command, kept from typer, which would print a word of its own and exit with 1."""
-
-
-class Commands(TyperGroup):
-    """The group of all commands, in the order in which a newcomer meets them."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            raise Interrupted(*interrupt.args) from interrupt
-
-
 # Plain help, not boxes: it prints sooner and reads the same on a terminal, in a log and in docs/cli.md.
 app = typer.Typer(
-    cls=Commands,
     rich_markup_mode=None,
     add_completion=False,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 88},
 )
 
@@ -76,9 +52,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def regrow(
-    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
@@ -88,7 +62,6 @@ def regrow(
 
     `regrow demo` runs the whole path on the packaged corpus.
     """
-    ctx.obj.debug = debug
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -107,43 +80,81 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench.command,
     "config": config.command,
 }
+
+
+def _help(function: Callable[..., None]) -> str:
+    """Its docstring, out of the source where `python -OO` has taken it away."""
+    if function.__doc__:
+        return function.__doc__
+    for node in ast.parse(python_inspect.getsource(python_inspect.getmodule(function) or app)).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
+            return ast.get_docstring(node) or ""
+    return ""
+
+
+app.callback(help=_help(regrow))(regrow)
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, help=_help(command))(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `regrow ARGUMENTS` (the process's own by default) and return the exit code."""
-    session = Session()
+def main(arguments: Sequence[str]) -> int:
+    """Run `regrow ARGUMENTS` and return the exit code."""
+    _prepare_streams()
+    debug = False
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="regrow", obj=session)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Interrupted as interrupt:
+        group = typer.main.get_command(app)
+        context = group.make_context("regrow", list(arguments) or ["--help"])
+        debug = context.params["debug"]
+        with context:
+            group.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code if arguments else 2  # no command: a mistake, which help answers
+    except KeyboardInterrupt as interrupt:
         return _tell(str(interrupt) or "interrupted", 130)
-    except RegrowError as error:
-        _trace(session)
-        return _tell(str(error), error.exit_code)
-    except OSError as error:
-        _trace(session)
-        place = f"{error.filename}: " if error.filename else ""
-        return _tell(f"{place}{(error.strerror or str(error)).lower()}.", 2)
+    except BrokenPipeError:
+        # What is still buffered must not be tried again when the interpreter ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
-        _trace(session)
-        package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-        if package in _EXTRAS:
-            wanted = f"pip install '.[{_EXTRAS[package]}]' in a clone of regrow brings it"
-            return _tell(f"this needs {package}, which is not installed; {wanted}.", 2)
-        hint = "" if session.debug else "; `regrow --debug ...` shows where"
-        return _tell(f"{type(error).__name__}: {error} (this is a bug{hint}).", 2)
+        if debug:
+            traceback.print_exc()
+        return _tell(_sentence(error, debug), error.exit_code if isinstance(error, RegrowError) else 2)
     return 0
 
 
-def _trace(session: Session) -> None:
-    if session.debug:
-        traceback.print_exc()
+def _prepare_streams() -> None:
+    """Standard streams take whatever is written: one that is closed loses it, one of few letters gets escapes."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Left closed, its number would go to the next file that is opened, and what is printed into that file.
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _sentence(error: Exception, debug: bool) -> str:
+    if isinstance(error, RegrowError):
+        return str(error)
+    if hasattr(
+        error, "format_message"
+    ):  # usage: typer and the click under it have no public class for all of it
+        path = getattr(getattr(error, "ctx", None), "command_path", "regrow")
+        return f"{error.format_message().strip().rstrip('.')}; `{path} --help` shows the usage."
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{(error.strerror or str(error)).lower()}."
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in _EXTRAS:
+        wanted = f"pip install '.[{_EXTRAS[package]}]' in a clone of regrow brings it"
+        return f"this needs {package}, which is not installed; {wanted}."
+    hint = "" if debug else "; `regrow --debug ...` shows where"
+    return f"{type(error).__name__}: {error} (this is a bug{hint})."
 
 
 def _tell(sentence: str, code: int) -> int:
     # A library's message may span lines; the promise is one.
-    sys.stderr.write(f"regrow: error: {' '.join(sentence.split())}\n")
+    with contextlib.suppress(OSError):  # standard error may be gone too
+        sys.stderr.write(f"regrow: error: {' '.join(sentence.split())}\n")
     return code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.options import Json, Quiet
+from regrow.core.files import check_writable
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.verdict import Audit
@@ -62,6 +63,9 @@ def command(
     from regrow.cli.output import command_output
 
     with command_output(json, quiet) as output:
+        for written in (sarif, *(out or [])):
+            if written is not None:
+                check_writable(written)
         audits = _audits(paths, run, smoke, many, quiet)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)

@@ -9,6 +9,7 @@ import typer
 
 from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
 from regrow.cli.output import command_output
+from regrow.core.files import atomic_write_bytes, check_writable
 
 
 def command(
@@ -28,9 +29,9 @@ def command(
     """
     refuse_settings(settings, ttt)
     with command_output(json, quiet) as output:
+        check_writable(out)
         raw = file.read_bytes()
 
-        from regrow.core.files import atomic_write_bytes
         from regrow.predict.adaptive.predictor import adaptation_of
         from regrow.predict.codec import compress, load
 

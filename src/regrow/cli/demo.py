@@ -12,6 +12,7 @@ from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import ARTIFACT, RESULT, update_result
 from regrow.core.errors import ProofError
+from regrow.core.files import check_writable
 
 if TYPE_CHECKING:
     from regrow.core.config.schema import Config
@@ -31,6 +32,7 @@ def command(
     on two CPU cores, and ends with the proven bits per byte and the path of the report.
     """
     with command_output(json, quiet) as output:
+        check_writable(out, folder=True)
         result, page = run_demo(resolve_config("demo", None, overrides), out, output.progress)
         output.result(result)
         output.table(figures(result), columns=("what", "measured", "to reach"))

@@ -97,4 +97,4 @@ def separator(text: str | None) -> bytes | None:
         return None
     for written, meant in ((r"\f", "\f"), (r"\n", "\n"), (r"\t", "\t"), (r"\0", "\0")):
         text = text.replace(written, meant)
-    return text.encode()
+    return text.encode("utf-8", "surrogateescape")

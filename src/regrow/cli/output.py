@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -27,9 +28,13 @@ class Output:
     def result(self, value: object) -> None:
         """The result as one JSON object, printed with `--json` only; call it once."""
         if self._json:
+            import json
+
             import msgspec
 
-            self._stream.write(msgspec.json.encode(value, enc_hook=str).decode("utf-8") + "\n")
+            # Escaped, so that any encoding of standard output and any name of a file will do.
+            plain = _finite(msgspec.to_builtins(value, enc_hook=str))
+            self._stream.write(json.dumps(plain, separators=(",", ":")) + "\n")
             self._stream.flush()
 
     def line(self, text: str) -> None:
@@ -77,6 +82,15 @@ def command_output(json: bool, quiet: bool) -> Iterator[Output]:
     output = Output(json, quiet, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
         yield output
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for NaN and the infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _flat(part: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

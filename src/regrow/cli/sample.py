@@ -47,7 +47,7 @@ def draw(path: Path, prompt: str, tokens: int, seed: int) -> Iterator[bytes]:
     artifact = Artifact.load(path)
     tokenizer = artifact.tokenizer
     predictor = artifact.predictor(1, "cpu")
-    for token in tokenizer.encode(prompt.encode("utf-8")):
+    for token in tokenizer.encode(prompt.encode("utf-8", "surrogateescape")):
         predictor.update(np.array([token], dtype=np.int64))
     chance = random.Random(seed)
     for _ in range(tokens):

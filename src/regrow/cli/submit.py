@@ -53,8 +53,11 @@ def command(
     with command_output(json, quiet) as output:
         from regrow.challenge.audit import audit
         from regrow.challenge.submit.record import Author, submit
+        from regrow.core.files import check_writable, utf8
 
-        made = submit(runs, out, Author(author, github_id, name, blurb), baseline=baseline, track=track.value)
+        check_writable(out, folder=True)
+        about = Author(utf8(author), utf8(github_id), utf8(name), utf8(blurb))
+        made = submit(runs, out, about, baseline=baseline, track=track.value)
         verdict = audit(out).verdict
         output.result(
             {"folder": out, "verdict": verdict, "artifact_budget": made.artifact_budget, **made.claims}

@@ -9,6 +9,7 @@ import typer
 
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, command_output
+from regrow.core.files import check_writable
 
 
 def command(
@@ -41,6 +42,7 @@ def command(
         if resume and preset is None and config is None and (out / "config.toml").exists():
             config = out / "config.toml"
         settings = resolve_config(preset, config, overrides)
+        check_writable(out, folder=True)
 
         from regrow.challenge.log_lines import log_writers
         from regrow.training.trainer import train

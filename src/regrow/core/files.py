@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -26,7 +27,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     foreign: OSError | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             try:
@@ -45,14 +46,36 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error is foreign:
             raise
-        raise EnvironmentProblem(
-            f"{path}: cannot be written ({(error.strerror or str(error)).lower()}); "
-            "free some space or choose another place with --out, nothing was changed."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Raise EnvironmentProblem now if a file (or the files of a `folder`) could not be written at `path` later.
+
+    For commands to call before hours of work. Nothing is left behind, no missing parent is made.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and path.is_dir() != folder:
+            is_, wanted = ("file", "folder") if folder else ("folder", "file")
+            raise EnvironmentProblem(f"{path}: is a {is_}; choose a {wanted} with --out.")
+        place = path if folder else path.parent
+        missing = [path.name]
+        while not os.path.lexists(place):
+            missing.append(place.name)
+            place = place.parent
+        longest = os.pathconf(place, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in missing):
+            raise OSError(f"its name is longer than {longest} bytes")
+        # Really writing finds what permissions do not tell: read-only and full disks.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def atomic_write_bytes(path: Path, data: bytes | memoryview) -> None:
@@ -74,9 +97,27 @@ def remove_leftovers(folder: Path, *names: str) -> None:
                 path.unlink()
 
 
+def utf8(text: str) -> str:
+    """`text` with U+FFFD for bytes that are not UTF-8, which file names and arguments may hold."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def sha256_hex(data: bytes | memoryview) -> str:
     """SHA-256 of `data` as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _unwritable(path: Path, error: OSError) -> EnvironmentProblem:
+    room = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return EnvironmentProblem(
+        f"{path}: cannot be written ({(error.strerror or str(error)).lower()}); {room}choose another place with "
+        "--out, nothing was changed."
+    )
+
+
+def _temporary_prefix(path: Path) -> str:
+    # The longest name a file may have leaves no room for what mkstemp adds.
+    return os.fsdecode(os.fsencode(f".{path.name}")[:200]) + "."
 
 
 def _umask() -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from regrow.core.config.schema import DataConfig
 from regrow.core.errors import DataError
-from regrow.core.files import sha256_hex
+from regrow.core.files import check_writable, sha256_hex
 from regrow.core.progress import Progress, Silent, Task
 from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset
 from regrow.data.documents import Corpus, Document
@@ -143,14 +143,13 @@ def write_held_out_tokens(
 
 
 def check_out(out: Path, source: str) -> None:
-    """Refuse early what could not be written, or would lose something. Raises DataError."""
+    """Refuse early what could not be written (EnvironmentProblem), or would lose something (DataError)."""
     place = Path(source)
     if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
         raise DataError(f"{out}: lies within the source {source}; choose a folder elsewhere with --out.")
+    check_writable(out, folder=True)
     if not out.exists():
         return
-    if not out.is_dir():
-        raise DataError(f"{out}: is a file; choose a folder with --out.")
     strange = sorted({entry.name for entry in out.iterdir()} - {*FILES, DATA_JSON})
     if strange:
         raise DataError(

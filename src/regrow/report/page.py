@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from regrow import __version__
-from regrow.core.files import atomic_write_bytes
+from regrow.core.files import atomic_write_bytes, check_writable
 from regrow.report.curve_view import curve_plots, last_values
 from regrow.report.ledger_view import ledger_bars, ledger_rows
 from regrow.report.record import RunRecord, load_runs
@@ -33,8 +33,10 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     `out` None: report.html in the first folder. Raises DataError for a folder without a result.json of this
     schema, EnvironmentProblem if the page cannot be written.
     """
-    records = load_runs([Path(run) for run in runs])
-    target = Path(out) if out is not None else records[0].folder / "report.html"
+    folders = [Path(run) for run in runs]
+    target = Path(out) if out is not None else (folders or [Path()])[0] / "report.html"
+    check_writable(target)
+    records = load_runs(folders)
     # A folder's name need not be UTF-8; the page always is.
     atomic_write_bytes(target, render(records).encode("utf-8", "backslashreplace"))
     return target

@@ -75,7 +75,7 @@ def _load(folder: Path, name: str) -> RunRecord:
 def _config(path: Path, notes: list[str]) -> dict[str, Any] | None:
     # Shown, not used: a config of another version, with keys that are not known here, is still the run's.
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -65,9 +65,12 @@ class RunLog:
 def _board(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder))
     except ImportError:  # a submission's script does without it
         return None
-    return SummaryWriter(str(folder))
+    except UnicodeEncodeError:  # it cannot write into a folder whose name is not UTF-8
+        return None
 
 
 def read_records(run: Path) -> list[dict[str, float]]:

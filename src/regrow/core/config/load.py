@@ -20,13 +20,14 @@ import tomli_w
 from regrow.core.config.checks import check
 from regrow.core.config.schema import Config
 from regrow.core.errors import ConfigError
+from regrow.core.files import utf8
 
 
 def load_config(path: Path) -> Config:
     """Read a TOML file; keys it leaves out have the defaults above. ConfigError names the file and key."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
     except UnicodeDecodeError as error:
@@ -76,7 +77,7 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> Config:
     `model.seeded=all` works in a shell. All are applied before the whole is checked, so two keys that only
     fit together may come in any order. Raises ConfigError.
     """
-    overrides = list(overrides)
+    overrides = [utf8(override) for override in overrides]
     table = msgspec.to_builtins(config)
     for override in overrides:
         path, equals, text = override.partition("=")

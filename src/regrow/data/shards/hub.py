@@ -51,7 +51,7 @@ class Mirror:
             raise DataError(f"{folder}: no such folder; give one with the hub's layout to --mirror.")
         self._folder = folder
         listed = folder / CHECKSUMS
-        lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+        lines = listed.read_text(encoding="utf-8-sig").splitlines() if listed.exists() else []
         pairs = (line.split(maxsplit=1) for line in lines if line.strip())
         self._sums = {name.lstrip("*").removeprefix("./"): digest for digest, name in pairs}
 
