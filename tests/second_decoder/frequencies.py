@@ -1,0 +1,380 @@
+"""A second implementation of docs/exact.md, in plain numpy and for whole texts at once: slow, short, and by the letter.
+
+It shares with regrow what that page refers to: the integers of the bases, and the memory's trie of float32 masses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
+from fractions import Fraction
+from math import isqrt, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regrow.network.hadamard import block_and_rounds, derive_seed, integer_base
+
+Ints = NDArray[np.int64]
+LN2, LOG2_E = 45426, 94548
+
+
+# Functions
+
+
+def table(count: int, scale: int, value: Callable[[int], Decimal]) -> Ints:
+    with localcontext() as context:
+        context.prec = 50
+        entries = [(value(i) * scale).to_integral_value(ROUND_HALF_EVEN) for i in range(count)]
+    return np.array([int(entry) for entry in entries], np.int64)
+
+
+def log_of_2() -> Decimal:
+    return Decimal(2).ln()
+
+
+def tanh_of(x: Decimal) -> Decimal:
+    return ((2 * x).exp() - 1) / ((2 * x).exp() + 1)
+
+
+def pi() -> Decimal:
+    """Gauss and Legendre's arithmetic-geometric mean."""
+    a, b, t, p = Decimal(1), 1 / Decimal(2).sqrt(), Decimal("0.25"), 1
+    for _ in range(7):
+        a, b, t, p = (a + b) / 2, (a * b).sqrt(), t - p * ((a - b) / 2) ** 2, 2 * p
+    return (a + b) ** 2 / (4 * t)
+
+
+def cos_of(x: Decimal) -> Decimal:
+    total, term = Decimal(0), Decimal(1)
+    for n in range(0, 80, 2):
+        total += term
+        term = -term * x * x / ((n + 1) * (n + 2))
+    return total
+
+
+EXP2 = table(1024, 1 << 22, lambda i: (-Decimal(i) / 1024 * log_of_2()).exp())
+LOG2 = table(257, 1 << 16, lambda i: (1 + Decimal(i) / 256).ln() / log_of_2())
+TANH = table(1025, 1 << 15, lambda i: tanh_of(Decimal(i) / 128))
+COS = table(1025, 1 << 14, lambda i: cos_of(2 * pi() * i / 1024))
+
+
+def turns(rope_dims: int) -> NDArray[np.uint64]:
+    with localcontext() as context:
+        context.prec = 60
+        log = Decimal(10000).ln()
+        exact = [
+            (-log * 2 * i / rope_dims).exp() / (2 * pi()) * Decimal(1 << 64) for i in range(rope_dims // 2)
+        ]
+        return np.array([int(x.to_integral_value(ROUND_FLOOR)) for x in exact], np.uint64)
+
+
+def bits(x: Any) -> Ints:
+    return np.vectorize(lambda n: int(n).bit_length(), otypes=[np.int64])(x)
+
+
+def root(x: Any) -> Ints:
+    return np.vectorize(lambda n: isqrt(int(n)), otypes=[np.int64])(x)
+
+
+def rounded(x: Any, s: Any) -> Ints:
+    half = np.where(np.asarray(s) > 0, np.int64(1) << np.maximum(np.asarray(s) - 1, 0), 0)
+    return (np.asarray(x, np.int64) + half) >> s
+
+
+def exp2(y: Ints) -> Ints:
+    return EXP2[y & 1023] >> np.minimum(y >> 10, 31)
+
+
+def log2(n: Any) -> Ints:
+    n = np.asarray(n, np.int64)
+    k = bits(n) - 1
+    x = np.where(k > 31, n >> np.maximum(k - 31, 0), n << np.maximum(31 - k, 0))
+    i, r = (x >> 23) & 255, x & ((1 << 23) - 1)
+    return (k << 16) + LOG2[i] + rounded((LOG2[i + 1] - LOG2[i]) * r, 23)
+
+
+def tanh(t: Ints) -> Ints:
+    a = np.minimum(np.abs(t), (1 << 19) - 1)
+    i = a >> 9
+    y = TANH[i] + rounded((TANH[i + 1] - TANH[i]) * (a & 511), 9)
+    return np.where(t < 0, -y, y)
+
+
+def cos(a: NDArray[np.uint64]) -> Ints:
+    i, r = (a >> np.uint64(54)).astype(np.int64), ((a >> np.uint64(38)) & np.uint64(65535)).astype(np.int64)
+    return COS[i] + rounded((COS[i + 1] - COS[i]) * r, 16)
+
+
+def quantise(z: Ints) -> tuple[Ints, Ints, Ints]:
+    """q, m and s of the last axis."""
+    top = np.abs(z).max(-1, keepdims=True)
+    s = np.maximum(bits(top) - 15, 0)
+    m = rounded(top, s)
+    f = (127 << 22) // np.maximum(m, 1)
+    return rounded(rounded(z, s) * f, 22), m, s
+
+
+def squares(q: Ints) -> Ints:
+    return np.maximum((q * q).sum(-1, keepdims=True), 1)
+
+
+# Weights
+
+
+class Matrix(NamedTuple):
+    q: Ints
+    mult: Ints
+    e: int
+
+
+def multipliers(steps: list[Fraction]) -> tuple[Ints, int]:
+    def at(e: int) -> list[int]:
+        return [(2 * s * 2**e + 1).__floor__() // 2 for s in steps]
+
+    e = next(e for e in range(60, -1, -1) if max(at(e)) <= (1 << 15) - 1)
+    return np.array(at(e), np.int64), e
+
+
+def matrix(weights: Any, config: Any, layer: int, name: str, shape: tuple[int, int], seed: int) -> Matrix:
+    full = f"blocks.{layer}.{name}"
+    gain = {"out": "attention_gain", "down": "mlp_gain"}.get(name)
+    g = None if gain is None else weights[f"blocks.{layer}.{gain}"].q
+    if f"{full}.dense" in weights:
+        w = weights[f"{full}.dense"]
+        q, d = w.q, [int(s) << 8 for s in w.step_R]
+        if g is not None:
+            q = q * np.where(g < 0, -1, 1)[:, None]
+            d = [x * abs(int(y)) >> 24 for x, y in zip(d, g, strict=True)]
+    else:
+        block, rounds = block_and_rounds(max(shape))
+        scale = float(np.float32(config.base_gain / sqrt(block**rounds)))
+        c, power = scale.as_integer_ratio()
+        t = power.bit_length() - 1
+        base = integer_base(derive_seed(seed, f"layers.{layer}.{name}"), *shape).astype(np.int64) * c
+        M = rounded(base, t - 32) if t >= 32 else base << (32 - t)
+        if f"{full}.lora_a" in weights:
+            a, b = weights[f"{full}.lora_a"], weights[f"{full}.lora_b"]
+            M = M + rounded((b.q @ (a.q * a.step_R[:, None])) * b.step_R[:, None], 16)
+        if g is not None:
+            M = rounded(M * g[:, None], 24)
+        step = np.maximum((np.abs(M).max(1) + 126) // 127, 1)
+        q, d = (2 * M + step[:, None]) // (2 * step[:, None]), step.tolist()
+    levels = {"out": 127 * 127, "down": 255}.get(name, 1)
+    return Matrix(q, *multipliers([Fraction(x, levels << 32) for x in d]))
+
+
+class Weights(NamedTuple):
+    """Everything the network's operations need; blocks[layer][name]."""
+
+    config: Any
+    blocks: list[dict[str, Matrix]]
+    gains: list[Ints]
+    head: Matrix
+    cap: int
+    mixer: dict[str, Ints]
+
+
+def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
+    c = config.model
+    D, E, F = c.d_model, c.d_model // c.n_head, int(c.d_model * c.mlp_ratio)
+    shapes = {"q": (D, D), "k": (c.n_kv_head * E, D), "v": (c.n_kv_head * E, D)}
+    shapes |= {"out": (D, D), "up": (F, D), "down": (D, F)}
+    blocks = [
+        {n: matrix(stored, c, layer, n, shape, seed) for n, shape in shapes.items()}
+        for layer in range(c.n_layer)
+    ]
+    gains = []
+    for layer in range(c.n_layer):
+        nats = [int(g) * isqrt(E << 32) for g in stored[f"blocks.{layer}.q_gain"].q.reshape(-1)]
+        limit = 60 << 40
+        gains.append(
+            np.array([(min(max(n, -limit), limit) * LOG2_E + (1 << 43)) >> 44 for n in nats], np.int64)
+        )
+    embedding = stored["embedding"]
+    factor = 1 / Fraction(c.softcap) if c.softcap else Fraction(LOG2_E, 1 << 16)
+    steps = [Fraction(int(s), 1 << 24) * factor for s in embedding.step_R]
+    cap = int((Fraction(c.softcap) * LOG2_E / 64 + Fraction(1, 2)) // 1)
+    flat = np.floor(np.frombuffer(mixer, "<f4").astype(np.float64) * 65536 + 0.5).astype(np.int64)
+    parts = {"exponents": flat[:2]}
+    if config.mixer.kind == "gate":
+        parts |= {"gate_bias": flat[2:26], "gate_in": flat[26:578].reshape(24, 23)}
+        parts["gate_out"] = flat[578:].reshape(2, 24)
+    return Weights(config, blocks, gains, Matrix(embedding.q, *multipliers(steps)), cap, parts)
+
+
+# Network
+
+
+def add(x: Ints, m: Matrix, activation: Ints, mantissa: Ints, s: Ints) -> Ints:
+    t = np.clip(s, 1, 62)
+    y = ((activation @ m.q.T) * (m.mult * mantissa) + (np.int64(1) << (t - 1))) >> t
+    return np.clip(x + np.clip(y, -(1 << 30), 1 << 30), -(1 << 30), 1 << 30)
+
+
+def heads_of(z: Ints, count: int, cosines: Ints, sines: Ints) -> tuple[Ints, Ints]:
+    """Queries or keys [T, count, E] and the inverse norm of each [T, count, 1]."""
+    z = z.reshape(len(z), count, -1)
+    s = np.maximum(bits(np.abs(z).max(-1, keepdims=True)) - 15, 0)
+    z, pairs = rounded(z, s), cosines.shape[1]
+    a, b, c, d = z[..., :pairs], z[..., pairs : 2 * pairs], cosines[:, None], sines[:, None]
+    turned = ((a * c - b * d + 8192) >> 14, (a * d + b * c + 8192) >> 14, z[..., 2 * pairs :])
+    q, _, _ = quantise(np.concatenate(turned, -1))
+    return q, root((1 << 48) // squares(q))
+
+
+def attention(w: Weights, layer: int, q: Ints, norm: Ints, window: int, angles: Any) -> Ints:
+    """The heads' outputs [T, D]."""
+    c, block, T = w.config.model, w.blocks[layer], len(q)
+    H, K = c.n_head, c.n_kv_head
+    z = {n: (q @ block[n].q.T) * block[n].mult for n in ("q", "k", "v")}
+    queries, inverse_q = heads_of(z["q"], H, *angles)
+    keys, inverse_k = heads_of(z["k"], K, *angles)
+    values = z["v"].reshape(T, K, -1)
+    top = np.abs(values).max(-1)
+    vscale = np.minimum((top * norm) >> min(block["v"].e + 4, 62), (1 << 24) - 1)
+    values, _, _ = quantise(values)
+    scale = (inverse_q[..., 0] * w.gains[layer]) >> 10
+    i = np.arange(T)
+    seen = (i[None] <= i[:, None]) & (i[None] > i[:, None] - window)
+    out = []
+    for h in range(H):
+        k = h // (H // K)
+        dots = queries[:, h] @ keys[:, k].T
+        scores = rounded(dots * inverse_k[:, k, 0] * scale[:, h, None], 40)
+        best = np.where(seen, scores, -(1 << 40)).max(1, keepdims=True)
+        weights = np.where(seen, exp2(np.where(seen, best - scores, 0)), 0)
+        t = weights * vscale[:, k]
+        s = np.maximum(bits(t.max(1, keepdims=True)) - 16, 0)
+        f = (np.int64(1) << (s + 30)) // weights.sum(1, keepdims=True)
+        out.append((((t >> s) @ values[:, k]) * f) >> 14)
+    return np.concatenate(out, 1)
+
+
+def final_states(w: Weights, tokens: Ints, window: int) -> tuple[Ints, Ints]:
+    c = w.config.model
+    D = c.d_model
+    q = w.head.q[tokens]
+    x = (q * root((D << 40) // squares(q)) + 8) >> 4
+    angle = np.arange(len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
+    angles = cos(angle), cos(angle - np.uint64(1 << 62))
+    for layer, block in enumerate(w.blocks):
+        q, _, _ = quantise(x)
+        o = attention(w, layer, q, root((D << 40) // squares(q)), window, angles)
+        q, m, s = quantise(o)
+        x = add(x, block["out"], q, m, block["out"].e + 16 - s)
+        q, _, _ = quantise(x)
+        u = (q @ block["up"].q.T) * block["up"].mult
+        a = np.where(u >= 0, u, (-u) >> 1)
+        top = a.max(-1, keepdims=True)
+        s = np.maximum(bits(top) - 15, 0)
+        square = (rounded(a, s) ** 2 + 16384) >> 15
+        b = (rounded(top, s) ** 2 + 16384) >> 15
+        hidden = rounded(square * ((255 << 22) // np.maximum(b, 1)), 22)
+        scale = b * ((D << 24) // squares(q))
+        k = np.maximum(bits(scale) - 16, 0)
+        x = add(x, block["down"], hidden, scale >> k, block["down"].e + 2 * block["up"].e - 7 - 2 * s - k)
+    q, _, _ = quantise(x)
+    return q, root((D << 40) // squares(q))
+
+
+def logits_of(w: Weights, q: Ints, norm: Ints) -> Ints:
+    capped = w.config.model.softcap > 0
+    t = rounded((q @ w.head.q.T) * w.head.mult * norm, w.head.e + (4 if capped else 10))
+    if not capped:
+        return np.clip(t, -65535, 65535)
+    limit = (1 << 19) - 1
+    return rounded(tanh(np.clip(t, -limit, limit)) * w.cap, 15)
+
+
+# Rows
+
+
+def logp(p: NDArray[np.float32]) -> Ints:
+    pattern = np.atleast_1d(np.asarray(p, np.float32)).view(np.int32).astype(np.int64)
+    exponent, mantissa = pattern >> 23, pattern & ((1 << 23) - 1)
+    mantissa = np.where(exponent > 0, mantissa | (1 << 23), mantissa)
+    whole = log2(np.maximum(mantissa, 1)) + ((np.maximum(exponent, 1) - 150) << 16)
+    return np.where(pattern == 0, -65535, np.maximum(rounded(whole, 6), -65535))
+
+
+def memory_row(memory: Any, context: list[int]) -> tuple[Ints, tuple[int, int, int, float]]:
+    """m [V] after a context, and order, total, distinct and escape."""
+    if not hasattr(memory, "trie"):
+        rows = memory.rows(np.array([context], np.int32))
+        facts = rows.matched_order_R[0], rows.context_total_R[0], rows.distinct_R[0], rows.escape_R[0]
+        return logp(rows.probs_RV[0]), facts
+    t, V = memory.trie, memory.vocab_size
+    path: list[int] = []
+    if memory.max_order > 1 and context[-1] >= 0:
+        node = context[-1]
+        while node >= 0 and (path or t.succ_start_M1[node] < t.succ_start_M1[node + 1]):
+            path.append(node)
+            order = len(path) + 1
+            older = context[-order] if order < memory.max_order and order <= len(context) else -1
+            if older < 0:
+                break
+            first, last = t.child_start_P1[node], t.child_start_P1[node + 1]
+            at = first + np.searchsorted(t.child_token_M[first:last], older)
+            node = int(at) if at < last and t.child_token_M[at] == older else -1
+    dense = len(memory.base_BV) > 1
+    above = path[1:] if dense else path
+    base = memory.base_BV[(path[0] if path else V) if dense else 0]
+    left = 1.0
+    for node in above:
+        left *= float(t.gamma_M[node])
+    weight = np.float32(max(left, 1e-20))
+    m = np.maximum(np.maximum(logp(base), -32768) + logp(weight), -65535)
+    p, met, outer = base * weight, np.zeros(V, bool), 1.0
+    for node in above[::-1]:
+        span = slice(t.succ_start_M1[node], t.succ_start_M1[node + 1])
+        p[t.succ_token_E[span]] += t.succ_mass_E[span] * np.float32(outer)
+        met[t.succ_token_E[span]] = True
+        outer *= float(t.gamma_M[node])
+    m = np.where(met, logp(p), m)
+    if not path:
+        return m, (1, 0, 0, 1.0)
+    node = path[-1]
+    distinct = int(t.succ_start_M1[node + 1]) - int(t.succ_start_M1[node])
+    return m, (len(path) + 1, int(t.total_M[node]), distinct, float(t.gamma_M[node]))
+
+
+def exponents(w: Weights, net: Ints, m: Ints, known: tuple[int, int, int, float]) -> list[int]:
+    x = (w.mixer["exponents"] << 15).tolist()
+    if "gate_in" in w.mixer:
+        order, total, distinct, escape = known
+        v, u = int(net.argmax()), int(m.argmax())
+        rest = int(rounded(log2(exp2(net[v] - net).sum()) - (22 << 16), 6))
+        facts = [(int(log2(1 + total)) * LN2) >> 19, (int(log2(1 + distinct)) * LN2) >> 18]
+        facts.append(int(np.floor(np.float64(escape) * 65536)))
+        facts += [int(b) * LN2 >> 12 for b in (-rest, m[u], net[u] - net[v] - rest, m[v])]
+        for j in range(24):
+            row = w.mixer["gate_in"][j].tolist()
+            whole = (row[order - 1] << 16) + sum(row[16 + c] * facts[c] for c in range(7))
+            h = int(tanh(np.array((whole >> 16) + int(w.mixer["gate_bias"][j]))))
+            x = [x[i] + h * int(w.mixer["gate_out"][i, j]) for i in range(2)]
+    return [min(max(((v >> 15) + 8) >> 4, -16383), 16383) for v in x]
+
+
+def starts(w: Weights, memory: Any, net: Ints, context: list[int]) -> Ints:
+    """Where each token's interval of 2^24 begins, and 2^24: [V + 1]."""
+    y = net
+    if memory is not None:
+        m, known = memory_row(memory, context)
+        a, b = exponents(w, net, m, known)
+        y = (a * net + b * m + 2048) >> 12
+    before = np.concatenate(([0], np.cumsum(exp2(y.max() - y))))
+    V = len(y)
+    return np.arange(V + 1) + before * ((1 << 24) - V) // before[-1]
+
+
+def rows(w: Weights, memory: Any, tokens: list[int], bos_id: int) -> list[Ints]:
+    """`starts` of every token of one stream."""
+    inputs = [bos_id, *tokens[:-1]]
+    window = w.config.model.window or w.config.train.seq_len
+    q, norm = final_states(w, np.array(inputs), window)
+    logits = logits_of(w, q, norm)
+    width = memory.max_order - 1 if memory is not None else 0
+    padded = [-1] * width + inputs
+    return [starts(w, memory, logits[i], padded[i + 1 : i + 1 + width]) for i in range(len(tokens))]
