@@ -28,3 +28,10 @@ def test_every_dependency_has_its_reason() -> None:
     assert sorted(name for name in names if f"| `{name}` |" not in page) == []
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert sorted(name for name in names if f"\n{name}==" not in pinned) == []
+
+
+def test_the_code_layout_names_every_room() -> None:
+    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = ROOT / "src" / "regrow"
+    rooms = {path.parent.relative_to(source) for path in source.rglob("__init__.py")} - {Path()}
+    assert sorted(str(room) for room in rooms if f" {room.name}/" not in layout) == []

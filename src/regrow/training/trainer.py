@@ -70,8 +70,8 @@ class Run:
 
 def train(
     config: Config,
-    data: Dataset | Path,
-    out: Path,
+    data: Dataset | Path | str,
+    out: Path | str,
     *,
     resume: bool = False,
     progress: Progress | None = None,
@@ -87,7 +87,8 @@ def train(
     from it) or when another process of the group is gone.
     """
     keep_freed_pages()
-    dataset = data if isinstance(data, Dataset) else Dataset.load(data)
+    out = Path(out)
+    dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))
     with process_group() as group:
         speaks = (progress or Silent()) if group.is_first else Silent()
         if group.is_first:

@@ -23,7 +23,7 @@ from regrow.core.errors import ConfigError
 from regrow.core.files import utf8
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path | str) -> Config:
     """Read a TOML file; keys it leaves out have the defaults above. ConfigError names the file and key."""
     path = Path(path)
     try:
@@ -61,13 +61,15 @@ def preset_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load_preset(name: str) -> Config:
-    """A packaged preset by name. Raises ConfigError with the nearest name for one that does not exist."""
+def load_preset(name: str, overrides: Iterable[str] = ()) -> Config:
+    """A packaged preset by name, changed by `overrides` as `apply_overrides` does. Raises ConfigError with the nearest
+    name for one that does not exist."""
     names = preset_names()
     if name not in names:
         raise ConfigError(f"preset {name!r}: there is none of that name; {_suggestion(name, names)}.")
     text = (resources.files("regrow.core.config.presets") / f"{name}.toml").read_text(encoding="utf-8")
-    return msgspec.structs.replace(parse_config(text, f"preset {name}"), preset=name)
+    config = msgspec.structs.replace(parse_config(text, f"preset {name}"), preset=name)
+    return apply_overrides(config, overrides) if overrides else config
 
 
 def apply_overrides(config: Config, overrides: Iterable[str]) -> Config:
