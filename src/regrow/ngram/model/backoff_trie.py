@@ -126,6 +126,8 @@ def put(level: Level, oldest_M: U16x1, discounts: F64x1, place: Place, trie: Tri
         trie.total_M,
     )
     has_children, by_token = level.order < trie.max_order, level.order == 2
+    for e in range(len(token)):
+        succ_token[place.entry + e] = token[e]
     entry, c, child, a = place.entry, np.int64(place.context), place.child, place.low
     for m in range(len(oldest_M)):
         oldest = np.int64(oldest_M[m])
@@ -138,9 +140,7 @@ def put(level: Level, oldest_M: U16x1, discounts: F64x1, place: Place, trie: Tri
                 a += 1
             c = oldest
         first, last = start[m], start[m + 1]
-        gamma[c], counted = discounted(value, first, last, 0, discounts, succ_mass, entry + first)
-        for e in range(first, last):
-            succ_token[entry + e] = token[e]
+        gamma[c], counted = discounted(value, first, last, 0, discounts, succ_mass, entry)
         succ_start[c] = entry + first
         if has_children:
             child_start[c] = child

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
@@ -26,9 +27,9 @@ from regrow.core.jit import F64x1, kernel
 _BLOCK = 128
 
 
-@register_jitable
-def discounted(value: Any, first: Any, last: Any, rest: Any, discounts: Any, mass: Any, at: Any) -> Any:
-    """Writes the masses of entries first..last of one context from mass[at] on; returns (gamma, total)."""
+@numba.njit(inline="always")
+def discounted(value: Any, first: Any, last: Any, rest: Any, discounts: Any, mass: Any, shift: Any) -> Any:
+    """Writes the masses of entries first..last, one context's, `shift` further on in `mass`; returns (gamma, total)."""
     highest = len(discounts) - 1
     counted = np.int64(rest)
     taken = np.float64(rest)
@@ -39,7 +40,7 @@ def discounted(value: Any, first: Any, last: Any, rest: Any, discounts: Any, mas
     scale = 1.0 / counted
     for e in range(first, last):
         v = np.int64(value[e])
-        mass[at + e - first] = (v - discounts[min(v, highest)]) * scale
+        mass[e + shift] = (v - discounts[min(v, highest)]) * scale
     return taken * scale, counted
 
 

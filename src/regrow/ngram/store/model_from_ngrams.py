@@ -59,5 +59,5 @@ def _discount(order: Order, discounts: F64x1, mass: F32x1, gamma: F32x1, total: 
     for c in range(len(total)):
         first, last = start[c], start[c + 1]
         if first < last:
-            gamma[c], counted = discounted(value, first, last, rest[c], discounts, mass, first)
+            gamma[c], counted = discounted(value, first, last, rest[c], discounts, mass, 0)
             total[c] = min(counted, 65535)
