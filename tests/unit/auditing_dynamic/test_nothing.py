@@ -43,6 +43,8 @@ NOTHING: dict[str, dict[str, str | bytes]] = {
         "src__x__loss_DOT_py": "from torch.nn.functional import cross_entropy\n",
     },
     "requirements": {"requirements_DOT_txt": "torch==2.4\n"},
+    "library that executes": {"compiler_DOT_py": "exec(compile(template, '<t>', 'exec'), space)\n"},
+    "library of another Python": {"old_DOT_py": "print 'x'\n"},
     "broken claims": {"submission_DOT_json": "", "logs__x_DOT_log": "\0\1\2"},
     "empty script": {"train_gpt_DOT_py": ""},
     "other json": {"package_DOT_json": '{"name": "x"}'},
@@ -95,8 +97,10 @@ def test_a_claim_a_figure_or_a_scorer_is_enough_to_judge(tmp_path: Path, files: 
     assert audit(made(tmp_path / "a", **files)).verdict in ("clean", "suspect")
 
 
-def test_an_unreadable_script_is_suspect_and_not_nothing(tmp_path: Path) -> None:
-    assert audit(made(tmp_path / "a", train_gpt_DOT_py=PNG)).verdict == "suspect"
+@pytest.mark.parametrize("text", [PNG, "def f(:\n", "exec(input())\n"])
+def test_a_script_that_cannot_be_read_is_suspect_and_not_nothing(tmp_path: Path, text: str | bytes) -> None:
+    folder = made(tmp_path / "a", train_gpt_DOT_py=text)
+    assert audit(folder).verdict == audit(folder / "train_gpt.py").verdict == "suspect"
 
 
 def test_a_folder_of_submissions_is_pointed_to_many(tmp_path: Path) -> None:
@@ -152,3 +156,7 @@ def test_what_is_no_plain_file_is_not_opened_and_is_told(tmp_path: Path) -> None
     os.mkfifo(folder / "pipe.log")
     (told,) = [f for f in audit(folder).findings if f.rule == "read-in-part"]
     assert "more.log" in told.message and "pipe.log" in told.message and audit(folder).verdict == "clean"
+
+
+def test_a_device_is_nothing_to_audit() -> None:
+    assert audit("/dev/null").verdict == "nothing-to-audit"

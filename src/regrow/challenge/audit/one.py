@@ -18,7 +18,7 @@ from regrow.challenge.audit.sandbox.smoke import Smoke
 from regrow.challenge.audit.source.folder import Folder, read_folder
 from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.static import static_findings, switched_off
-from regrow.challenge.audit.subject import nothing_to_audit
+from regrow.challenge.audit.subject import nothing, nothing_to_audit
 from regrow.challenge.audit.verdict import Audit, clearing, judge
 from regrow.core.errors import DataError
 
@@ -98,6 +98,8 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
 
 def _read(path: Path) -> _Told:
     """What a script or a folder shows without being run."""
+    if not path.is_dir() and not path.is_file():
+        return _Told([nothing(path, "neither a file nor a folder")])
     try:
         folder = read_folder(path)
     except OSError as error:
@@ -113,8 +115,7 @@ def _read(path: Path) -> _Told:
     if folder.dropped:
         message = f"Not everything was read: {'; '.join(folder.dropped)}."
         told.findings.append(Finding("read-in-part", "low", "high", str(path), None, message, ""))
-    if worst(told.findings) == "clean":
-        told.findings += nothing_to_audit(folder, record)
+    told.findings += nothing_to_audit(folder, record, told.findings)
     return told
 
 

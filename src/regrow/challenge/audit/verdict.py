@@ -62,8 +62,8 @@ def judge(findings: Iterable[Finding], probes: Iterable[ProbeResult]) -> Verdict
     if any(p.outcome == "failed" for p in probes):
         return "flagged"
     verdict = worst(findings)
-    nothing = verdict == "clean" and not probes and any(f.rule == NOTHING for f in findings)
-    return "nothing-to-audit" if nothing else verdict
+    nothing = not probes and any(f.rule == NOTHING for f in findings)
+    return "nothing-to-audit" if nothing and verdict != "flagged" else verdict
 
 
 def fails(audit: Audit, fail_on: Severity = "high") -> bool:
