@@ -106,7 +106,19 @@ def test_a_change_anywhere_in_what_a_kernel_calls_is_seen(package: Path) -> None
         assert old in SOURCES[name]
         write(package, name, SOURCES[name].replace(old, new))
         result, notes = run(package, **cache)
-        assert result == wanted and "data loaded" not in notes, name
+        assert result == wanted and "data saved" in notes, name
+
+
+def test_code_of_other_sources_is_not_believed_under_a_new_index(package: Path) -> None:
+    """What a process leaves that was killed between writing the one and the other."""
+    cache = {"NUMBA_CACHE_DIR": str(package / "cache")}
+    run(package, **cache)
+    (code,) = (package / "cache").rglob("*.nbc")
+    old = code.read_bytes()
+    write(package, "numbers_of.py", "STEP = 500")
+    assert run(package, **cache)[0] == 2512
+    code.write_bytes(old)
+    assert run(package, **cache)[0] == 2512
 
 
 def test_a_cache_that_is_damaged_or_cannot_be_written_is_no_error(package: Path) -> None:

@@ -36,7 +36,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_origin, get_type_hint
 import numba
 import numpy as np
 from numba import types
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -133,7 +133,7 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file._source_stamp = source_digest(function)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, source_digest(function))
 
     def load_overload(self, *args: Any) -> Any:
         try:
@@ -146,6 +146,19 @@ class _Cache(FunctionCache):
     def save_overload(self, *args: Any) -> None:
         with contextlib.suppress(Exception):  # a full or lost disk
             super().save_overload(*args)
+
+
+class _Files(IndexDataCacheFile):
+    """An index and the code it names, written one after the other: the code, too, says what it was compiled from."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        super()._save_data(name, (self._source_stamp, data))
+
+    def _load_data(self, name: str) -> Any:
+        stamp, data = super()._load_data(name)
+        if stamp != self._source_stamp:
+            raise OSError("compiled from other sources")  # to numba: there is no such code
+        return data
 
 
 def _numba_type(hint: Any) -> Any:
