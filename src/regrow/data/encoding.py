@@ -6,16 +6,16 @@ there are; results come back in the order of the work.
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
-import signal
-import threading
-import time
+import pickle
+import queue
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ from regrow.data.tokenizer import Tokenizer, segments
 
 _JOB_BYTES = 1 << 20  # text of one piece of work: large against the cost of handing it over
 _POOL_FROM_BYTES = 1 << 25  # a smaller text is encoded sooner here than processes start
-_MOST_PROCESSES = 32  # each takes about 60 MB, and one writer keeps up with no more
+_MAX_PROCESSES = 32  # each takes about 60 MB, and one writer keeps up with no more
 
 
-class Encoded(NamedTuple):
+class TokenChunk(NamedTuple):
     """Tokens of some segments in a row. `starts`: int64, where in `tokens` a document begins (with BOS);
     `groups`: int32, the group of each such document; `raw_bytes`: the text's size; `ends_document`: nothing follows
     of the last document."""
@@ -41,9 +41,10 @@ class Encoded(NamedTuple):
     ends_document: bool
 
 
-class _Segment(NamedTuple):
-    text: bytes
-    group: int | None  # of the document that begins here; None: it goes on
+class _Job(NamedTuple):
+    # Each text with the group of the document that begins with it; None where a document goes on.
+    segments: list[tuple[bytes, int | None]]
+    ends_document: bool
 
 
 def cores() -> int:
@@ -58,60 +59,44 @@ def encode_documents(
     processes: int | None = None,
     *,
     bos: bool = True,
-) -> Iterator[Encoded]:
+) -> Iterator[TokenChunk]:
     """The tokens of all documents in order, each after BOS (without it where `bos` is false).
 
     `processes`: how many to use; None for one a core, or none but this one for a text too small to gain.
     Raises EnvironmentProblem if one of them dies.
     """
     if processes is None:
-        processes = min(cores(), _MOST_PROCESSES) if total_bytes >= _POOL_FROM_BYTES else 1
+        processes = min(cores(), _MAX_PROCESSES) if total_bytes >= _POOL_FROM_BYTES else 1
     jobs = _jobs(documents, bos)
     if processes == 1:
         yield from (_encode(tokenizer, job, 0) for job in jobs)
         return
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _start, (tokenizer.to_bytes(), os.getpid())
-    )
-    waiting: deque[Future[Encoded]] = deque()
-    try:
+    waiting: deque[Future[TokenChunk]] = deque()
+    with _workers(processes, tokenizer) as submit:
         # A pool would take in the whole corpus; only as much is handed out as is being worked on.
         for job in jobs:
-            waiting.append(pool.submit(_encode_here, job))
+            waiting.append(submit(job))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise EnvironmentProblem(
-            "a process that tokenises was ended from outside, perhaps for want of memory; free some and run the "
-            "command again."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _Job(NamedTuple):
-    segments: list[_Segment]
-    ends_document: bool
 
 
 def _jobs(documents: Iterable[Document], bos: bool) -> Iterator[_Job]:
-    job: list[_Segment] = []
+    job: list[tuple[bytes, int | None]] = []
     size = 0
     for document in documents:
         for number, segment in enumerate(segments(document.text)):
             if size >= _JOB_BYTES:
                 yield _Job(job, number == 0)
                 job, size = [], 0
-            job.append(_Segment(segment, document.group if bos and number == 0 else None))
+            job.append((segment, document.group if bos and number == 0 else None))
             size += len(segment)
     if job:
         yield _Job(job, True)
 
 
-def _encode(tokenizer: Tokenizer, job: _Job, threads: int) -> Encoded:
-    start = np.array([tokenizer.bos_id], np.uint16)
+def _encode(tokenizer: Tokenizer, job: _Job, threads: int) -> TokenChunk:
     parts: list[NDArray[np.uint16]] = []
     starts: list[int] = []
     groups: list[int] = []
@@ -120,36 +105,76 @@ def _encode(tokenizer: Tokenizer, job: _Job, threads: int) -> Encoded:
         if group is not None:
             starts.append(size)
             groups.append(group)
-            parts.append(start)
+            parts.append(np.array([tokenizer.bos_id], np.uint16))
             size += 1
         parts.append(tokenizer.encode(text, threads=threads))
         size += len(parts[-1])
-    raw_bytes = sum(len(segment.text) for segment in job.segments)
-    return Encoded(
-        np.concatenate(parts),
-        np.array(starts, np.int64),
-        np.array(groups, np.int32),
-        raw_bytes,
-        job.ends_document,
-    )
+    raw_bytes = sum(len(text) for text, _ in job.segments)
+    starts_, groups_ = np.array(starts, np.int64), np.array(groups, np.int32)
+    return TokenChunk(np.concatenate(parts), starts_, groups_, raw_bytes, job.ends_document)
 
 
-# What a worker process keeps between its pieces of work.
-_worker: dict[str, Any] = {}
+# multiprocessing would run the caller's script again in each worker, and a script that comes through a pipe cannot be.
+_WORKER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the first process's to answer
+sys.path[:] = sys.argv[1:]
+from regrow.data.encoding import serve
+serve()
+"""
 
 
-def _start(payload: bytes, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the first process's to answer
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _worker["tokenizer"] = Tokenizer.from_bytes(payload)
+@contextlib.contextmanager
+def _workers(number: int, tokenizer: Tokenizer) -> Iterator[Callable[[_Job], Future[TokenChunk]]]:
+    """Processes that encode; each has a thread here, which writes it a job and reads the tokens."""
+    idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+    command = [sys.executable, "-c", _WORKER, *sys.path]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def encode(job: _Job) -> TokenChunk:
+        worker = idle.get()
+        assert worker.stdin and worker.stdout
+        try:
+            pickle.dump(job, worker.stdin, pickle.HIGHEST_PROTOCOL)
+            worker.stdin.flush()
+            chunk: TokenChunk = pickle.load(worker.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise EnvironmentProblem(
+                "a process that tokenises was ended from outside, perhaps for want of memory; free some and run the "
+                "command again."
+            ) from error
+        finally:
+            idle.put(worker)
+        return chunk
+
+    threads = ThreadPoolExecutor(number)
+    try:
+        for _ in range(number):
+            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(worker)
+            assert worker.stdin
+            with contextlib.suppress(OSError):  # one that has died already is told of above
+                pickle.dump(tokenizer.to_bytes(), worker.stdin)
+                worker.stdin.flush()
+            idle.put(worker)
+        yield lambda job: threads.submit(encode, job)
+    finally:
+        for worker in started:
+            worker.kill()
+        threads.shutdown(wait=True, cancel_futures=True)
+        for worker in started:
+            with contextlib.suppress(OSError), worker:  # waits for it and closes its pipes
+                pass
 
 
-def _end_with(parent: int) -> None:
-    """A first process that is killed cannot tell its workers, and they would wait for work for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def serve() -> None:
+    """The life of a worker: a tokenizer's payload, then jobs, from standard input; tokens to standard output.
 
-
-def _encode_here(job: _Job) -> Encoded:
-    return _encode(_worker["tokenizer"], job, 1)
+    It ends when its input does, that is with the process that started it.
+    """
+    jobs, results = sys.stdin.buffer, sys.stdout.buffer
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        tokenizer = Tokenizer.from_bytes(pickle.load(jobs))
+        while True:
+            pickle.dump(_encode(tokenizer, pickle.load(jobs), 1), results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
