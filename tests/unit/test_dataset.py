@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import regrow.data.writing
+from regrow.cli import main
 from regrow.core.config.schema import DataConfig
 from regrow.core.errors import DataError, EnvironmentProblem, RegrowError, TokenizerError
 from regrow.core.files import sha256_hex
@@ -348,7 +349,7 @@ def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
             said.append(line)
 
     build_dataset(str(large), tmp_path / "data", CONFIG, Hears(), processes=1)
-    assert "going on after" in said[0]
+    assert "going on after" in said[1]
     assert _whole(tmp_path / "data") == _whole(large_built)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -420,3 +421,23 @@ def test_a_killed_build_leaves_no_folder_no_process_and_goes_on(
     build_dataset(str(large), out, CONFIG, processes=1)
     assert _whole(out) == _whole(large_built)
     assert [path.name for path in out.parent.iterdir()] == ["data"]
+
+
+def test_what_was_read_and_left_out_is_said_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By file and bytes on standard error; what was left out stands in data.json too."""
+    for name in "train.txt", "val.txt", "other.txt":
+        (tmp_path / "s").mkdir(exist_ok=True)
+        (tmp_path / "s" / name).write_bytes(DOCUMENTS[0] * 20)
+    size = 20 * len(DOCUMENTS[0])
+    out = tmp_path / "data"
+    assert main(["data", str(tmp_path / "s"), "--out", str(out), "--set", "data.vocab_size=270"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    left_out = f"other.txt: left out ({size:,} bytes, only train.txt and val.txt are read)"
+    assert {f"read train.txt: {size:,} bytes", f"read val.txt: {size:,} bytes", left_out} <= set(said)
+    assert json.loads((out / "data.json").read_text())["notes"] == [left_out]
+    (tmp_path / "a.csv").write_text("text,number\nthe cat,1\n" * 3000)
+    assert main(["data", str(tmp_path / "a.csv"), "--out", str(out)]) == 2
+    insist = ["--as", "text", "--set", "data.vocab_size=260"]
+    assert main(["data", str(tmp_path / "a.csv"), "--out", str(out), *insist]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,21 @@ import typer
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
+from regrow.core.files import utf8
 
 if TYPE_CHECKING:
     from regrow.core.progress import Progress
+    from regrow.data.readers import ReadAs
 
 FINEWEB = "fineweb"
+
+
+class Kind(StrEnum):
+    """How a file is read."""
+
+    text = "text"
+    jsonl = "jsonl"
+    parquet = "parquet"
 
 
 def command(
@@ -45,6 +56,13 @@ def command(
             metavar="FILE", help="The .model the shards were made with.  [default: the one with them]"
         ),
     ] = None,
+    read_as: Annotated[
+        Kind | None,
+        typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
+    ] = None,
+    text_field: Annotated[
+        str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")
+    ] = "text",
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -53,12 +71,18 @@ def command(
 
     The folder holds the tokenizer, the train and validation tokens, and val.txt, the raw held-out bytes.
 
+    Says which files were read and what was left out; the latter stands in data.json too, under "notes".
+
     Several SOURCEs are for shards alone. Ended half-way, a long build goes on when the same command is given again.
     """
     with command_output(json, quiet) as output:
         import msgspec
 
-        _build(sources, out, (variant, train_shards, mirror, tokenizer), overrides or [], output.progress)
+        from regrow.data.readers import ReadAs
+
+        how = ReadAs(read_as and read_as.value, utf8(text_field))
+        of_shards = (variant, train_shards, mirror, tokenizer)
+        _build(sources, out, of_shards, how, overrides or [], output.progress)
         summary = msgspec.json.decode((out / "data.json").read_bytes())
         output.result(summary)
         output.line(f"data    {out}")
@@ -68,12 +92,14 @@ def _build(
     sources: list[str],
     out: Path,
     of_shards: tuple[str | None, int | None, Path | None, Path | None],
+    read_as: ReadAs,
     overrides: list[str],
     progress: Progress,
 ) -> None:
     from regrow.core.config.load import apply_overrides
     from regrow.core.config.schema import Config
     from regrow.data.build import build_dataset
+    from regrow.data.readers import ReadAs
     from regrow.data.shards.conversion import build_from_shards
     from regrow.data.shards.format import is_shards
     from regrow.data.shards.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
@@ -83,6 +109,8 @@ def _build(
     fineweb, shards = sources == [FINEWEB], all(is_shards(source) for source in sources)
     if (fineweb or shards) and overrides:
         raise ConfigError("--set: shards come with their own vocabulary and held-out text; leave it out.")
+    if (fineweb or shards) and read_as != ReadAs():
+        raise ConfigError("--as and --text-field are for texts, JSON lines and Parquet; leave them out.")
     if not fineweb and (variant, train_shards, mirror) != (None, None, None):
         raise ConfigError(
             f"--variant, --train-shards and --mirror are for the source {FINEWEB}; leave them out."
@@ -101,4 +129,4 @@ def _build(
             f"{sources[1]}: several sources are for shards; put texts into one folder and give that."
         )
     else:
-        build_dataset(sources[0], out, config.data, progress)
+        build_dataset(sources[0], out, config.data, progress, read_as=read_as)

@@ -16,6 +16,7 @@ from regrow.core.progress import Progress, Silent, Task
 from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset
 from regrow.data.documents import Corpus, Document
 from regrow.data.encoding import encode_documents
+from regrow.data.readers import ReadAs
 from regrow.data.sampling import vocabulary_text
 from regrow.data.sources import read_source
 from regrow.data.tokenizer import Tokenizer
@@ -31,21 +32,28 @@ def build_dataset(
     progress: Progress | None = None,
     *,
     processes: int | None = None,
+    read_as: ReadAs | None = None,
 ) -> Dataset:
     """Read `source` (see `read_source`), train a tokenizer on its training part, and write the folder `out`.
 
-    The same source and config give the same bytes, whatever the number of `processes` (None: one a core where the
-    text is long enough to gain). The vocabulary is learned from the whole training text, or from a seeded sample
-    of 64 MiB of a larger one. The folder appears as a whole or not at all: it is made beside `out` and renamed. A
-    data folder that is there is replaced; anything else in the way is a DataError. Full disks and the like are an
-    EnvironmentProblem. Ended half-way by ctrl-C or a kill, a long build goes on where it was when it is called again.
+    Says what was read and what of the source was left out; the latter stands in data.json too. `read_as`: how files
+    are read, see `ReadAs`. The same source and config give the same bytes, whatever the number of `processes` (None:
+    one a core where the text is long enough to gain). The vocabulary is learned from the whole training text, or from
+    a seeded sample of 64 MiB of a larger one. The folder appears as a whole or not at all: it is made beside `out`
+    and renamed. A data folder that is there is replaced; anything else in the way is a DataError. Full disks and the
+    like are an EnvironmentProblem. Ended half-way by ctrl-C or a kill, a long build goes on where it was when it is
+    called again.
     """
     config = config or DataConfig()
     progress = progress or Silent()
     out = Path(out)
     check_out(out, source)
     with progress.task(f"reading {source}", unit="B") as task:
-        corpus = read_source(source, config.val_fraction, task.advance)
+        corpus = read_source(source, config.val_fraction, task.advance, read_as or ReadAs())
+    for line in corpus.files:
+        progress.log(f"read {line}")
+    for line in corpus.left_out:
+        progress.log(line)
     key = sha256_hex(f"{SCHEMA} {corpus.fingerprint} {config.vocab_size} {corpus.name}".encode())
     with FolderWriter(out, key) as writer:
         payload = writer.kept("tokenizer.bin")
@@ -64,6 +72,7 @@ def build_dataset(
         with progress.task("tokenising", corpus.train_bytes + held_out_bytes, "B") as task:
             info = _train_part(corpus, tokenizer, writer, task, processes)
             _held_out_part(corpus, tokenizer, writer, task, processes, info)
+        info.notes = list(corpus.left_out)
         writer.finish(info)
     return Dataset.load(out)
 

@@ -57,7 +57,7 @@ class DataInfo(msgspec.Struct, omit_defaults=True):
     val_tokens: int
     val_sha256: str
     files: dict[str, FileEntry]
-    notes: list[str] = []  # what one should know of how val.txt came about; empty for text
+    notes: list[str] = []  # what one should know: how val.txt came about, what of the source was left out
 
 
 @dataclass(frozen=True)

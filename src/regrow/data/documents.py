@@ -113,6 +113,8 @@ class Corpus:
     held_out: Texts
     train_bytes: int
     fingerprint: str  # equal for equal texts split alike
+    files: tuple[str, ...] = ()  # what was read, a line a file
+    left_out: tuple[str, ...] = ()  # what was not, and why
 
     @property
     def validation(self) -> bytes:

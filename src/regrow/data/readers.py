@@ -5,34 +5,70 @@ from __future__ import annotations
 import json
 import mmap
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.magic import CONTROL, HEAD_BYTES, MAX_CONTROL, file_kind
 from regrow.data.documents import Text
 
-FIELD = "text"  # the field of a JSON line, and the column of a Parquet file, that holds the document
+
+class ReadAs(NamedTuple):
+    """How files are read: `kind` "text", "jsonl" or "parquet", None for what each file's name says; `field`: the
+    field of a JSON line, and the column of a Parquet file, that holds the document."""
+
+    kind: str | None = None
+    field: str = "text"
+
+    def kind_of(self, path: Path) -> str:
+        """How the file at `path` is read. Raises DataError for a format that is neither of them, naming it."""
+        suffix = path.suffix.lower()
+        kind = self.kind or _KINDS.get(suffix)
+        if kind is None:
+            foreign = _FOREIGN.get(suffix) or file_kind(_head(path))
+            if foreign is not None:
+                raise DataError(
+                    f"{path}: is {foreign}, not plain text; convert it to UTF-8 text, JSON lines or Parquet, or insist "
+                    "with --as text."
+                )
+        return kind or "text"
+
+
+_KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+# Formats that their first bytes do not tell.
+_FOREIGN = {
+    ".json": "JSON", ".geojson": "JSON", ".ipynb": "a notebook", ".csv": "a CSV table", ".tsv": "a TSV table",
+    ".html": "HTML", ".htm": "HTML", ".xhtml": "HTML", ".xml": "XML", ".svg": "XML",
+}  # fmt: skip
+_AS_NAMED = ReadAs()
 
 # Begins with the form feed itself, which a search finds ten times sooner than the beginnings of lines.
 _FORM_FEED_LINE = re.compile(rb"\x0c(?<![^\n]\x0c)\r?(?:\n|\Z)")
-# Control characters that no text has: all but those that move the cursor, ring the bell or begin an escape.
-_CONTROL = bytes(set(range(32)) - set(b"\a\b\t\n\v\f\r\x1b"))
-_MOST_CONTROL = (
-    0.02  # share of a text; compressed and compiled files have more, in UTF-16 every second byte is 0
-)
 _WINDOW = 1 << 22  # bytes looked at in one go
 _MAPPED_FROM = 1 << 24  # a larger text file is mapped instead of read
 
 
-def read_documents(path: Path) -> Iterator[Text]:
-    """The documents of one file one by one, empty ones left out; the file's name says which reader.
+def read_documents(
+    path: Path, read_as: ReadAs = _AS_NAMED, tell_empty: Callable[[int], None] = lambda rows: None
+) -> Iterator[Text]:
+    """The documents of one file one by one, empty ones left out; the file's name or `read_as` says which reader.
 
-    `.jsonl` and `.ndjson`: the field `text` of each line. `.parquet`: the column `text`, a row a document.
-    Anything else is text, one document, or several where a line holds a form feed and nothing else. Raises
-    DataError if the file cannot be read so.
+    jsonl (`.jsonl`, `.ndjson`): a field of each line. parquet: a column, a row a document. In both a null is an empty
+    document, and at the end `tell_empty` is told how many rows were. text: one document, or several where a line holds
+    a form feed and nothing else. Raises DataError if the file cannot be read so.
     """
-    reader = _READERS.get(path.suffix.lower(), _text)
-    return (document for document in reader(path) if len(document))
+    kind = read_as.kind_of(path)
+    if kind == "text":
+        yield from (part for part in _text(path, insist=read_as.kind is not None) if len(part))
+        return
+    empty = 0
+    for row in _json_lines(path, read_as.field) if kind == "jsonl" else _parquet(path, read_as.field):
+        if row:
+            yield row
+        else:
+            empty += 1
+    tell_empty(empty)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -49,17 +85,28 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     )
 
 
-def read_text(path: Path) -> Text:
-    """The bytes of a text file, whatever its encoding, mapped where it is large. Raises DataError if it is not text."""
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_text(path: Path, *, insist: bool = False) -> Text:
+    """The bytes of a text file, whatever its encoding, mapped where it is large. Raises DataError if it is not text,
+    unless the caller insists."""
     data = _mapped(path)
+    if insist:
+        return data
     control = 0
     for at in range(0, len(data), _WINDOW):
         window = bytes(data[at : at + _WINDOW])
-        control += len(window) - len(window.translate(None, _CONTROL))
-    if control > _MOST_CONTROL * len(data):
+        control += len(window) - len(window.translate(None, CONTROL))
+    if control > MAX_CONTROL * len(data):
         raise DataError(
             f"{path}: not text ({100 * control / len(data):.0f} % of its bytes are control characters); "
-            "unpack it or convert it to UTF-8 first."
+            "unpack it, convert it to UTF-8, or insist with --as text."
         )
     return data
 
@@ -74,8 +121,8 @@ def _mapped(path: Path) -> Text:
         raise _unreadable(path, error) from error
 
 
-def _text(path: Path) -> Iterator[Text]:
-    data = read_text(path)
+def _text(path: Path, insist: bool) -> Iterator[Text]:
+    data = read_text(path, insist=insist)
     if isinstance(data, bytes):
         yield from _FORM_FEED_LINE.split(data)
         return
@@ -94,7 +141,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise _unreadable(path, error) from error
 
 
-def _json_lines(path: Path) -> Iterator[Text]:
+def _json_lines(path: Path, field: str) -> Iterator[bytes]:
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -102,19 +149,29 @@ def _json_lines(path: Path) -> Iterator[Text]:
             row = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{path}: line {number} is not JSON ({getattr(error, 'msg', error)}); each line must be an "
-                f"object with a string field {FIELD}."
+                f"{path}: line {number} is not JSON ({getattr(error, 'msg', error)}); each line must be an object with "
+                f"a string field {field}."
             ) from error
-        text = row.get(FIELD) if isinstance(row, dict) else None
-        if not isinstance(text, str):
+        if not isinstance(row, dict):
             raise DataError(
-                f"{path}: line {number} has no string field {FIELD}; each line must be an object with one."
+                f"{path}: line {number} is no object; each line must be one, with a field {field}."
             )
+        if field not in row:
+            raise _no_field(path, f"line {number} has no field {field}", row)
+        text = row[field]
+        if not isinstance(text, str | None):
+            raise DataError(f"{path}: line {number}: the field {field} must be a string or null.")
         # JSON can spell half a surrogate pair; its bytes are kept, though they are not UTF-8.
-        yield text.encode("utf-8", "surrogatepass")
+        yield (text or "").encode("utf-8", "surrogatepass")
 
 
-def _parquet(path: Path) -> Iterator[Text]:
+def _no_field(path: Path, fault: str, names: Iterable[str]) -> DataError:
+    return DataError(
+        f"{path}: {fault} among {', '.join(names) or 'none'}; name the one that holds the text with --text-field."
+    )
+
+
+def _parquet(path: Path, field: str) -> Iterator[bytes]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -123,25 +180,15 @@ def _parquet(path: Path) -> Iterator[Text]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-            if FIELD not in schema.names:
-                columns = ", ".join(schema.names)
-                raise DataError(
-                    f"{path}: no column {FIELD} among {columns}; rename the one that holds the text."
-                )
-            kind = schema.field(FIELD).type
+            if field not in schema.names:
+                raise _no_field(path, f"no column {field}", schema.names)
+            kind = schema.field(field).type
             values = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
-            if str(values).removeprefix("large_").removesuffix("_view") not in ("string", "binary"):
-                raise DataError(f"{path}: the column {FIELD} holds {kind}; it must hold strings.")
-            for batch in file.iter_batches(columns=[FIELD]):
+            if str(values).removeprefix("large_").removesuffix("_view") not in ("string", "binary", "null"):
+                raise DataError(f"{path}: the column {field} holds {kind}; it must hold strings.")
+            for batch in file.iter_batches(columns=[field]):
                 rows = batch.column(0).cast(values).cast(pyarrow.large_binary()).to_pylist()
-                yield from (row for row in rows if row is not None)
+                yield from (row or b"" for row in rows)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable Parquet file ({reason}); make it again.") from error
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Text]]] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".parquet": _parquet,
-}

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from regrow.core.errors import DataError
+from regrow.core.files import utf8
 from regrow.data.documents import Corpus, Text, Texts, hold_out
-from regrow.data.readers import read_documents, read_text
+from regrow.data.folders import SourceFiles
+from regrow.data.readers import ReadAs, read_documents, read_text
 from regrow.data.sotu import NAMES, read_sotu
 
 _SHARD_SUFFIX = ".bin"
-_LIKE_TEXT = (".jsonl", ".ndjson", ".parquet")
+_AS_NAMED = ReadAs()
+_MAX_LISTED = 20  # files named one by one before the rest is counted
 
 
-def read_source(source: str, val_fraction: float, tell: Callable[[int], None] = lambda size: None) -> Corpus:
+def read_source(
+    source: str,
+    val_fraction: float,
+    tell: Callable[[int], None] = lambda size: None,
+    read_as: ReadAs = _AS_NAMED,
+) -> Corpus:
     """The documents and the held-out text of `source`; everything is read once, and `tell` is told how much.
 
     `sotu` and `sotu:dev` are the packaged corpus (write `./sotu` for a folder of that name). A folder is
-    read with all its sub-folders, files in order of their paths, hidden ones left out. A folder that holds
+    read with all its sub-folders (see `SourceFiles`), files in order of their paths. A folder that holds
     one file named `train` and one named `val` (`train.txt` and `val.txt`, say) says itself what is held out:
     only these two are read, and `val_fraction` does not matter. Anything else has about `val_fraction` of its
-    documents held out, see `hold_out`. Raises DataError naming what cannot be read.
+    documents held out, see `hold_out`. `Corpus.files` and `.left_out` say what was read and what was not. Raises
+    DataError naming what cannot be read.
     """
     if source in NAMES:
         return read_sotu(source)
@@ -31,28 +41,63 @@ def read_source(source: str, val_fraction: float, tell: Callable[[int], None] = 
         raise DataError(
             f"{source}: no such file or folder; give a text, JSONL or Parquet file, a folder, or sotu."
         )
-    name = path.resolve().name
-    files = _files(path) if path.is_dir() else [path]
-    pair = _train_and_val([file for file in files if file.parent == path])
+    name = utf8(path.resolve().name)
+    found = SourceFiles(path)
+    pair = None
+    if path.is_dir():
+        _check(found)
+        pair = _train_and_val(found)
+    for file in found.files:
+        read_as.kind_of(file)  # refused before any work
+    reading = _Reading(found, read_as)
     if pair:
-        train_file, val_file = pair
-        train = _some(Texts.survey(lambda: read_documents(train_file), source, tell), train_file)
-        held_out = Texts.survey(lambda: _held_out_text(val_file), source, tell)
+        train = _some(Texts.survey(lambda: reading.documents(pair[0]), source, tell), pair[0])
+        held_out = Texts.survey(lambda: reading.held_out(pair[1]), source, tell)
         if not held_out.total_bytes:
-            raise DataError(f"{val_file}: is empty; put held-out text into it, or take it away.")
-        return Corpus.of(name, train, held_out)
-    texts = Texts.survey(lambda: (text for file in files for text in read_documents(file)), source, tell)
-    return Corpus.of(name, *hold_out(_some(texts, path), val_fraction, source))
-
-
-def _files(folder: Path) -> list[Path]:
-    found = []
-    for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    files = sorted(
-        (file for file in found if file.is_file()), key=lambda file: file.relative_to(folder).parts
+            raise DataError(f"{pair[1]}: is empty; put held-out text into it, or take it away.")
+        return reading.told(Corpus.of(name, train, held_out))
+    texts = Texts.survey(
+        lambda: (text for file in found.files for text in reading.documents(file)), source, tell
     )
+    return reading.told(Corpus.of(name, *hold_out(_some(texts, path), val_fraction, source)))
+
+
+class _Reading:
+    """Files being read, and of each how many of its rows hold no text."""
+
+    def __init__(self, found: SourceFiles, read_as: ReadAs) -> None:
+        self._found, self._read_as = found, read_as
+        self._empty: dict[Path, int] = {}
+
+    def documents(self, path: Path) -> Iterator[Text]:
+        """The documents of a file."""
+        return read_documents(path, self._read_as, lambda rows: self._empty.update({path: rows}))
+
+    def held_out(self, path: Path) -> Iterator[Text]:
+        """A text file's bytes as they are, form feeds included; other kinds document by document."""
+        if self._read_as.kind_of(path) != "text":
+            return self.documents(path)
+        return iter([read_text(path, insist=self._read_as.kind is not None)])
+
+    def told(self, corpus: Corpus) -> Corpus:
+        """The corpus with what was read and what was left out."""
+        found = self._found
+        files = [f"{found.name(path)}: {path.stat().st_size:,} bytes" for path in found.files]
+        left_out = [
+            f"{found.name(path)}: {rows:,} rows left out (no text, or null, in the field {self._read_as.field})"
+            for path, rows in self._empty.items()
+            if rows
+        ]
+        return replace(corpus, files=_listed(files), left_out=_listed([*found.left_out, *left_out]))
+
+
+def _listed(lines: list[str]) -> tuple[str, ...]:
+    shown = [utf8(line) for line in lines[:_MAX_LISTED]]
+    return (*shown, *([f"... and {len(lines) - _MAX_LISTED:,} more"] if len(lines) > _MAX_LISTED else []))
+
+
+def _check(found: SourceFiles) -> None:
+    folder, files = found.root, found.files
     if folder / "data.json" in files and folder / "train_tokens.npy" in files:
         raise DataError(f"{folder}: is a data folder already; give it to regrow train --data.")
     shards = [file for file in files if file.suffix == _SHARD_SUFFIX]
@@ -61,24 +106,22 @@ def _files(folder: Path) -> list[Path]:
             f"{shards[0]}: is a shard among other files; give regrow data the folder that holds the shards, "
             "fineweb_train_*.bin and fineweb_val_*.bin."
         )
-    return files
 
 
-def _refuse(error: OSError) -> None:
-    reason = (error.strerror or str(error)).lower()
-    raise DataError(f"{error.filename}: cannot be read ({reason}); give it a folder that can.") from error
-
-
-def _train_and_val(files: list[Path]) -> tuple[Path, Path] | None:
-    by_stem = {stem: [file for file in files if file.stem == stem] for stem in ("train", "val")}
-    if len(by_stem["train"]) == len(by_stem["val"]) == 1:
-        return by_stem["train"][0], by_stem["val"][0]
-    return None
-
-
-def _held_out_text(path: Path) -> Iterator[Text]:
-    """A text file's bytes as they are, form feeds included; other kinds document by document."""
-    return read_documents(path) if path.suffix.lower() in _LIKE_TEXT else iter([read_text(path)])
+def _train_and_val(found: SourceFiles) -> tuple[Path, Path] | None:
+    """The two files that say what is held out, where there are two; everything else is then left out."""
+    by_stem = {
+        stem: [file for file in found.files if file.parent == found.root and file.stem == stem]
+        for stem in ("train", "val")
+    }
+    if not len(by_stem["train"]) == len(by_stem["val"]) == 1:
+        return None
+    train, val = by_stem["train"][0], by_stem["val"][0]
+    for file in found.files:
+        if file not in (train, val):
+            found.leave_out(file, f"only {train.name} and {val.name} are read")
+    found.files = [train, val]
+    return train, val
 
 
 def _some(texts: Texts, path: Path) -> Texts:
