@@ -129,10 +129,10 @@ class HashedModel(Memory):
 
     def __init__(self, counts: HashedCounts) -> None:
         self.vocab_size, self.max_order = counts.vocab_size, counts.max_order
-        self.tables_N = counts.clipped()
+        self.tables_N, self.size_O = counts.clipped(), counts.size_O
         c = np.arange(LARGEST_COUNT + 1, dtype=np.float64)
         self._tables = _Tables(
-            self.tables_N, counts.offset_O, counts.size_O, np.array(MULTIPLIERS, np.int64), _trust(),
+            self.tables_N, counts.offset_O, self.size_O, np.array(MULTIPLIERS, np.int64), _trust(),
             c / (c + counts.vocab_size),
         )  # fmt: skip
         self._uniform_1V = np.full((1, counts.vocab_size), 1 / counts.vocab_size, np.float32)
