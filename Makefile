@@ -8,12 +8,14 @@ WORKERS  ?= 2
 BIN      := .venv/bin
 INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt -e
 
-.PHONY: demo test kills clean help
+.PHONY: demo test docs mutants kills clean help
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, then train, pack, prove and report on the packaged corpus"
 	@echo "make test    install the development extras and run every check"
+	@echo "make docs    build the pages of docs/ as a site, and check their links"
+	@echo "make mutants change the coders, the container and the verdict at random, and see whether the tests notice"
 	@echo "make kills   kill training 50 times at random moments, and compare what it comes to"
 
 demo: .venv/.installed-demo
@@ -23,9 +25,14 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell src benchmarks tests docs dev .github .ci *.md *.toml *.yml Makefile
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --cov
+
+docs: .venv/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # A stamp is younger than what it was made from, so nothing is installed twice and a changed requirement is picked up.
 .venv/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
@@ -44,10 +51,14 @@ $(BIN)/python:
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "make: this Python cannot make a virtual environment; install its venv module" >&2; exit 2; }
 
+mutants: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/mutmut results
+
 # Training killed with SIGKILL at random moments, 50 by default, and resumed each time: a few minutes.
 KILLS ?= 50
 kills: .venv/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.e2e.kills $(KILLS)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* mutants site

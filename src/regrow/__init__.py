@@ -6,7 +6,25 @@ The names below are loaded when they are first used, so that `import regrow` cos
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr__
+    from regrow.artifact.artifact import Artifact as Artifact
+    from regrow.challenge.audit import audit as audit
+    from regrow.core.config.load import load_config as load_config
+    from regrow.core.config.load import load_preset as load_preset
+    from regrow.network.bases import seeded_orthogonal as seeded_orthogonal
+    from regrow.network.lora import SeededLinear as SeededLinear
+    from regrow.ngram.counts.ngram_counts import NgramCounts as NgramCounts
+    from regrow.ngram.model.ngram_model import NgramModel as NgramModel
+    from regrow.predict.codec import compress as compress
+    from regrow.predict.codec import decompress as decompress
+    from regrow.predict.evaluation import EvalResult as EvalResult
+    from regrow.predict.evaluation import evaluate as evaluate
+    from regrow.predict.predictor import Predictor as Predictor
+    from regrow.predict.proof import prove as prove
+    from regrow.report.page import write_report as write_report
+    from regrow.training.trainer import train as train
 
 __version__ = "0.1.0"
 
