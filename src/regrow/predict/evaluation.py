@@ -27,7 +27,7 @@ from regrow.core.progress import Progress, Silent
 from regrow.core.results import Bpb, Seconds
 from regrow.data.dataset import read_text_argument
 from regrow.data.tokenizer import Tokenizer
-from regrow.network.compute import compute_dtype
+from regrow.network.compute import compute_dtype, keep_freed_pages
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
 from regrow.predict.mixture import IGNORED, Mixture
 from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of, split_streams, stream_count
@@ -94,6 +94,7 @@ def evaluate(
 
     Raises DataError for an empty text, ConfigError for settings that do not fit the text or the network.
     """
+    keep_freed_pages()
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     raw = data if isinstance(data, bytes) else read_text_argument(data)
     source = "the text" if isinstance(data, bytes) else str(data)

@@ -67,7 +67,7 @@ def pack(
             worth = partial(beside_network, network, mixer, teacher, config.train.seed)
         stored, digest = stored_memory(config, data, teacher, room, worth, progress.log)
         ledger = save_artifact(
-            out / "artifact.safetensors", config, data.tokenizer, network.cpu(), stored, digest, mixer.cpu(),
+            out / "artifact.safetensors", config, data.tokenizer, network, stored, digest, mixer,
             teacher.discounts if teacher else None,
         )  # fmt: skip
     return Result(

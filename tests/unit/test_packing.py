@@ -1,0 +1,32 @@
+"""Packing leaves the network where it is, and the result names the device that trained it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regrow.artifact.ledger import Ledger
+from regrow.core.config.load import config_from_dict
+from regrow.core.progress import Silent
+from regrow.data.dataset import Dataset
+from regrow.data.tokenizer import Tokenizer
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.training import packing
+
+
+def test_the_result_names_the_device_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device stands in for a GPU; what needs the weights' values is left out."""
+    config = config_from_dict({"model": {"n_layer": 1, "d_model": 64, "n_head": 2, "n_kv_head": 1}}, "test")
+    tokenizer = Tokenizer.train([b"a few words"], 257)
+    tokens = np.array([tokenizer.bos_id, *[5] * 600], np.uint16)
+    data = Dataset.from_arrays(tokenizer, tokens, np.array([0]), np.array([0]), b"a few words")
+    network = Transformer(config.model, data.vocab_size, config.train.seq_len, 1).to("meta")
+    mixer = Mixer(config.mixer, torch.Generator())
+    monkeypatch.setattr(packing, "room_for_memory", lambda *_: 0)
+    monkeypatch.setattr(packing, "save_artifact", lambda *_: Ledger())
+    result = packing.pack(config, data, tmp_path, network, mixer, None, 1.0, Silent())
+    assert (result.device, network.embedding.device.type) == ("meta", "meta")
