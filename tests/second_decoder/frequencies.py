@@ -133,7 +133,7 @@ def multipliers(steps: list[Fraction]) -> tuple[Ints, int]:
     def at(e: int) -> list[int]:
         return [(2 * s * 2**e + 1).__floor__() // 2 for s in steps]
 
-    e = next(e for e in range(60, -1, -1) if max(at(e)) <= (1 << 15) - 1)
+    e = next(e for e in range(60, 11, -1) if max(at(e)) <= (1 << 15) - 1)
     return np.array(at(e), np.int64), e
 
 
@@ -207,6 +207,10 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
 # Network
 
 
+def product(m: Matrix, q: Ints) -> Ints:
+    return ((q @ m.q.T) * m.mult) >> 12
+
+
 def add(x: Ints, m: Matrix, activation: Ints, mantissa: Ints, s: Ints) -> Ints:
     t = np.clip(s, 1, 62)
     y = ((activation @ m.q.T) * (m.mult * mantissa) + (np.int64(1) << (t - 1))) >> t
@@ -228,12 +232,12 @@ def attention(w: Weights, layer: int, q: Ints, norm: Ints, window: int, angles: 
     """The heads' outputs [T, D]."""
     c, block, T = w.config.model, w.blocks[layer], len(q)
     H, K = c.n_head, c.n_kv_head
-    z = {n: (q @ block[n].q.T) * block[n].mult for n in ("q", "k", "v")}
+    z = {n: product(block[n], q) for n in ("q", "k", "v")}
     queries, inverse_q = heads_of(z["q"], H, *angles)
     keys, inverse_k = heads_of(z["k"], K, *angles)
     values = z["v"].reshape(T, K, -1)
     top = np.abs(values).max(-1)
-    vscale = np.minimum((top * norm) >> min(block["v"].e + 4, 62), (1 << 24) - 1)
+    vscale = np.minimum((top * norm) >> (block["v"].e - 8), (1 << 24) - 1)
     values, _, _ = quantise(values)
     scale = (inverse_q[..., 0] * w.gains[layer]) >> 10
     i = np.arange(T)
@@ -265,7 +269,7 @@ def final_states(w: Weights, tokens: Ints, window: int) -> tuple[Ints, Ints]:
         q, m, s = quantise(o)
         x = add(x, block["out"], q, m, block["out"].e + 16 - s)
         q, _, _ = quantise(x)
-        u = (q @ block["up"].q.T) * block["up"].mult
+        u = product(block["up"], q)
         a = np.where(u >= 0, u, (-u) >> 1)
         top = a.max(-1, keepdims=True)
         s = np.maximum(bits(top) - 15, 0)
@@ -274,14 +278,14 @@ def final_states(w: Weights, tokens: Ints, window: int) -> tuple[Ints, Ints]:
         hidden = rounded(square * ((255 << 22) // np.maximum(b, 1)), 22)
         scale = b * ((D << 24) // squares(q))
         k = np.maximum(bits(scale) - 16, 0)
-        x = add(x, block["down"], hidden, scale >> k, block["down"].e + 2 * block["up"].e - 7 - 2 * s - k)
+        x = add(x, block["down"], hidden, scale >> k, block["down"].e + 2 * block["up"].e - 31 - 2 * s - k)
     q, _, _ = quantise(x)
     return q, root((D << 40) // squares(q))
 
 
 def logits_of(w: Weights, q: Ints, norm: Ints) -> Ints:
     capped = w.config.model.softcap > 0
-    t = rounded((q @ w.head.q.T) * w.head.mult * norm, w.head.e + (4 if capped else 10))
+    t = rounded(product(w.head, q) * norm, w.head.e + (-8 if capped else -2))
     if not capped:
         return np.clip(t, -65535, 65535)
     limit = (1 << 19) - 1

@@ -23,6 +23,7 @@ from regrow.network.shapes import is_seeded, matrix_shapes
 UNIT_BITS = 32  # a merged entry or a row's step is a whole number of 2^-UNIT_BITS
 LEVELS = 127
 MULTIPLIER_LIMIT = (1 << 15) - 1
+LEAST_EXPONENT = 12  # steps of 8 and more, entries above 1,000, are no trained network's
 MAX_WIDTH = 4096  # of the residual stream: products of sum, multiplier and norm stay below 2^62
 _LIMIT = 1 << 62
 _EXACT_FLOAT = 1 << 53
@@ -60,12 +61,12 @@ def block_matrices(
 
 def multipliers(steps: Sequence[Fraction], where: str) -> tuple[NDArray[np.int32], int]:
     """Rows' steps as whole numbers of 2^-exponent, halves up, with the largest exponent up to 60 that keeps them below
-    2^15. Raises ArtifactError for a step of 2^15 and more."""
+    2^15. Raises ArtifactError where that is below LEAST_EXPONENT."""
     top = max(steps, default=Fraction(0))
     exponent = 60
-    while exponent > 0 and _nearest(top, exponent) > MULTIPLIER_LIMIT:
+    while exponent >= LEAST_EXPONENT and _nearest(top, exponent) > MULTIPLIER_LIMIT:
         exponent -= 1
-    if _nearest(top, exponent) > MULTIPLIER_LIMIT:
+    if exponent < LEAST_EXPONENT:
         raise ArtifactError(f"{where} has entries above what exact inference can hold; train with less.")
     return np.array([_nearest(s, exponent) for s in steps], np.int32), exponent
 

@@ -10,6 +10,7 @@ width, W window, R slots of a ring, L layers.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, misc"
 from __future__ import annotations
 
+# An index that is a sum is made unsigned: numba then need not ask whether it is negative, and loops become vectors.
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from regrow.predict.exact.product import COLUMNS, ROWS, multiply
 
 X_BITS = 16  # the residual stream counts in 2^-16
 X_LIMIT = 1 << 30  # and saturates there
+Z_BITS = 12  # cut off a sum times its multiplier, which then fits 31 bits
 BLOCK = 8 * ROWS  # rows of one product
 
 
@@ -55,7 +57,7 @@ class Rings(NamedTuple):
     int8 packed by 64 slots, `value` int8 packed by 64 of its E entries; `key_sum`, 128 times the sum of a key,
     `key_norm`, its inverse norm, and `value_scale`, the largest entry of a value."""
 
-    key: I8x2
+    key: I32x2
     value: I8x2
     key_sum: I32x2
     key_norm: I32x2
@@ -73,7 +75,7 @@ class Work(NamedTuple):
     left: U8x2
     norm: I64x1
     sums: I32x2
-    z: I64x1
+    z: I32x1
     scores: I32x2
     index: I32x1
     weights: I64x1
@@ -110,10 +112,11 @@ def half_of(shift):
 
 @register_jitable
 def peak_of(z, at, n):
-    peak = np.int64(0)
-    for j in range(at, at + n):
-        peak = max(peak, abs(np.int64(z[j])))
-    return peak
+    """The largest |z| of n numbers from `at` on."""
+    peak = abs(z[at])
+    for j in range(n):
+        peak = max(peak, abs(z[np.uint64(at + j)]))
+    return np.int64(peak)
 
 
 @register_jitable
@@ -125,13 +128,14 @@ def quantise(z, at, n, left, row):
     half = half_of(shift)
     mantissa = (peak + half) >> shift
     factor = np.int32((np.int64(127) << 22) // max(mantissa, np.int64(1)))
-    squares = np.int64(0)
+    cut, start = z.dtype.type(shift), z.dtype.type(half)
+    squares = np.int32(0)
     for j in range(n):
-        part = np.int32((z[at + j] + half) >> shift)
-        q = np.int32(np.int32(part * factor) + (1 << 21)) >> 22
+        part = np.int32(z.dtype.type(z[np.uint64(at + j)] + start) >> cut)
+        q = np.int32(np.int32(np.int32(part * factor) + (1 << 21)) >> 22)
         left[row, j] = np.uint8(q + 128)
-        squares += np.int64(np.int32(q * q))
-    return squares, mantissa, shift
+        squares += np.int32(q * q)
+    return np.int64(squares), mantissa, shift
 
 
 @register_jitable
@@ -164,38 +168,46 @@ def head_row(z, at, width, cos_T, sin_T, t, left, row):
     """One head's query or key: shift to 15 bits, rotate, quantise plus 128 into left[row]. Returns 2^24 over its
     norm."""
     shift = shift_for(peak_of(z, at, width), 15)
-    half = half_of(shift)
-    for e in range(at, at + width):
-        z[e] = (z[e] + half) >> shift
+    cut, half = np.int32(shift), np.int32(half_of(shift))
+    for e in range(width):
+        z[np.uint64(at + e)] = np.int32(np.int32(z[np.uint64(at + e)] + half) >> cut)
     pairs = cos_T.shape[1]
     for i in range(pairs):
-        a, b = z[at + i], z[at + pairs + i]
-        c, s = np.int64(cos_T[t, i]), np.int64(sin_T[t, i])
-        z[at + i] = (a * c - b * s + 8192) >> 14
-        z[at + pairs + i] = (a * s + b * c + 8192) >> 14
+        a, b = z[np.uint64(at + i)], z[np.uint64(at + pairs + i)]
+        c, s = cos_T[t, i], sin_T[t, i]
+        z[np.uint64(at + i)] = np.int32(np.int32(np.int32(a * c) - np.int32(b * s)) + 8192) >> 14
+        z[np.uint64(at + pairs + i)] = np.int32(np.int32(np.int32(a * s) + np.int32(b * c)) + 8192) >> 14
     squares, _, _ = quantise(z, at, width, left, row)
     return root((np.int64(1) << 48) // max(squares, np.int64(1)))
 
 
 @register_jitable
-def write_key(rings, ring, slot, left, width, norm):
+def write_key(rings, ring, slot, lanes, width, norm):
+    """A quantised key, plus 128 in the last row of `lanes`, into its slot, four entries at a time."""
     steps = (width + 3) // 4
-    base = (slot // COLUMNS) * steps * COLUMNS * 4 + (slot % COLUMNS) * 4
-    total = np.int32(0)
+    total = np.int64(0)
     for e in range(width):
-        k = np.int32(left[ROWS, e]) - 128
-        total += k
-        rings.key[ring, base + (e >> 2) * COLUMNS * 4 + (e & 3)] = np.int8(k)
-    rings.key_sum[ring, slot] = 128 * total
+        total += np.int64(lanes[ROWS, e])
+    for e in range(width, 4 * steps):
+        lanes[ROWS, e] = 128
+    fours = lanes[ROWS].view(np.int32)
+    base = (slot // COLUMNS) * steps * COLUMNS + slot % COLUMNS
+    for e in range(steps):
+        # Taking 128 from a byte is turning its highest bit.
+        rings.key[ring, np.uint64(base + e * COLUMNS)] = fours[e] ^ np.int32(-0x7F7F7F80)
+    rings.key_sum[ring, slot] = 128 * (total - 128 * width)
     rings.key_norm[ring, slot] = norm
 
 
 @register_jitable
-def write_value(rings, ring, slot, left, width, scale):
+def write_value(rings, ring, slot, lanes, width, scale):
+    """The same of a value, whose entries stand four slots together."""
     slots = rings.key_sum.shape[1]
-    for e in range(width):
-        at = ((e // COLUMNS) * (slots >> 2) + (slot >> 2)) * COLUMNS * 4 + (e % COLUMNS) * 4 + (slot & 3)
-        rings.value[ring, at] = np.int8(np.int32(left[ROWS, e]) - 128)
+    for first in range(0, width, COLUMNS):
+        base = (first // COLUMNS) * slots * COLUMNS + (slot >> 2) * COLUMNS * 4 + (slot & 3)
+        for e in range(min(np.int64(COLUMNS), width - first)):
+            value = np.int8(np.int32(lanes[ROWS, np.uint64(first + e)]) - 128)
+            rings.value[ring, np.uint64(base + 4 * e)] = value
     rings.value_scale[ring, slot] = min(scale, np.int64((1 << 24) - 1))
 
 
@@ -220,13 +232,13 @@ def read_rows(layers, layer, rings, work, span, start, stop):
         s, t = m // tokens, m % tokens
         for j in range((heads + 2 * kv_heads) * width):
             dot = np.int32(work.sums[i, j] - layers.qkv_offset[layer, j])
-            z[j] = np.int64(dot) * np.int64(layers.qkv_multiplier[layer, j])
+            z[j] = np.int32((np.int64(dot) * np.int64(layers.qkv_multiplier[layer, j])) >> Z_BITS)
         for h in range(heads):
             norm = head_row(z, h * width, width, span.cos, span.sin, t, lanes, ROWS)
             work.query_scale[m, h] = (norm * layers.gain[layer, h]) >> 10
             row = (t * group + h % group) * per_head
             for e in range(width):
-                work.queries[s * kv_heads + h // group, row + e] = lanes[ROWS, e]
+                work.queries[s * kv_heads + h // group, np.uint64(row + e)] = lanes[ROWS, e]
         slot = (span.position + t) % slots
         for k in range(kv_heads):
             ring = (layer * streams + span.first + s) * kv_heads + k
@@ -235,7 +247,7 @@ def read_rows(layers, layer, rings, work, span, start, stop):
             at = (heads + kv_heads + k) * width
             peak = peak_of(z, at, width)
             quantise(z, at, width, lanes, ROWS)
-            scale = (peak * work.norm[i]) >> min(layers.exponent[layer, 0] + 4, np.int64(62))
+            scale = (peak * work.norm[i]) >> (layers.exponent[layer, 0] + 4 - Z_BITS)
             write_value(rings, ring, slot, lanes, width, scale)
 
 
@@ -243,30 +255,33 @@ def read_rows(layers, layer, rings, work, span, start, stop):
 def weigh(layers, rings, ring, work, span, row, position, scale):
     """The weights of one query: scores to exponentials to two bytes a slot. Returns 2^(shift + 30) over their sum."""
     window = layers.sizes[3]
-    scores, index, weights = work.scores, work.index, work.weights
-    slots = len(weights)
+    score_R, index_R, weight_R = work.scores[row], work.index, work.weights
+    sum_R, norm_R, value_R = rings.key_sum[ring], rings.key_norm[ring], rings.value_scale[ring]
+    slots = len(weight_R)
+    for j in range(slots):
+        dot = np.int64(np.int32(score_R[j] - sum_R[j])) * np.int64(norm_R[j])
+        score_R[j] = np.int32((dot * scale + (np.int64(1) << 39)) >> 40)
     top = np.int32(-(1 << 30))
     for j in range(slots):
-        dot = np.int64(np.int32(scores[row, j] - rings.key_sum[ring, j])) * np.int64(rings.key_norm[ring, j])
-        score = np.int32((dot * scale + (np.int64(1) << 39)) >> 40)
-        at = span.slots[j]
-        score = score if (at <= position) & (at > position - window) else np.int32(-(1 << 30))
-        scores[row, j] = score
-        top = max(top, score)
+        seen = np.uint32(position - span.slots[j]) < np.uint32(window)
+        score_R[j] = score_R[j] if seen else np.int32(-(1 << 30))
+        top = max(top, score_R[j])
     for j in range(slots):
-        index[j] = np.int32(top - scores[row, j]) & np.int32(1023)
+        index_R[j] = np.int32(top - score_R[j]) & np.int32(1023)
     for j in range(slots):  # alone in its loop, as `look_up` of rows.py
-        index[j] = layers.exp2[np.uint32(index[j])]
+        index_R[j] = layers.exp2[np.uint32(index_R[j])]
     total, peak = np.int64(0), np.int64(0)
     for j in range(slots):
-        w = index[j] >> min(np.int32(top - scores[row, j]) >> 10, np.int32(31))  # 0 of what is not seen
+        w = np.int32(
+            index_R[j] >> np.int32(min(np.int32(top - score_R[j]) >> 10, np.int32(31)))
+        )  # 0 where not seen
         total += w
-        scaled = np.int64(w) * np.int64(rings.value_scale[ring, j])
-        weights[j] = scaled
+        scaled = np.int64(w) * np.int64(value_R[j])
+        weight_R[j] = scaled
         peak = max(peak, scaled)
     shift = shift_for(peak, 16)
     for j in range(slots):
-        p = np.int32(weights[j] >> shift)
+        p = np.int32(weight_R[j] >> shift)
         work.high[row, j] = np.uint8(p >> 8)
         work.low[row, j] = np.uint8(p & 255)
     return (np.int64(1) << (shift + 30)) // total
@@ -305,7 +320,7 @@ def attend(layers, layer, rings, work, span, s, k):
             t, h = (first + i) // group, k * group + (first + i) % group
             for e in range(width):
                 numerator = (np.int64(work.numerators[i, e]) << 8) + np.int64(work.numerators[ROWS + i, e])
-                work.mixed[s * tokens + t, h * width + e] = (numerator * factor[i]) >> 14
+                work.mixed[s * tokens + t, np.uint64(h * width + e)] = (numerator * factor[i]) >> 14
 
 
 @register_jitable
@@ -314,19 +329,21 @@ def square_hidden(sums, offset, multiplier, z, left, row):
     and the shift of what was squared."""
     n = len(offset)
     for j in range(n):
-        u = np.int64(np.int32(sums[j] - offset[j])) * np.int64(multiplier[j])
-        z[j] = max(u, (-u) >> 1)
-    peak = np.int64(0)
+        dot = np.int64(np.int32(sums[j] - offset[j]))
+        u = np.int32((dot * np.int64(multiplier[j])) >> Z_BITS)
+        z[j] = max(u, np.int32(np.int32(-u) >> 1))
+    top = np.int32(0)
     for j in range(n):
-        peak = max(peak, z[j])
+        top = max(top, z[j])
+    peak = np.int64(top)
     shift = shift_for(peak, 15)
-    half = half_of(shift)
+    half, cut = np.int32(half_of(shift)), np.int32(shift)
     top = (peak + half) >> shift
     top = (top * top + 16384) >> 15
     factor = (np.int64(255) << 22) // max(top, np.int64(1))
     factor32 = np.int32(factor)
     for j in range(n):  # everything below fits 31 bits: a is at most 2^15, and so is its square's upper half
-        a = np.int32((z[j] + half) >> shift)
+        a = np.int32(np.int32(z[j] + half) >> cut)
         square = np.int32(np.int32(a * a) + 16384) >> 15
         left[row, j] = np.uint8(np.int32(np.int32(square * factor32) + (1 << 21)) >> 22)
     return top, shift
@@ -355,7 +372,9 @@ def finish_rows(layers, layer, work, start, stop):
         scale = top * ((np.int64(model) << 24) // max(work.norm[i], np.int64(1)))
         cut = shift_for(scale, 16)
         mantissa[i] = scale >> cut
-        shift[i] = layers.exponent[layer, 3] + 2 * layers.exponent[layer, 2] - 7 - 2 * doubled - cut
+        shift[i] = (
+            layers.exponent[layer, 3] + 2 * (layers.exponent[layer, 2] - Z_BITS) - 7 - 2 * doubled - cut
+        )
     product(work, layers.down[layer], stop - start)
     for i in range(stop - start):
         add_scaled(

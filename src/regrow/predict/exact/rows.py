@@ -25,6 +25,7 @@ TOTAL_BITS = 24
 LEAST = -65535  # of a log probability, in bits times 1024
 LIMIT = 65535  # of a logit
 MAX_ORDER = 16  # of a memory
+Z_BITS = 12  # cut off a sum times its multiplier, which then fits 31 bits
 STRIPE = 64  # tokens whose largest entry is looked for at once
 LN2 = 45426  # 2^16 ln 2
 
@@ -118,7 +119,7 @@ def largest(row_V):
     for first in range(0, whole, STRIPE):
         peak = row_V[first]
         for j in range(STRIPE):
-            peak = max(peak, row_V[first + j])
+            peak = max(peak, row_V[np.uint64(first + j)])
         if peak > top:
             top, at = peak, first
     for v in range(whole, len(row_V)):
@@ -133,12 +134,12 @@ def largest(row_V):
 def logits_row(head, sums_V, norm, logits_V, index_V):
     """Soft-capped logits of one row."""
     capped = head.numbers[1] > 0
-    shift = head.numbers[0] + (4 if capped else 10)
-    half = (np.int64(1) << shift) >> 1
+    shift = head.numbers[0] + (4 if capped else 10) - Z_BITS
+    half, norm = (np.int64(1) << shift) >> 1, np.int64(np.int32(norm))
     limit = np.int64(0x7FFFF) if capped else np.int64(LIMIT)
     for v in range(len(logits_V)):
         dot = np.int64(np.int32(sums_V[v] - head.offset[v])) * np.int64(head.multiplier[v])
-        t = (dot * norm + half) >> shift
+        t = (np.int64(np.int32(dot >> Z_BITS)) * norm + half) >> shift
         logits_V[v] = np.int32(min(max(t, -limit), limit))
     if not capped:
         return
@@ -325,7 +326,7 @@ def find(weights_V, total, target):
     while v + STRIPE < len(weights_V):
         part = np.int64(0)
         for j in range(STRIPE):
-            part += weights_V[v + j]
+            part += weights_V[np.uint64(v + j)]
         if v + STRIPE + (before + part) * free // total > target:
             break
         v += STRIPE

@@ -39,7 +39,7 @@ class Streams:
         rings = layers.gain.shape[0] * streams * K
         terms, columns = -(-E // 4) * 4, -(-E // COLUMNS) * COLUMNS
         self._rings = Rings(
-            np.zeros((rings, R * terms), np.int8), np.zeros((rings, R * columns), np.int8),
+            np.zeros((rings, R * terms // 4), np.int32), np.zeros((rings, R * columns), np.int8),
             *(np.zeros((rings, R), np.int32) for _ in range(3)),
         )  # fmt: skip
         self._slots = np.full(R, _NEVER, np.int64)
@@ -169,9 +169,10 @@ class Streams:
         work = Work(
             zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
             zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)), zeros(np.int64, BLOCK),
-            zeros(np.int32, BLOCK, width), zeros(np.int64, width), zeros(np.int32, ROWS, slots), zeros(np.int32,
-            slots), zeros(np.int64, slots), zeros(np.uint8, ROWS + 1, max(slots, E)), zeros(np.uint8, ROWS, max(slots,
-            E)), zeros(np.int32, 2 * ROWS, columns), zeros(np.uint8, M, D), zeros(np.int64, M),
+            zeros(np.int32, BLOCK, width), zeros(np.int32, width),
+            zeros(np.int32, ROWS, slots), zeros(np.int32, slots), zeros(np.int64, slots),
+            zeros(np.uint8, ROWS + 1, max(slots, terms)), zeros(np.uint8, ROWS, max(slots, terms)),
+            zeros(np.int32, 2 * ROWS, columns), zeros(np.uint8, M, D), zeros(np.int64, M),
         )  # fmt: skip
         over_vocabulary = [zeros(np.int32, V) for _ in range(5)]
         row_work = [
