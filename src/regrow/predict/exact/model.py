@@ -19,8 +19,8 @@ from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.rows import Memory
 from regrow.predict.exact import rows
 from regrow.predict.exact.merge import MAX_WIDTH, Matrix, block_matrices, multipliers
-from regrow.predict.exact.network import Layers
 from regrow.predict.exact.product import MAX_TERMS, pack_columns
+from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import MAX_ORDER, Head, MemoryTables
 from regrow.predict.exact.tables import packed_tanh, rotary_turns, tables
 

@@ -10,132 +10,19 @@ width, W window, R slots of a ring, L layers.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, misc"
 from __future__ import annotations
 
-# An index that is a sum is made unsigned: numba then need not ask whether it is negative, and loops become vectors.
-from typing import NamedTuple
-
 import numpy as np
 from numba.extending import register_jitable
 
-from regrow.core.jit import I32x1, I32x2, I64x1, I64x2, kernel
-from regrow.predict.exact.arrays import I8x2, I8x5, U8x2
-from regrow.predict.exact.functions import bit_length, root
+from regrow.core.jit import kernel
+from regrow.predict.exact.attention import attend, write_key, write_value
+from regrow.predict.exact.functions import root
 from regrow.predict.exact.product import COLUMNS, ROWS, multiply
+from regrow.predict.exact.quantise import half_of, peak_of, quantise, shift_for
+from regrow.predict.exact.records import Layers, Rings, Span, Work
 
-X_BITS = 16  # the residual stream counts in 2^-16
-X_LIMIT = 1 << 30  # and saturates there
+X_LIMIT = 1 << 30  # the residual stream, in 2^-16, saturates there
 Z_BITS = 12  # cut off a sum times its multiplier, which then fits 31 bits
 BLOCK = 8 * ROWS  # rows of one product
-
-
-class Layers(NamedTuple):
-    """All blocks' weights, one behind the other. Packed matrices, their rows' multipliers and 128 times their rows'
-    sums (activations are stored plus 128, which this takes off again; 0 for `down`, whose activations are not
-    negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
-    starts with. `exp2`: the table; `sizes`: H, K, E, W."""
-
-    qkv: I8x5
-    out: I8x5
-    up: I8x5
-    down: I8x5
-    qkv_multiplier: I32x2
-    out_multiplier: I32x2
-    up_multiplier: I32x2
-    down_multiplier: I32x2
-    qkv_offset: I32x2
-    out_offset: I32x2
-    up_offset: I32x2
-    down_offset: I32x2
-    gain: I64x2
-    exponent: I64x2
-    embedding: I32x2
-    exp2: I32x1
-    sizes: I64x1
-
-
-class Rings(NamedTuple):
-    """Keys and values of the last R positions of S streams, a row for each layer, stream and key/value head. `key`
-    int8 packed by 64 slots, `value` int8 packed by 64 of its E entries; `key_sum`, 128 times the sum of a key,
-    `key_norm`, its inverse norm, and `value_scale`, the largest entry of a value."""
-
-    key: I32x2
-    value: I8x2
-    key_sum: I32x2
-    key_norm: I32x2
-    value_scale: I32x2
-
-
-class Work(NamedTuple):
-    """Scratch of one thread, for M rows. `state` [M, D] and `state_norm` [M] are the result: the final quantised
-    states, plus 128, and their inverse norms."""
-
-    x: I32x2
-    queries: U8x2
-    query_scale: I64x2
-    mixed: I64x2
-    left: U8x2
-    norm: I64x1
-    sums: I32x2
-    z: I32x1
-    scores: I32x2
-    index: I32x1
-    weights: I64x1
-    high: U8x2
-    low: U8x2
-    numerators: I32x2
-    state: U8x2
-    state_norm: I64x1
-
-
-class Span(NamedTuple):
-    """Which rows: streams `first` to `last`, whose next position is `position`; `slots` [R], the position each slot
-    of the ring holds, `cos`, `sin` [T, rope_dims / 2] of the new positions."""
-
-    tokens: I32x2
-    slots: I64x1
-    cos: I32x2
-    sin: I32x2
-    first: int
-    last: int
-    position: int
-
-
-@register_jitable
-def shift_for(peak, bits):
-    """How far to shift numbers up to `peak` right so that they fit in so many bits."""
-    return max(bit_length(peak) - bits, np.int64(0))
-
-
-@register_jitable
-def half_of(shift):
-    return (np.int64(1) << shift) >> 1
-
-
-@register_jitable
-def peak_of(z, at, n):
-    """The largest |z| of n numbers from `at` on."""
-    peak = abs(z[at])
-    for j in range(n):
-        peak = max(peak, abs(z[np.uint64(at + j)]))
-    return np.int64(peak)
-
-
-@register_jitable
-def quantise(z, at, n, left, row):
-    """Round n numbers of z from `at` on to +-127 of the largest, plus 128, into left[row]. Returns the sum of
-    squares, and the largest as mantissa (at most 2^15) and shift."""
-    peak = peak_of(z, at, n)
-    shift = shift_for(peak, 15)
-    half = half_of(shift)
-    mantissa = (peak + half) >> shift
-    factor = np.int32((np.int64(127) << 22) // max(mantissa, np.int64(1)))
-    cut, start = z.dtype.type(shift), z.dtype.type(half)
-    squares = np.int32(0)
-    for j in range(n):
-        part = np.int32(z.dtype.type(z[np.uint64(at + j)] + start) >> cut)
-        q = np.int32(np.int32(np.int32(part * factor) + (1 << 21)) >> 22)
-        left[row, j] = np.uint8(q + 128)
-        squares += np.int32(q * q)
-    return np.int64(squares), mantissa, shift
 
 
 @register_jitable
@@ -182,36 +69,6 @@ def head_row(z, at, width, cos_T, sin_T, t, left, row):
 
 
 @register_jitable
-def write_key(rings, ring, slot, lanes, width, norm):
-    """A quantised key, plus 128 in the last row of `lanes`, into its slot, four entries at a time."""
-    steps = (width + 3) // 4
-    total = np.int64(0)
-    for e in range(width):
-        total += np.int64(lanes[ROWS, e])
-    for e in range(width, 4 * steps):
-        lanes[ROWS, e] = 128
-    fours = lanes[ROWS].view(np.int32)
-    base = (slot // COLUMNS) * steps * COLUMNS + slot % COLUMNS
-    for e in range(steps):
-        # Taking 128 from a byte is turning its highest bit.
-        rings.key[ring, np.uint64(base + e * COLUMNS)] = fours[e] ^ np.int32(-0x7F7F7F80)
-    rings.key_sum[ring, slot] = 128 * (total - 128 * width)
-    rings.key_norm[ring, slot] = norm
-
-
-@register_jitable
-def write_value(rings, ring, slot, lanes, width, scale):
-    """The same of a value, whose entries stand four slots together."""
-    slots = rings.key_sum.shape[1]
-    for first in range(0, width, COLUMNS):
-        base = (first // COLUMNS) * slots * COLUMNS + (slot >> 2) * COLUMNS * 4 + (slot & 3)
-        for e in range(min(np.int64(COLUMNS), width - first)):
-            value = np.int8(np.int32(lanes[ROWS, np.uint64(first + e)]) - 128)
-            rings.value[ring, np.uint64(base + 4 * e)] = value
-    rings.value_scale[ring, slot] = min(scale, np.int64((1 << 24) - 1))
-
-
-@register_jitable
 def read_rows(layers, layer, rings, work, span, start, stop):
     """Queries, keys and values of rows start..stop: norm, product, rotation, quantisation."""
     heads, kv_heads, width = layers.sizes[0], layers.sizes[1], layers.sizes[2]
@@ -249,78 +106,6 @@ def read_rows(layers, layer, rings, work, span, start, stop):
             quantise(z, at, width, lanes, ROWS)
             scale = (peak * work.norm[i]) >> (layers.exponent[layer, 0] + 4 - Z_BITS)
             write_value(rings, ring, slot, lanes, width, scale)
-
-
-@register_jitable
-def weigh(layers, rings, ring, work, span, row, position, scale):
-    """The weights of one query: scores to exponentials to two bytes a slot. Returns 2^(shift + 30) over their sum."""
-    window = layers.sizes[3]
-    score_R, index_R, weight_R = work.scores[row], work.index, work.weights
-    sum_R, norm_R, value_R = rings.key_sum[ring], rings.key_norm[ring], rings.value_scale[ring]
-    slots = len(weight_R)
-    for j in range(slots):
-        dot = np.int64(np.int32(score_R[j] - sum_R[j])) * np.int64(norm_R[j])
-        score_R[j] = np.int32((dot * scale + (np.int64(1) << 39)) >> 40)
-    top = np.int32(-(1 << 30))
-    for j in range(slots):
-        seen = np.uint32(position - span.slots[j]) < np.uint32(window)
-        score_R[j] = score_R[j] if seen else np.int32(-(1 << 30))
-        top = max(top, score_R[j])
-    for j in range(slots):
-        index_R[j] = np.int32(top - score_R[j]) & np.int32(1023)
-    for j in range(slots):  # alone in its loop, as `look_up` of rows.py
-        index_R[j] = layers.exp2[np.uint32(index_R[j])]
-    total, peak = np.int64(0), np.int64(0)
-    for j in range(slots):
-        w = np.int32(
-            index_R[j] >> np.int32(min(np.int32(top - score_R[j]) >> 10, np.int32(31)))
-        )  # 0 where not seen
-        total += w
-        scaled = np.int64(w) * np.int64(value_R[j])
-        weight_R[j] = scaled
-        peak = max(peak, scaled)
-    shift = shift_for(peak, 16)
-    for j in range(slots):
-        p = np.int32(weight_R[j] >> shift)
-        work.high[row, j] = np.uint8(p >> 8)
-        work.low[row, j] = np.uint8(p & 255)
-    return (np.int64(1) << (shift + 30)) // total
-
-
-@register_jitable
-def attend(layers, layer, rings, work, span, s, k):
-    """Attention of one stream's new queries of one key/value head into work.mixed."""
-    heads, kv_heads, width = layers.sizes[0], layers.sizes[1], layers.sizes[2]
-    tokens = span.tokens.shape[1]
-    group = heads // kv_heads
-    streams = rings.key.shape[0] // (layers.gain.shape[0] * kv_heads)
-    ring = (layer * streams + span.first + s) * kv_heads + k
-    slots = rings.key_sum.shape[1]
-    terms = (width + 3) // 4 * 4
-    key, value = rings.key[ring].ctypes.data, rings.value[ring].ctypes.data
-    queries = work.queries[s * kv_heads + k].ctypes.data
-    tiles = (width + COLUMNS - 1) // COLUMNS
-    factor = np.empty(ROWS, np.int64)
-    for first in range(0, tokens * group, ROWS):
-        rows = min(np.int64(ROWS), tokens * group - first)
-        for tile in range(slots // COLUMNS):
-            c = work.scores.ctypes.data + tile * COLUMNS * 4
-            multiply(queries + first * terms, terms, key + tile * terms * COLUMNS, c, slots, terms)
-        for i in range(rows):
-            t, g = (first + i) // group, (first + i) % group
-            scale = work.query_scale[s * tokens + t, k * group + g]
-            factor[i] = weigh(layers, rings, ring, work, span, i, span.position + t, scale)
-        stride = work.numerators.shape[1]
-        for tile in range(tiles):
-            b = value + tile * slots * COLUMNS
-            c = work.numerators.ctypes.data + tile * COLUMNS * 4
-            multiply(work.high.ctypes.data, work.high.shape[1], b, c, stride, slots)
-            multiply(work.low.ctypes.data, work.low.shape[1], b, c + ROWS * stride * 4, stride, slots)
-        for i in range(rows):
-            t, h = (first + i) // group, k * group + (first + i) % group
-            for e in range(width):
-                numerator = (np.int64(work.numerators[i, e]) << 8) + np.int64(work.numerators[ROWS + i, e])
-                work.mixed[s * tokens + t, np.uint64(h * width + e)] = (numerator * factor[i]) >> 14
 
 
 @register_jitable

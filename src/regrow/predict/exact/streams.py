@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from regrow.ngram.model.rows import NgramRows
 from regrow.predict.exact import network, rows
 from regrow.predict.exact.model import ExactModel
-from regrow.predict.exact.network import BLOCK, Rings, Span, Work
+from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
+from regrow.predict.exact.records import Rings, Span, Work
 from regrow.predict.exact.rows import RowWork, States
 from regrow.predict.exact.tables import tables
 

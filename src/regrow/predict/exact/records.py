@@ -1,0 +1,83 @@
+"""What the network's kernels take: weights, the rings of keys and values, scratch, and which rows to compute.
+
+Legend: as in `network`; R slots of a ring.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from regrow.core.jit import I32x1, I32x2, I64x1, I64x2
+from regrow.predict.exact.arrays import I8x2, I8x5, U8x2
+
+
+class Layers(NamedTuple):
+    """All blocks' weights, one behind the other. Packed matrices, their rows' multipliers and 128 times their rows'
+    sums (activations are stored plus 128, which this takes off again; 0 for `down`, whose activations are not
+    negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
+    starts with. `exp2`: the table; `sizes`: H, K, E, W."""
+
+    qkv: I8x5
+    out: I8x5
+    up: I8x5
+    down: I8x5
+    qkv_multiplier: I32x2
+    out_multiplier: I32x2
+    up_multiplier: I32x2
+    down_multiplier: I32x2
+    qkv_offset: I32x2
+    out_offset: I32x2
+    up_offset: I32x2
+    down_offset: I32x2
+    gain: I64x2
+    exponent: I64x2
+    embedding: I32x2
+    exp2: I32x1
+    sizes: I64x1
+
+
+class Rings(NamedTuple):
+    """Keys and values of the last R positions of S streams, a row for each layer, stream and key/value head. `key`
+    int8 packed by 64 slots, `value` int8 packed by 64 of its E entries; `key_sum`, 128 times the sum of a key,
+    `key_norm`, its inverse norm, and `value_scale`, the largest entry of a value."""
+
+    key: I32x2
+    value: I8x2
+    key_sum: I32x2
+    key_norm: I32x2
+    value_scale: I32x2
+
+
+class Work(NamedTuple):
+    """Scratch of one thread, for M rows. `state` [M, D] and `state_norm` [M] are the result: the final quantised
+    states, plus 128, and their inverse norms."""
+
+    x: I32x2
+    queries: U8x2
+    query_scale: I64x2
+    mixed: I64x2
+    left: U8x2
+    norm: I64x1
+    sums: I32x2
+    z: I32x1
+    scores: I32x2
+    looked_up: I32x1
+    weights: I64x1
+    high: U8x2
+    low: U8x2
+    numerators: I32x2
+    state: U8x2
+    state_norm: I64x1
+
+
+class Span(NamedTuple):
+    """Which rows: streams `first` to `last`, whose next position is `position`; `slots` [R], the position each slot
+    of the ring holds, `cos`, `sin` [T, rope_dims / 2] of the new positions."""
+
+    tokens: I32x2
+    slots: I64x1
+    cos: I32x2
+    sin: I32x2
+    first: int
+    last: int
+    position: int
