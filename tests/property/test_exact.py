@@ -23,6 +23,7 @@ from regrow.ngram.memory import Memory, model_of, new_counts
 from regrow.predict.exact import rows
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.streams import Streams
+from regrow.predict.mixture import Mixture
 from regrow.predict.predictor import Predictor
 
 V, BOS = 300, 1
@@ -112,7 +113,7 @@ def test_chunks_steps_streams_and_threads_do_not_matter(
 def test_a_row_is_a_whole_distribution_near_the_float_one(name: str) -> None:
     _, network, memory, mixer, model = parts(name)
     tokens = text(11, 60)[1:]
-    predictor = Predictor(network, memory, mixer, streams=1, bos_id=BOS, dtype=torch.float32)
+    predictor = Predictor(Mixture(network, BOS, memory, mixer), streams=1, dtype=torch.float32)
     stepping = Streams(model, 1)
     distances = []
     for token in tokens:
