@@ -142,7 +142,7 @@ def test_a_whole_number_will_do_for_a_float() -> None:
         (["train.batch_tokens=1000"], ["train.batch_tokens", "train.seq_len"]),
         (["train.max_seconds=0"], ["max_steps", "max_tokens", "max_seconds"]),
         (["data.val_fraction=1"], ["data.val_fraction"]),
-        (["data.vocab_size=100"], ["data.vocab_size", "260"]),
+        (["data.vocab_size=100"], ["data.vocab_size", "257"]),
         (["data.vocab_size=70000"], ["data.vocab_size", "65536"]),
         (["memory.folds=1"], ["memory.folds", "2"]),
         (["memory.kind=hashed", "memory.max_order=1"], ["memory.max_order", "2"]),

@@ -116,7 +116,7 @@ def test_bytes_alone_need_no_training() -> None:
 @pytest.mark.parametrize("text", [b"", b"a", b"aaaa bbbb", b"To be, or not to be: that is it.\n" * 5])
 def test_too_large_a_vocabulary_names_the_largest_possible(text: bytes) -> None:
     """The sentence names the key and a number, and with that number it works."""
-    with pytest.raises(TokenizerError, match=r"^data\.vocab_size is 1024.* to at most [0-9]+\.$") as caught:
+    with pytest.raises(TokenizerError, match=r"^data\.vocab_size is 1024.* to [0-9]+\.$") as caught:
         Tokenizer.train([text], 1024)
     possible = int(str(caught.value).rstrip(".").split()[-1])
     assert 257 <= possible < 1024

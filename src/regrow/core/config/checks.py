@@ -6,15 +6,13 @@ import math
 
 import msgspec
 
-from regrow.core.config.schema import Config
+from regrow.core.config.schema import SIDE, Config
 from regrow.core.errors import ConfigError
-
-SIDE = 64  # a frozen base is built from blocks of this side, so every side of one is a multiple of it
 
 
 def check(config: Config, source: str) -> None:
     """Raise ConfigError, with `source` as the place to mend, if the keys of `config` do not fit together."""
-    for rule in (_finite, _data, _model, _seeded, _memory, _train, _eval):
+    for rule in (_finite, _model, _seeded, _memory, _train, _eval):
         sentence = rule(config)
         if sentence:
             raise ConfigError(f"{source}: {sentence}.")
@@ -30,22 +28,8 @@ def _finite(config: Config) -> str:
     return ""
 
 
-def _data(config: Config) -> str:
-    data = config.data
-    if not 0 < data.val_fraction < 1:
-        return f"data.val_fraction is {data.val_fraction:g}, choose a part between 0 and 1, such as 0.1"
-    if not 260 <= data.vocab_size <= 65_536:
-        return (
-            f"data.vocab_size is {data.vocab_size}, choose at least 260 (every byte has a token) "
-            "and at most 65536 (tokens are 16-bit)"
-        )
-    return ""
-
-
 def _model(config: Config) -> str:
     model, seq_len = config.model, config.train.seq_len
-    if model.d_model % SIDE:
-        return f"model.d_model is {model.d_model}, choose a multiple of {SIDE}"
     if model.d_model % model.n_head:
         return f"model.n_head is {model.n_head}, choose a divisor of model.d_model ({model.d_model})"
     if model.n_head % model.n_kv_head:
@@ -69,8 +53,8 @@ def _seeded(config: Config) -> str:
         return ""
     if not 1 <= model.r <= model.d_model:
         return f'model.r is {model.r}, choose 1 to model.d_model ({model.d_model}), or model.seeded = "none"'
-    if model.base_gain == 0:
-        return "model.base_gain is 0, choose a gain above 0"
+    if model.base_gain <= 0:
+        return f"model.base_gain is {model.base_gain:g}, choose a gain above 0"
     hidden = round(model.mlp_ratio * model.d_model)
     if hidden % SIDE:
         return f"model.mlp_ratio makes {hidden} hidden units, choose one that makes a multiple of {SIDE}"
@@ -89,7 +73,10 @@ def _memory(config: Config) -> str:
     if memory.kind == "hashed" and memory.max_order < 2:
         return f'memory.max_order is {memory.max_order}, choose 2 or more for memory.kind = "hashed"'
     if memory.buckets and memory.kind != "hashed":
-        return 'memory.buckets is for the hashed memory alone, choose memory.kind = "hashed" or leave it out'
+        return (
+            "memory.buckets is for the hashed memory alone, leave it out, or choose [], or memory.kind = "
+            '"hashed" and a number for each order'
+        )
     if memory.buckets and len(memory.buckets) != memory.max_order - 1:
         return (
             f"memory.buckets has {len(memory.buckets)} numbers, choose {memory.max_order - 1}, one for each order "
@@ -104,8 +91,8 @@ def _memory(config: Config) -> str:
 
 def _train(config: Config) -> str:
     batch, seq_len = config.train.batch_tokens, config.train.seq_len
-    if batch % seq_len:
-        return f"train.batch_tokens is {batch}, choose a multiple of train.seq_len ({seq_len})"
+    if batch < 1 or batch % seq_len:
+        return f"train.batch_tokens is {batch}, choose {seq_len} (train.seq_len) or a multiple of it"
     if not (config.train.max_steps or config.train.max_tokens or config.train.max_seconds):
         return "train.max_steps, max_tokens and max_seconds are all 0, choose one, or training never ends"
     return ""

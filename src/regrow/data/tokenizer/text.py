@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-FIRST_PIECE = 257  # before it: 256 byte tokens and BOS
-MAX_VOCAB = 1 << 16
+from regrow.core.config.schema import MIN_VOCAB
+
+FIRST_PIECE = MIN_VOCAB  # before it: 256 byte tokens and BOS
 MAX_PIECE_CHARS = 16
 
 # White space under the names it has inside SentencePiece; those names themselves travel as byte tokens.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from regrow.core.config.schema import MAX_VOCAB
 from regrow.core.errors import TokenizerError
 from regrow.core.files import sha256_hex
 from regrow.data.tokenizer.processor import load_processor
 from regrow.data.tokenizer.text import (
     FIRST_PIECE,
     MAX_PIECE_CHARS,
-    MAX_VOCAB,
     NOT_FOR_SENTENCEPIECE,
     rename,
     segments,

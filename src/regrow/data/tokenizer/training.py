@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,20 +37,34 @@ def learn_pieces(texts: Iterable[bytes | memoryview], vocab_size: int) -> tuple[
 
     Raises TokenizerError if the texts do not give that many.
     """
-    room = vocab_size - FIRST_PIECE
-    counts = _count_words(texts)
-    letters = _worthwhile_letters(counts, room)
-    counts = _without_rare_letters(counts, letters)
-    merges = _merges(counts, int(_MERGES_TRIED * (room - len(letters))))
-    spare = len(letters) + len(merges) - room
-    if spare < 0:
-        possible = vocab_size + spare
+    words = _count_words(texts)
+    possible, choice = vocab_size, _choose(words, vocab_size - FIRST_PIECE)
+    # A smaller vocabulary takes fewer letters, and so finds fewer merges: what is advised was tried.
+    while choice.spare < 0:
+        possible += choice.spare
+        choice = _choose(words, possible - FIRST_PIECE)
+    if possible < vocab_size:
         raise TokenizerError(
-            f"data.vocab_size is {vocab_size}, but the training text is too small for more than {possible}"
-            f" tokens; give it more text or set data.vocab_size to at most {possible}."
+            f"data.vocab_size is {vocab_size}, but the training text is too small or too uniform for more than "
+            f"{possible} tokens; give it more text or set data.vocab_size to {possible}."
         )
+    letters, merges, counts, spare = choice
     pieces = [*merges, *sorted(letter.encode("utf-8") for letter in letters)]
     return pieces, _least_used(counts, pieces, merges, spare)
+
+
+class _Choice(NamedTuple):
+    letters: set[str]
+    merges: list[bytes]
+    counts: Counter[str]  # words, cut at letters that are not among these
+    spare: int  # pieces found beyond those there is room for
+
+
+def _choose(words: Counter[str], room: int) -> _Choice:
+    letters = _worthwhile_letters(words, room)
+    counts = _without_rare_letters(words, letters)
+    merges = _merges(counts, int(_MERGES_TRIED * (room - len(letters))))
+    return _Choice(letters, merges, counts, len(letters) + len(merges) - room)
 
 
 def _count_words(texts: Iterable[bytes | memoryview]) -> Counter[str]:

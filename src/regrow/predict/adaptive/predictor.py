@@ -67,8 +67,8 @@ class Adaptation(msgspec.Struct, frozen=True, array_like=True):
         """Raise DataError if a chunk is longer than a text of so many tokens: nothing would be trained."""
         if self.chunk_tokens > tokens:
             raise DataError(
-                f"{source}: has {tokens} tokens, fewer than one chunk; choose eval.ttt_chunk_tokens below "
-                f'{self.chunk_tokens}, or eval.ttt = "none".'
+                f"{source}: has {tokens} tokens, fewer than one chunk of {self.chunk_tokens}; give it more text, or "
+                'set eval.ttt = "none".'
             )
 
     def sentence(self) -> str:
