@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regrow.core.errors import DataError
-from regrow.core.results import Bpb, DataFigures, Proof, Result, owners
+from regrow.core.results import Bpb, DataFigures, Proof, Result, components
 
 # The contract, copied key by key from the document that scripts are written against.
 TOP = [
@@ -116,7 +116,7 @@ def test_owners_must_sum_to_the_total(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sum"):
         Result.update(path, {"bytes": {"total": 5, "budget": 100, "adapters": 4}})
     assert Result.load(path) == result()
-    assert owners({"total": 5, "budget": 9, "adapters": 5}) == {"adapters": 5}
+    assert components({"total": 5, "budget": 9, "adapters": 5}) == {"adapters": 5}
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def run_demo(config: Config, out: Path, progress: Progress) -> tuple[Result, Pat
     from regrow.data.build import build_dataset
     from regrow.predict.evaluation import evaluate
     from regrow.predict.proof import prove
+    from regrow.report.excerpt import save_excerpt
     from regrow.report.page import write_report
-    from regrow.report.passage import save_passage
     from regrow.training.trainer import train
 
     data, artifact = out / "data", out / ARTIFACT
@@ -63,7 +63,7 @@ def run_demo(config: Config, out: Path, progress: Progress) -> tuple[Result, Pat
     train(config, data, out, resume=False, progress=progress)
     measured = evaluate(artifact, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
-    save_passage(out, measured.excerpt)
+    save_excerpt(out, measured.excerpt)
     update_result(artifact, data, {"proof": prove(artifact, data, progress)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.
     result = Result.update(out / RESULT, {"seconds": {"total": time.perf_counter() - started}})

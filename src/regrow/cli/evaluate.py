@@ -85,9 +85,9 @@ def command(
             columns=("predictor", "bits per byte", "seconds", "tokens/s"),
         )
         if updated is not None:
-            from regrow.report.passage import save_passage
+            from regrow.report.excerpt import save_excerpt
 
-            save_passage(updated.parent, measured.excerpt)
+            save_excerpt(updated.parent, measured.excerpt)
             output.line(f"updated {updated}")
 
 

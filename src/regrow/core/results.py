@@ -71,7 +71,7 @@ class Seconds(Struct):
 
 
 class Result(Struct, kw_only=True):
-    """The whole file. `bytes` holds `total`, `budget` and one entry an owner; the owners sum to the total."""
+    """The whole file. `bytes` holds `total`, `budget` and one entry a component; the components sum to the total."""
 
     schema: int = SCHEMA
     preset: str
@@ -96,7 +96,7 @@ class Result(Struct, kw_only=True):
         return _convert(_read(path), path)
 
     def save(self, path: Path) -> None:
-        """Replace `path`. Raises ValueError if the bytes' owners do not sum to their total."""
+        """Replace `path`. Raises ValueError if the bytes' components do not sum to their total."""
         _write(path, msgspec.to_builtins(self), self)
 
     @classmethod
@@ -114,8 +114,8 @@ class Result(Struct, kw_only=True):
         return result
 
 
-def owners(parts: Mapping[str, int]) -> dict[str, int]:
-    """The owners among the entries of `Result.bytes`: all but `total` and `budget`."""
+def components(parts: Mapping[str, int]) -> dict[str, int]:
+    """The components among the entries of `Result.bytes`: all but `total` and `budget`."""
     return {owner: n for owner, n in parts.items() if owner not in ("total", "budget")}
 
 
@@ -142,8 +142,8 @@ def _convert(table: dict[str, Any], path: Path) -> Result:
 
 
 def _write(path: Path, table: dict[str, Any], result: Result) -> None:
-    if result.bytes is not None and sum(owners(result.bytes).values()) != result.bytes["total"]:
-        raise ValueError(f"{path}: the owners of the bytes do not sum to their total: {result.bytes}")
+    if result.bytes is not None and sum(components(result.bytes).values()) != result.bytes["total"]:
+        raise ValueError(f"{path}: the components of the bytes do not sum to their total: {result.bytes}")
     encoded = msgspec.json.format(msgspec.json.encode(table), indent=2)
     atomic_write_bytes(path, encoded + b"\n")
 
@@ -151,7 +151,7 @@ def _write(path: Path, table: dict[str, Any], result: Result) -> None:
 def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
         inner = table.get(key)
-        # The bytes are replaced whole: an owner of the old artifact must not linger in the new one's ledger.
+        # The bytes are replaced whole: a component of the old artifact must not linger in the new one.
         if isinstance(value, dict) and isinstance(inner, dict) and key != "bytes":
             _merge(inner, value)
         elif value is not None:

@@ -1,1 +1,1 @@
-"""The page about a run, and the ledger in words."""
+"""The page about runs (`page.py`), and what `regrow inspect` prints."""

@@ -11,7 +11,7 @@ import msgspec
 
 from regrow.core.errors import DataError
 
-_MOST_POINTS = 600  # a picture is about as many pixels wide
+_MAX_POINTS = 600  # a picture is about as many pixels wide
 _SMOOTH_SHARE = 0.06  # of a line's points go into each point of its smoothed form
 
 
@@ -30,10 +30,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """What training said: the network's line, the mixture's (closing part only), bad lines counted."""
+    """The training log: the network's line, the mixture's (joint phase only), bad lines counted."""
 
     network: Line
-    blended: Line
+    mixture: Line
     unreadable: int = 0
 
 
@@ -67,7 +67,7 @@ def load_curve(path: Path) -> Curve | None:
 
 def thinned(line: Line) -> Line:
     """At most as many points as a picture can show: means of neighbours."""
-    size = math.ceil(len(line) / _MOST_POINTS) or 1
+    size = math.ceil(len(line) / _MAX_POINTS) or 1
     if size == 1:
         return line
     starts = range(0, len(line), size)

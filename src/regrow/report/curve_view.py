@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from regrow.report.curve import Curve, Line, reach_of, smoothed, thinned
 from regrow.report.plot import HEIGHT, WIDTH, Axis, Tick, axis, path, ticks_x, ticks_y
-from regrow.report.record import RunRecord
+from regrow.report.run_files import RunFiles
 
 _HIDDEN_START = 0.08  # share of the lines at their start that does not decide how high the plot is
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """One path: `kind` network or blended, its run's place, and whether it is the smoothed form."""
+    """One path: `kind` network or mixture, its run's place, and whether it is the smoothed form."""
 
     kind: str
     run: int
@@ -24,34 +24,34 @@ class Stroke:
 
 @dataclass(frozen=True)
 class PlotView:
-    """One plot. `closing`: percents from the left between which the closing part lies, for a single run."""
+    """One plot. `joint`: percents from the left between which the joint phase lies, for a single run."""
 
     name: str
     strokes: list[Stroke]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
-    closing: tuple[float, float] | None
+    joint: tuple[float, float] | None
     width: float = WIDTH
     height: float = HEIGHT
 
 
 @dataclass(frozen=True)
 class LastValue:
-    """Means of the ends of a run's lines, in bits per byte; `blended` None if nothing was mixed in training."""
+    """Means of the ends of a run's lines, in bits per byte; `mixture` None if nothing was mixed in training."""
 
     run: int
     name: str
     network: float
-    blended: float | None
+    mixture: float | None
 
 
-def curve_plots(runs: list[RunRecord]) -> list[PlotView]:
+def curve_plots(runs: list[RunFiles]) -> list[PlotView]:
     """Plots over seconds and over tokens; empty if no run has a log."""
     lines = [
         (kind, number, thinned(line), _soft(line, run.curve))
         for number, run in enumerate(runs)
         if run.curve is not None
-        for kind, line in (("network", run.curve.network), ("blended", run.curve.blended))
+        for kind, line in (("network", run.curve.network), ("mixture", run.curve.mixture))
         if len(line)
     ]
     if not lines:
@@ -61,20 +61,20 @@ def curve_plots(runs: list[RunRecord]) -> list[PlotView]:
     return [_plot(name, lines, y_axis, single) for name in ("seconds", "tokens")]
 
 
-def last_values(runs: list[RunRecord]) -> list[LastValue]:
+def last_values(runs: list[RunFiles]) -> list[LastValue]:
     """Where each curve ends, runs without a log left out."""
     found = []
     for number, run in enumerate(runs):
         if run.curve is None:
             continue
-        blended = _end(run.curve.blended, run.curve) if len(run.curve.blended) else None
-        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), blended))
+        mixture = _end(run.curve.mixture, run.curve) if len(run.curve.mixture) else None
+        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), mixture))
     return found
 
 
 def _soft(line: Line, curve: Curve) -> Line:
     # Where the mixture begins to be trained, what the network alone says changes its course within a few steps.
-    cut = curve.blended.steps[0] if len(curve.blended) else None
+    cut = curve.mixture.steps[0] if len(curve.mixture) else None
     return smoothed(thinned(line), cut, _reach(curve))
 
 
@@ -106,7 +106,7 @@ def _plot(name: str, lines: list[tuple[str, int, Line, Line]], y_axis: Axis, sin
         for smooth in (False, True)
         for kind, run, line, soft in lines
     ]
-    mixed = next((line for kind, _, line, _ in lines if kind == "blended"), None) if single else None
-    closing = (100 * x_axis.share(xs(mixed)[0]), 100.0) if mixed is not None else None
+    mixed = next((line for kind, _, line, _ in lines if kind == "mixture"), None) if single else None
+    joint = (100 * x_axis.share(xs(mixed)[0]), 100.0) if mixed is not None else None
     unit = "s" if name == "seconds" else ""
-    return PlotView(name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), closing)
+    return PlotView(name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), joint)

@@ -13,18 +13,12 @@ from markupsafe import Markup
 
 from regrow import __version__
 from regrow.core.files import atomic_write_bytes, check_writable
+from regrow.report.component_view import size_bars, size_rows
 from regrow.report.curve_view import curve_plots, last_values
-from regrow.report.ledger_view import ledger_bars, ledger_rows
-from regrow.report.record import RunRecord, load_runs
-from regrow.report.text_view import SHADES, passage_view
-from regrow.report.view import (
-    config_tables,
-    difference_rows,
-    headline,
-    proof_rows,
-    run_tables,
-    score_rows,
-)
+from regrow.report.excerpt_view import SHADES, excerpt_view
+from regrow.report.headline import headline
+from regrow.report.run_files import RunFiles, load_runs
+from regrow.report.tables import config_tables, difference_rows, proof_rows, run_tables, score_rows
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -42,7 +36,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     return target
 
 
-def render(runs: list[RunRecord]) -> str:
+def render(runs: list[RunFiles]) -> str:
     """The page as HTML text, a function of the runs alone."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
@@ -52,6 +46,7 @@ def render(runs: list[RunRecord]) -> str:
         lstrip_blocks=True,
     )
     script = _template("page.js")
+    adaptive = [run.result.proof_adaptive for run in runs]
     return environment.get_template("page.html").render(
         title=" · ".join(run.name for run in runs),
         version=__version__,
@@ -65,13 +60,11 @@ def render(runs: list[RunRecord]) -> str:
         differences=difference_rows(runs),
         plots=curve_plots(runs),
         last_values=last_values(runs),
-        bars=ledger_bars(runs),
-        ledger=ledger_rows(runs),
-        proofs=proof_rows(runs),
-        adaptive_proofs=proof_rows(runs, adaptive=True)
-        if any(run.result.proof_adaptive for run in runs)
-        else None,
-        passages=[passage_view(run.passage) if run.passage else None for run in runs],
+        bars=size_bars(runs),
+        sizes=size_rows(runs),
+        proofs=proof_rows([run.result.proof for run in runs]),
+        adaptive_proofs=proof_rows(adaptive) if any(adaptive) else None,
+        excerpts=[excerpt_view(run.excerpt) if run.excerpt else None for run in runs],
         shades=SHADES,
         run_tables=run_tables(runs),
         config_tables=config_tables(runs),

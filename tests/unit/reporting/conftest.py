@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from regrow.core.config.load import apply_overrides, config_toml, load_preset
-from regrow.report.passage import save_passage
+from regrow.report.excerpt import save_excerpt
 
 MakeRun = Callable[..., Path]
 
@@ -105,7 +105,7 @@ def log_lines(steps: int = 810, every: int = 10) -> list[str]:
     return lines
 
 
-PASSAGE = [
+EXCERPT = [
     Cost(17, b" the", 0.04, 0.31, 0.02, 6),
     Cost(40, b" Union", 1.4, 4.0, 0.9, 4),
     Cost(90, b" <b>&\"'", 9.1, 8.2, 12.4, 1),
@@ -117,14 +117,14 @@ PASSAGE = [
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """A factory of run folders: `make_run("a", bytes=None)`, with log, config and passage unless `bare`."""
+    """A factory of run folders: `make_run("a", bytes=None)`, with log, config and excerpt unless `bare`."""
 
     def make(
         name: str = "run",
         *,
         log: list[str] | None = None,
         overrides: tuple[str, ...] = (),
-        passage: list[Cost] | None = None,
+        excerpt: list[Cost] | None = None,
         bare: bool = False,
         **changes: Any,
     ) -> Path:
@@ -135,7 +135,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             config = apply_overrides(load_preset("demo"), list(overrides))
             (folder / "config.toml").write_text(config_toml(config))
             (folder / "log.jsonl").write_text("\n".join(log_lines() if log is None else log) + "\n")
-            save_passage(folder, PASSAGE if passage is None else passage)
+            save_excerpt(folder, EXCERPT if excerpt is None else excerpt)
         return folder
 
     return make

@@ -94,7 +94,7 @@ def test_the_page_says_what_was_measured(make_run: MakeRun) -> None:
     wanted += " -0.0748 +0.0005 201361a9601ef3be"
     assert [figure for figure in wanted.split() if figure not in page.words] == []
     assert "bits per byte, proven" in page.words
-    # Adapting (score, proof, gain, distance, seconds) and parameter-golf's count were not run, and are named anyway.
+    # Adaptive (score, proof, gain, distance, seconds) and parameter-golf's count were not run, and are named anyway.
     assert page.words.count("not run") == 6
 
 
@@ -106,7 +106,7 @@ def test_a_run_with_nothing_but_its_result_says_not_run_everywhere_and_how_to_ge
     assert page.words.count("not run") >= 25
     for command in ("regrow eval", "regrow prove", "regrow train"):
         assert command in page.words
-    assert "proven\n" not in page.words.split("What each part needs")[0]
+    assert "proven\n" not in page.words.split("Bits per byte by predictor")[0]
 
 
 def test_a_failed_proof_is_never_shown_as_a_figure(make_run: MakeRun) -> None:
@@ -115,7 +115,7 @@ def test_a_failed_proof_is_never_shown_as_a_figure(make_run: MakeRun) -> None:
     table["proof"]["sha256_match"] = False
     (run / "result.json").write_text(json.dumps(table))
     page = read(write_report([run]))
-    headline = page.words.split("What each part needs")[0]
+    headline = page.words.split("Bits per byte by predictor")[0]
     assert "1.2048" not in headline and "not proven" in headline
     assert "different" in page.words
     assert page.words.count("not run") == 8, (
@@ -124,7 +124,7 @@ def test_a_failed_proof_is_never_shown_as_a_figure(make_run: MakeRun) -> None:
 
 
 def test_an_evaluated_run_is_not_called_proven(make_run: MakeRun) -> None:
-    headline = read(write_report([make_run(proof=None)])).words.split("What each part needs")[0]
+    headline = read(write_report([make_run(proof=None)])).words.split("Bits per byte by predictor")[0]
     assert "1.2043" in headline and "evaluated only" in headline and "regrow prove" in headline
 
 
@@ -164,7 +164,7 @@ def test_runs_stand_side_by_side_and_what_differs_is_marked(make_run: MakeRun) -
     runs = [make_run("one/run"), make_run("two/run", seed=2, overrides=("train.seed=2",))]
     page = read(write_report(runs, runs[0] / "both.html"))
     assert "one/run" in page.words and "two/run" in page.words
-    assert len(page.all("section", "hero")) == 2 and len(page.all("figure", "passage")) == 2
+    assert len(page.all("section", "hero")) == 2 and len(page.all("figure", "excerpt")) == 2
     assert len(page.all("tr", "differs")) == 2, "the seed in the result and in the config"
 
 
@@ -221,25 +221,25 @@ def test_no_folder_at_all_is_said_too(tmp_path: Path) -> None:
 def test_side_files_that_cannot_be_used_are_said_on_the_page(make_run: MakeRun) -> None:
     run = make_run(log=["{", '{"step": 10, "tokens": 9, "seconds": 1, "bpb": 2.5}', '{"step": 20, "to'])
     (run / "config.toml").write_text("= 1")
-    (run / "passage.json").write_text('{"tokens": 1}')
+    (run / "excerpt.json").write_text('{"tokens": 1}')
     (run / "artifact.safetensors").write_bytes(b"no artifact")
     page = read(write_report([run]))
-    notes = page.words.split("What each part needs")[0]
+    notes = page.words.split("Bits per byte by predictor")[0]
     for said in (
         "2 of its lines",
         "config.toml: could not be read",
-        "is no passage",
+        "is no excerpt",
         "no regrow artifact",
     ):
         assert said in notes
     assert "1.2048" in notes, "the rest of the page is there"
 
 
-def test_a_passage_of_another_artifact_is_left_out(make_run: MakeRun) -> None:
+def test_a_excerpt_of_another_artifact_is_left_out(make_run: MakeRun) -> None:
     run = make_run()
     (run / "artifact.safetensors").write_bytes(b"a newer one")
     page = read(write_report([run]))
-    assert not page.all("figure", "passage")
+    assert not page.all("figure", "excerpt")
     assert "was scored with another artifact" in page.words
 
 
@@ -260,6 +260,6 @@ def test_an_adaptive_proof_is_shown_beside_the_fixed_one(make_run: MakeRun) -> N
     table["bpb"]["ttt"] = 1.1711
     (run / "result.json").write_text(json.dumps(table))
     page = read(write_report([run]))
-    assert "Learning from the text" in page.words
+    assert "with test-time training" in page.words
     for figure in ("1.1717", "1.1711", "185,878", "adaptive", "-0.0332", "1.2048"):
         assert figure in page.words

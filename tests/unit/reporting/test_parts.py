@@ -1,4 +1,4 @@
-"""The report's parts: the curve after restarts, axes, visible bytes, the saved passage."""
+"""The report's parts: the curve after restarts, axes, visible bytes, the saved excerpt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.core.errors import DataError
-from regrow.report import figures
+from regrow.report import formats
 from regrow.report.curve import Line, load_curve, smoothed, thinned
-from regrow.report.glyphs import visible
-from regrow.report.passage import Passage, PassageToken, load_passage, save_passage
+from regrow.report.excerpt import Excerpt, ExcerptToken, load_excerpt, save_excerpt
+from regrow.report.excerpt_view import SHADES, better_part, excerpt_view, shade
 from regrow.report.plot import HEIGHT, WIDTH, axis, path, short_numbers
-from regrow.report.text_view import SHADES, better_part, passage_view, shade
+from regrow.report.visible_bytes import visible
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -49,7 +49,7 @@ def test_after_a_resume_the_curve_goes_on_from_the_checkpoint(tmp_path: Path) ->
 def test_a_run_begun_anew_in_the_same_folder_replaces_the_old_curve(tmp_path: Path) -> None:
     curve = load_curve(log(tmp_path, record(10, 3), record(20, 2.5, blended_bpb=2.2), record(10, 2.9)))
     assert curve is not None
-    assert curve.network.bpb == [2.9] and len(curve.blended) == 0
+    assert curve.network.bpb == [2.9] and len(curve.mixture) == 0
 
 
 def test_a_line_cut_short_is_counted_and_left_out_and_numbers_that_are_none_too(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_letters_are_shown_as_they_are_and_what_turns_text_around_is_not() -> No
 
 
 costs = st.builds(
-    PassageToken,
+    ExcerptToken,
     token=st.integers(0, 65535),
     text=st.binary(max_size=9),
     mixture=st.floats(0, 60),
@@ -149,38 +149,38 @@ costs = st.builds(
 
 
 @given(st.lists(costs, max_size=9))
-def test_a_saved_passage_comes_back_whatever_its_bytes(tokens: list[PassageToken]) -> None:
+def test_a_saved_excerpt_comes_back_whatever_its_bytes(tokens: list[ExcerptToken]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        save_passage(Path(folder), tokens)  # type: ignore[arg-type]
-        assert load_passage(Path(folder)) == Passage(tokens)
+        save_excerpt(Path(folder), tokens)  # type: ignore[arg-type]
+        assert load_excerpt(Path(folder)) == Excerpt(tokens)
 
 
-def test_a_passage_has_the_fields_that_evaluation_gives_it() -> None:
+def test_a_excerpt_has_the_fields_that_evaluation_gives_it() -> None:
     from regrow.predict.evaluation import TokenCost
 
-    assert PassageToken.__struct_fields__ == tuple(f.name for f in dataclasses.fields(TokenCost))
+    assert ExcerptToken.__struct_fields__ == tuple(f.name for f in dataclasses.fields(TokenCost))
 
 
 def test_a_cost_that_rounds_below_zero_is_none_at_all(tmp_path: Path) -> None:
-    save_passage(tmp_path, [PassageToken(1, b"a", -1e-9, 0.0, -1e-12, 1)])  # type: ignore[list-item]
-    loaded = load_passage(tmp_path)
+    save_excerpt(tmp_path, [ExcerptToken(1, b"a", -1e-9, 0.0, -1e-12, 1)])  # type: ignore[list-item]
+    loaded = load_excerpt(tmp_path)
     assert loaded is not None and loaded.tokens[0].mixture == 0.0 and loaded.tokens[0].memory == 0.0
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"tokens": [{}]}', '{"tokens": [], "schema": 2}', '{"tokens": 3}', "\x00"]
 )
-def test_a_damaged_passage_is_one_sentence(tmp_path: Path, text: str) -> None:
-    (tmp_path / "passage.json").write_text(text)
+def test_a_damaged_excerpt_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "excerpt.json").write_text(text)
     with pytest.raises(DataError) as caught:
-        load_passage(tmp_path)
-    assert "passage.json" in str(caught.value) and str(caught.value).endswith("regrow eval.")
+        load_excerpt(tmp_path)
+    assert "excerpt.json" in str(caught.value) and str(caught.value).endswith("regrow eval.")
 
 
-def test_no_passage_is_none(tmp_path: Path) -> None:
-    assert load_passage(tmp_path) is None
+def test_no_excerpt_is_none(tmp_path: Path) -> None:
+    assert load_excerpt(tmp_path) is None
 
 
 @given(st.floats(0, 100))
@@ -190,36 +190,36 @@ def test_more_bits_never_have_a_paler_shade(bits: float) -> None:
 
 
 def test_the_better_part_is_the_one_that_gave_more_probability() -> None:
-    def token(network: float, memory: float | None) -> PassageToken:
-        return PassageToken(0, b"a", 1.0, network, memory, None)
+    def token(network: float, memory: float | None) -> ExcerptToken:
+        return ExcerptToken(0, b"a", 1.0, network, memory, None)
 
     assert better_part(token(2.0, 1.0)) == "memory" and better_part(token(1.0, 2.0)) == "network"
     assert better_part(token(1.0, None)) == "network" and better_part(token(1.0, 1.0)) == "network"
 
 
-def test_a_passages_figures_are_those_of_its_own_tokens_and_bytes() -> None:
-    tokens = [PassageToken(0, b"abc", 3.0, 6.0, 1.5, 2), PassageToken(1, b"d", 1.0, 2.0, 2.5, 1)]
-    view = passage_view(Passage(tokens))
+def test_a_excerpts_figures_are_those_of_its_own_tokens_and_bytes() -> None:
+    tokens = [ExcerptToken(0, b"abc", 3.0, 6.0, 1.5, 2), ExcerptToken(1, b"d", 1.0, 2.0, 2.5, 1)]
+    view = excerpt_view(Excerpt(tokens))
     assert view is not None
-    assert (view.raw_bytes, view.bits, view.blended, view.network, view.memory) == (4, 4.0, 1.0, 2.0, 1.0)
+    assert (view.raw_bytes, view.bits, view.mixture, view.network, view.memory) == (4, 4.0, 1.0, 2.0, 1.0)
     assert [(o.order, o.tokens, o.share, o.memory_better) for o in view.orders] == [
         (1, 1, 0.5, 0.0),
         (2, 1, 0.5, 1.0),
     ]
-    without = passage_view(Passage([msgspec.structs.replace(tokens[0], memory=None, order=None)]))
+    without = excerpt_view(Excerpt([msgspec.structs.replace(tokens[0], memory=None, order=None)]))
     assert without is not None and without.memory is None and without.orders == []
-    assert passage_view(Passage([])) is None
+    assert excerpt_view(Excerpt([])) is None
 
 
 def test_numbers_are_written_as_one_reads_them() -> None:
-    assert figures.seconds(None) == figures.bits(None) == figures.count(None) == "not run"
-    assert [figures.seconds(v) for v in (0.014, 3.14, 25.6, 179.8)] == [
+    assert formats.seconds(None) == formats.bits(None) == formats.count(None) == "not run"
+    assert [formats.seconds(v) for v in (0.014, 3.14, 25.6, 179.8)] == [
         "0.01 s",
         "3.1 s",
         "26 s",
         "180 s (3 min 00 s)",
     ]
-    assert [figures.size(v) for v in (12, 4_352, 742_118, 3_912_377)] == [
+    assert [formats.size(v) for v in (12, 4_352, 742_118, 3_912_377)] == [
         "12 B",
         "4.35 kB",
         "742 kB",

@@ -1,6 +1,6 @@
 "use strict";
-// Pointing at a token, tapping it, or walking with the arrow keys shows its cost below the passage.
-for (const figure of document.querySelectorAll(".passage")) {
+// Pointing at a token, tapping it, or walking with the arrow keys shows its cost below the excerpt.
+for (const figure of document.querySelectorAll(".excerpt")) {
   const tokens = figure.querySelector(".tokens");
   const readout = figure.querySelector(".readout");
   const idle = readout.firstElementChild;

@@ -15,14 +15,13 @@ def bits(value: float | None) -> str:
     return NOT_RUN if value is None else f"{value:.4f}"
 
 
-def seconds(value: float | None) -> str:
-    """Seconds with as many decimals as matter; minutes beside them from two minutes on."""
+def seconds(value: float | None, *, minutes: bool = True) -> str:
+    """Seconds with as many decimals as matter; from two minutes on `minutes` beside them."""
     if value is None:
         return NOT_RUN
-    if value >= 120:
-        minutes, rest = divmod(round(value), 60)
-        return f"{value:,.0f} s ({minutes:,} min {rest:02d} s)"
-    return f"{value:.0f} s" if value >= 20 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
+    if value >= 120 and minutes:
+        return f"{value:,.0f} s ({round(value) // 60:,} min {round(value) % 60:02d} s)"
+    return f"{value:,.0f} s" if value >= 20 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
 
 
 def percent(part: float | None, whole: float | None, decimals: int = 1) -> str:

@@ -12,7 +12,7 @@ from regrow.artifact.container import read_artifact
 from regrow.core.errors import ArtifactError, DataError
 from regrow.core.results import Result
 from regrow.report.curve import Curve, load_curve
-from regrow.report.passage import ARTIFACT, Passage, file_sha256, load_passage
+from regrow.report.excerpt import ARTIFACT, Excerpt, file_sha256, load_excerpt
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunFiles:
     """One run. What its folder lacks is None; `notes` says in sentences what in it could not be used."""
 
     name: str
@@ -34,12 +34,12 @@ class RunRecord:
     result: Result
     config: dict[str, Any] | None
     curve: Curve | None
-    passage: Passage | None
+    excerpt: Excerpt | None
     identity: Identity | None
     notes: list[str]
 
 
-def load_runs(folders: Sequence[Path]) -> list[RunRecord]:
+def load_runs(folders: Sequence[Path]) -> list[RunFiles]:
     """The runs in the order given, each under the shortest name that tells it from the others.
 
     Raises DataError if there is no folder, or one without a result.json of this schema.
@@ -50,7 +50,7 @@ def load_runs(folders: Sequence[Path]) -> list[RunRecord]:
     return [_load(Path(folder), name) for folder, name in zip(folders, names, strict=True)]
 
 
-def _load(folder: Path, name: str) -> RunRecord:
+def _load(folder: Path, name: str) -> RunFiles:
     path = folder / "result.json"
     if not path.is_file():
         what = "has no result.json" if folder.is_dir() else "is no folder"
@@ -60,13 +60,13 @@ def _load(folder: Path, name: str) -> RunRecord:
     curve = load_curve(folder / "log.jsonl")
     if curve is not None and curve.unreadable:
         notes.append(f"log.jsonl: {curve.unreadable} of its lines could not be read and are left out.")
-    return RunRecord(
+    return RunFiles(
         name,
         folder,
         result,
         _config(folder / "config.toml", notes),
         curve,
-        _passage(folder, notes),
+        _excerpt(folder, notes),
         _identity(folder / ARTIFACT, notes),
         notes,
     )
@@ -83,19 +83,19 @@ def _config(path: Path, notes: list[str]) -> dict[str, Any] | None:
         return None
 
 
-def _passage(folder: Path, notes: list[str]) -> Passage | None:
+def _excerpt(folder: Path, notes: list[str]) -> Excerpt | None:
     try:
-        passage = load_passage(folder)
+        excerpt = load_excerpt(folder)
     except DataError as error:
         notes.append(str(error))
         return None
-    if passage is not None and passage.artifact_sha256 != file_sha256(folder / ARTIFACT):
+    if excerpt is not None and excerpt.artifact_sha256 != file_sha256(folder / ARTIFACT):
         notes.append(
-            f"{folder / 'passage.json'}: was scored with another artifact than the one that lies there now "
+            f"{folder / 'excerpt.json'}: was scored with another artifact than the one that lies there now "
             "and is left out; run regrow eval again."
         )
         return None
-    return passage
+    return excerpt
 
 
 def _identity(path: Path, notes: list[str]) -> Identity | None:

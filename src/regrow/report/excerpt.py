@@ -1,10 +1,10 @@
-"""`RUN/passage.json`: a passage of held-out text and what its tokens cost, so that the report need not score.
+"""`RUN/excerpt.json`: an excerpt of held-out text and the loss of its tokens, so that the report need not score.
 
     {"schema": 1, "artifact_sha256": str,
      "tokens": [{"token": int, "text": base64, "blended": float, "network": float, "memory": float|null,
                  "order": int|null}]}
 
-Costs are bits. The passage is bound to the artifact that was scored, so a page never shows another's costs.
+Costs are bits. The excerpt is bound to the artifact that was scored, so a page never shows another's costs.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from regrow.predict.evaluation import TokenCost
 
 SCHEMA = 1
-FILE = "passage.json"
+FILE = "excerpt.json"
 ARTIFACT = "artifact.safetensors"
 
 _Bits = Annotated[float, Meta(ge=0)]
 
 
-class PassageToken(Struct, frozen=True):
+class ExcerptToken(Struct, frozen=True):
     """One token: its id, its bytes, its bits under mixture, network and memory, the order that matched."""
 
     token: int
@@ -41,22 +41,22 @@ class PassageToken(Struct, frozen=True):
     order: Annotated[int, Meta(ge=1)] | None = None
 
 
-class Passage(Struct, frozen=True):
+class Excerpt(Struct, frozen=True):
     """Consecutive tokens of held-out text; `artifact_sha256` is empty where the run had no artifact file."""
 
-    tokens: list[PassageToken]
+    tokens: list[ExcerptToken]
     artifact_sha256: str = ""
     schema: int = SCHEMA
 
 
-def save_passage(run: Path, passage: Iterable[TokenCost]) -> Path:
-    """Write `run`/passage.json for the artifact that lies there now; returns the file.
+def save_excerpt(run: Path, excerpt: Iterable[TokenCost]) -> Path:
+    """Write `run`/excerpt.json for the artifact that lies there now; returns the file.
 
     Raises EnvironmentProblem if it cannot be written.
     """
     tokens = [
         # A cost of almost nothing may come out a rounding error below zero.
-        PassageToken(
+        ExcerptToken(
             cost.token,
             cost.text,
             max(0.0, cost.mixture),
@@ -64,29 +64,29 @@ def save_passage(run: Path, passage: Iterable[TokenCost]) -> Path:
             None if cost.memory is None else max(0.0, cost.memory),
             cost.order,
         )
-        for cost in passage
+        for cost in excerpt
     ]
     path = run / FILE
-    atomic_write_bytes(path, msgspec.json.encode(Passage(tokens, file_sha256(run / ARTIFACT))) + b"\n")
+    atomic_write_bytes(path, msgspec.json.encode(Excerpt(tokens, file_sha256(run / ARTIFACT))) + b"\n")
     return path
 
 
-def load_passage(run: Path) -> Passage | None:
-    """Read `run`/passage.json; None if there is none. DataError if it is damaged or of another schema."""
+def load_excerpt(run: Path) -> Excerpt | None:
+    """Read `run`/excerpt.json; None if there is none. DataError if it is damaged or of another schema."""
     path = run / FILE
     try:
-        passage = msgspec.json.decode(path.read_bytes(), type=Passage)
+        excerpt = msgspec.json.decode(path.read_bytes(), type=Excerpt)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
     except msgspec.DecodeError as error:
-        raise DataError(f"{path}: is no passage ({error}); make it again with regrow eval.") from error
-    if passage.schema != SCHEMA:
+        raise DataError(f"{path}: is no excerpt ({error}); make it again with regrow eval.") from error
+    if excerpt.schema != SCHEMA:
         raise DataError(
-            f"{path}: schema is {passage.schema}, this regrow reads {SCHEMA}; make it again with regrow eval."
+            f"{path}: schema is {excerpt.schema}, this regrow reads {SCHEMA}; make it again with regrow eval."
         )
-    return passage
+    return excerpt
 
 
 def file_sha256(path: Path) -> str:
