@@ -20,7 +20,8 @@ from regrow.core.errors import ArtifactError
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.memory import Memory, model_of, new_counts
-from regrow.predict.exact import rows
+from regrow.predict.exact import intervals
+from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.streams import Streams
 from regrow.predict.mixture import Mixture
@@ -36,7 +37,7 @@ CONFIGS = {
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
     "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
 }
-interval, find = numba.njit(rows.interval), numba.njit(rows.find)
+interval, find = numba.njit(intervals.interval), numba.njit(intervals.find)
 
 
 @functools.cache
@@ -129,6 +130,37 @@ def test_a_row_is_a_whole_distribution_near_the_float_one(name: str) -> None:
         predictor.update(np.array([token]))
     assert np.mean(distances) < 0.002  # bits a token
     assert np.max(distances) < 0.02
+
+
+@given(
+    streams=st.integers(1, 4), length=st.integers(1, 40), chunk=st.integers(1, 50), seed=st.integers(0, 99)
+)
+@settings(max_examples=6, deadline=None)
+def test_adaptive_chunks_and_steps_are_the_same_and_learn(
+    streams: int, length: int, chunk: int, seed: int
+) -> None:
+    model = parts("gate")[4]
+    tokens_ST = np.stack([text(seed, length)[1:] for s in range(streams)])  # one text, several times over
+    tokens_ST[-1, length // 2 :] = -1
+
+    def new(chunk: int) -> AdaptiveStreams:
+        return AdaptiveStreams(model, streams, orders=3, tokens=64, chunk=chunk, threads=2)
+
+    reading = new(chunk)
+    steps = range(0, length, chunk)
+    found = np.concatenate([reading.intervals(tokens_ST[:, i : i + chunk]) for i in steps], axis=1)
+    stepping = new(1)
+    for t in range(length):
+        weights_SV, total_S = stepping.weights()
+        for s in range(streams):
+            if tokens_ST[s, t] >= 0:
+                assert interval(weights_SV[s], total_S[s], tokens_ST[s, t]) == tuple(found[s, t])
+            else:
+                assert not found[s, t].any()
+        stepping.advance(tokens_ST[:, t])
+    if length > 30 and streams == 4:
+        fixed = in_chunks(model, tokens_ST, 7)
+        assert np.log2(found[:-1, :, 1]).sum() > np.log2(fixed[:-1, :, 1]).sum()
 
 
 def test_a_stream_that_ended_leaves_the_others_alone() -> None:

@@ -1,4 +1,4 @@
-"""From final states to symbol frequencies: logits, memory, gate, mixture, and the integers a range coder takes.
+"""From final states to what a token weighs: logits, memory, gate and mixture.
 
 All over the vocabulary is in bits times 1024 (logits, log probabilities) or in 2^-22 (weights). A row's weights say
 where every token's interval of 2^24 begins and ends; see `interval` and `find`. docs/exact.md, "Rows".
@@ -19,14 +19,13 @@ from regrow.ngram.model.backoff_trie import find_child
 from regrow.ngram.model.rows import NgramRows
 from regrow.predict.exact.arrays import I8x4, I16x2, U8x2
 from regrow.predict.exact.functions import log2_fixed, tanh_packed
+from regrow.predict.exact.intervals import STRIPE, interval
 from regrow.predict.exact.product import COLUMNS, ROWS, multiply
 
-TOTAL_BITS = 24
 LEAST = -65535  # of a log probability, in bits times 1024
 LIMIT = 65535  # of a logit
 MAX_ORDER = 16  # of a memory
 Z_BITS = 12  # cut off a sum times its multiplier, which then fits 31 bits
-STRIPE = 64  # tokens whose largest entry is looked for at once
 LN2 = 45426  # 2^16 ln 2
 
 
@@ -87,6 +86,15 @@ class States(NamedTuple):
     norm: I64x1
     contexts: I32x2
     found: NgramRows
+
+
+class Parts(NamedTuple):
+    """R rows in bits times 1024, int32 [R, V]: mixture and network unnormalised, the memory's log probabilities (0
+    without one)."""
+
+    mixture: I32x2
+    network: I32x2
+    memory: I32x2
 
 
 @register_jitable
@@ -279,66 +287,43 @@ def quarter_nats(bits):
 
 
 @register_jitable
-def mixture_row(head, memory, states, r, path, sums_V, work):
-    """The weights of one row into work.weights; returns their sum."""
-    logits_V, memory_V, weights_V = work.logits, work.memory, work.weights
-    logits_row(head, sums_V, states.norm[r], logits_V, weights_V)
-    top, best = largest(logits_V)
+def exponents_row(head, memory, states, r, path, sums_V, work):
+    """Logits and log probabilities of one row into `work`; returns the exponents of network and memory in 2^-12."""
+    logits_V, memory_V = work.logits, work.memory
+    logits_row(head, sums_V, states.norm[r], logits_V, work.weights)
     if head.numbers[3] == 0:
-        return weights_row(top, logits_V, weights_V, head.exp2)
+        return np.int32(4096), np.int32(0)
     if len(states.found.probs_RV) > 0:
         found_row(states.found, r, work, head.log2)
     else:
         memory_row(memory, states.contexts[r], path, work, head.log2)
     if head.numbers[3] == 2:
+        top, best = largest(logits_V)
         memory_top, memory_best = largest(memory_V)
-        total = weights_row(top, logits_V, weights_V, head.exp2)
+        total = weights_row(top, logits_V, work.weights, head.exp2)
         rest = (log2_fixed(total, head.log2) - (22 << 16) + 32) >> 6
         work.facts[4] = quarter_nats(-rest)
         work.facts[5] = quarter_nats(memory_top)
         work.facts[6] = quarter_nats(np.int64(logits_V[memory_best]) - top - rest)
         work.facts[7] = quarter_nats(memory_V[best])
-    a, b = gate(head, work.facts, work.hidden)
+    return gate(head, work.facts, work.hidden)
+
+
+@register_jitable
+def mix(a, b, logits_V, memory_V, result_V):
+    """The mixture's entries in bits times 1024; `result_V` may be one of the others."""
     for v in range(len(logits_V)):
         both = np.int32(np.int32(a * logits_V[v]) + np.int32(b * memory_V[v]))
-        logits_V[v] = np.int32(both + 2048) >> 12
-    top, _ = largest(logits_V)
-    return weights_row(top, logits_V, weights_V, head.exp2)
+        result_V[v] = np.int32(both + 2048) >> 12
 
 
 @register_jitable
-def interval(weights_V, total, token):
-    """Where the token's interval of 2^24 begins, and its length."""
-    before = np.int64(0)
-    for v in range(token):
-        before += weights_V[v]
-    free = np.int64((1 << TOTAL_BITS) - len(weights_V))
-    start = token + before * free // total
-    return start, token + 1 + (before + weights_V[token]) * free // total - start
-
-
-@register_jitable
-def find(weights_V, total, target):
-    """The token whose interval holds `target`, with the interval's beginning and length."""
-    free = np.int64((1 << TOTAL_BITS) - len(weights_V))
-    # A token begins at or before the target if the weights before it are at most (target - token + 1) * total / free.
-    v, before = np.int64(0), np.int64(0)
-    while v + STRIPE < len(weights_V):
-        part = np.int64(0)
-        for j in range(STRIPE):
-            part += weights_V[np.uint64(v + j)]
-        if v + STRIPE + (before + part) * free // total > target:
-            break
-        v += STRIPE
-        before += part
-    start = v + before * free // total
-    while True:
-        before += weights_V[v]
-        stop = v + 1 + before * free // total
-        if stop > target:
-            return v, start, stop - start
-        start = stop
-        v += 1
+def mixture_row(head, memory, states, r, path, sums_V, work):
+    """The weights of one row into work.weights; returns their sum."""
+    a, b = exponents_row(head, memory, states, r, path, sums_V, work)
+    mix(a, b, work.logits, work.memory, work.logits)
+    top, _ = largest(work.logits)
+    return weights_row(top, work.logits, work.weights, head.exp2)
 
 
 @register_jitable
@@ -385,6 +370,24 @@ def weights(
         for r in range(first, last):
             totals[r] = mixture_row(head, memory, states, r, path, work.sums[r - first], work)
             result[r, :] = work.weights
+
+
+@kernel
+def parts(
+    head: Head, memory: MemoryTables, states: States, work: RowWork, result: Parts, orders: I32x1
+) -> None:  # fmt: skip
+    """What mixture, network and memory say of every row, and the order that matched (0 without a memory)."""
+    path = np.empty(MAX_ORDER + 2, np.int64)
+    block = work.sums.shape[0]
+    for first in range(0, len(orders), block):
+        last = min(first + block, len(orders))
+        output_sums(head, states, work, first, last)
+        for r in range(first, last):
+            a, b = exponents_row(head, memory, states, r, path, work.sums[r - first], work)
+            mix(a, b, work.logits, work.memory, result.mixture[r])
+            result.network[r, :] = work.logits
+            result.memory[r, :] = work.memory
+            orders[r] = work.facts[0]
 
 
 @kernel

@@ -21,11 +21,12 @@ from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
 from regrow.predict.exact.records import Rings, Span, Work
-from regrow.predict.exact.rows import RowWork, States
+from regrow.predict.exact.rows import Parts, RowWork, States
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
 _NEVER = -(1 << 30)  # the position of a slot that holds nothing
+Compute = Callable[[slice, States, RowWork], None]  # which rows of all, what is known of them, scratch
 
 
 class Streams:
@@ -48,7 +49,6 @@ class Streams:
         self._fresh_S = np.full(streams, model.bos_id, np.int32)
         self._context_SC = np.full((streams, model.width), -1, np.int32)
         self._push(self._fresh_S[:, None])
-        self._read = False  # whether the fresh tokens' states are known
         # Streams are shared out to threads, and to a thread some at a time.
         at_once = max(1, min(-(-streams // threads), _ROWS_AT_ONCE // chunk))
         self._spans = [(s, min(s + at_once, streams)) for s in range(0, streams, at_once)]
@@ -62,56 +62,67 @@ class Streams:
         A token below 0 is none (0, 0): its stream has ended, and takes no other token after it. The streams move on.
         """
         S, T = tokens_ST.shape
-        known_ST = np.where(tokens_ST < 0, self._model.bos_id, tokens_ST).astype(np.int32)
-        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
-        contexts = self._contexts(known_ST)
-        result = np.empty((S, T, 2), np.int64)
-        tokens = np.ascontiguousarray(tokens_ST, np.int32)
+        result = np.empty((S * T, 2), np.int64)
+        tokens = np.ascontiguousarray(tokens_ST, np.int32).reshape(-1)
 
-        def work(first: int, last: int, scratch: tuple[Work, RowWork]) -> None:
-            states = self._states(first, last, T, contexts, scratch[0])
-            span = np.empty(((last - first) * T, 2), np.int64)
-            rows.intervals(
-                self._model.head, self._model.memory, states, scratch[1], tokens[first:last].reshape(-1), span
-            )
-            result[first:last] = span.reshape(last - first, T, 2)
+        def compute(span: slice, states: States, work: RowWork) -> None:
+            rows.intervals(self._model.head, self._model.memory, states, work, tokens[span], result[span])
 
-        self._run(inputs_ST, work)
-        self._fresh_S = known_ST[:, -1].copy()
-        self._push(known_ST)
-        return result
+        self._read(tokens_ST, compute)
+        return result.reshape(S, T, 2)
+
+    def parts(self, tokens_ST: NDArray[np.int64]) -> tuple[Parts, NDArray[np.int32]]:
+        """What mixture, network and memory said before each of the next T known tokens, and the order that matched: R
+        = S * T rows, stream by stream. The streams move on."""
+        parts, orders = self._new_parts(tokens_ST.size)
+        self._read(tokens_ST, self._parts_into(parts, orders))
+        return parts, orders
 
     def weights(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The weights of each stream's next token [S, V] and their sums [S]: what `rows.interval` and `rows.find` take.
+        """The weights of each stream's next token [S, V] and their sums [S]: what `interval` and `find` take.
 
         Call `advance` before the next ones.
         """
-        V = self._model.vocab_size
-        result, totals = np.empty((self._streams, V), np.int32), np.empty(self._streams, np.int64)
-        contexts = self._context_SC[:, None, :]
+        result = np.empty((self._streams, self._model.vocab_size), np.int32)
+        totals = np.empty(self._streams, np.int64)
 
-        def work(first: int, last: int, scratch: tuple[Work, RowWork]) -> None:
-            states = self._states(first, last, 1, contexts, scratch[0])
-            rows.weights(
-                self._model.head,
-                self._model.memory,
-                states,
-                scratch[1],
-                result[first:last],
-                totals[first:last],
-            )
+        def compute(span: slice, states: States, work: RowWork) -> None:
+            rows.weights(self._model.head, self._model.memory, states, work, result[span], totals[span])
 
-        self._run(self._fresh_S[:, None], work)
+        self._run(self._fresh_S[:, None], self._context_SC[:, None, :], compute)
         return result, totals
+
+    def next_parts(self) -> tuple[Parts, NDArray[np.int32]]:
+        """What `parts` would say of each stream's next token. Call `advance` before the next ones."""
+        parts, orders = self._new_parts(self._streams)
+        self._run(self._fresh_S[:, None], self._context_SC[:, None, :], self._parts_into(parts, orders))
+        return parts, orders
 
     def advance(self, tokens_S: NDArray[np.int64]) -> None:
         """The streams' next tokens are known (below 0: this stream has ended)."""
         self._fresh_S = np.where(tokens_S < 0, self._model.bos_id, tokens_S).astype(np.int32)
         self._push(self._fresh_S[:, None])
 
-    def _run(
-        self, inputs_ST: NDArray[np.int32], work: Callable[[int, int, tuple[Work, RowWork]], None]
-    ) -> None:
+    def _read(self, tokens_ST: NDArray[np.int64], compute: Compute) -> None:
+        """Compute the rows before known tokens, and move on past them."""
+        known_ST = np.where(tokens_ST < 0, self._model.bos_id, tokens_ST).astype(np.int32)
+        inputs_ST = np.concatenate((self._fresh_S[:, None], known_ST[:, :-1]), axis=1)
+        self._run(inputs_ST, self._contexts(known_ST), compute)
+        self._fresh_S = known_ST[:, -1].copy()
+        self._push(known_ST)
+
+    def _new_parts(self, size: int) -> tuple[Parts, NDArray[np.int32]]:
+        V = self._model.vocab_size
+        return Parts(*(np.empty((size, V), np.int32) for _ in range(3))), np.empty(size, np.int32)
+
+    def _parts_into(self, parts: Parts, orders: NDArray[np.int32]) -> Compute:
+        def compute(span: slice, states: States, work: RowWork) -> None:
+            into = Parts(*(part[span] for part in parts))
+            rows.parts(self._model.head, self._model.memory, states, work, into, orders[span])
+
+        return compute
+
+    def _run(self, inputs_ST: NDArray[np.int32], contexts_STC: NDArray[np.int32], compute: Compute) -> None:
         T = inputs_ST.shape[1]
         if not 1 <= T <= self._chunk:
             raise ValueError(f"a call takes 1 to {self._chunk} tokens a stream, got {T}")
@@ -122,25 +133,22 @@ class Streams:
         self._position += T
 
         def share(thread: int) -> None:
-            scratch = self._work[thread]
+            work, row_work = self._work[thread]
             for first, last in self._spans[thread :: self._threads]:
                 span = Span(tokens, self._slots, cos, sin, first, last, int(positions[0]))
-                network.forward(self._model.layers, self._rings, scratch[0], span)
-                work(first, last, scratch)
+                network.forward(self._model.layers, self._rings, work, span)
+                # Writeable, as kernels ask.
+                contexts = contexts_STC[first:last].reshape((last - first) * T, self._model.width).copy()
+                found = NgramRows.around(np.empty((0, 1), np.float32), 0)
+                if self._model.asked is not None:
+                    found = self._model.asked.rows(contexts, threads=1)
+                states = States(work.state, work.state_norm, contexts, found)
+                compute(slice(first * T, last * T), states, row_work)
 
         if self._pool is None:
             share(0)
         else:
             list(self._pool.map(share, range(self._threads)))
-
-    def _states(self, first: int, last: int, T: int, contexts: NDArray[np.int32], work: Work) -> States:
-        part = (
-            contexts[first:last].reshape((last - first) * T, self._model.width).copy()
-        )  # writeable, as kernels ask
-        found = NgramRows.around(np.empty((0, 1), np.float32), 0)
-        if self._model.asked is not None:
-            found = self._model.asked.rows(part, threads=1)
-        return States(work.state, work.state_norm, part, found)
 
     def _contexts(self, tokens_ST: NDArray[np.int32]) -> NDArray[np.int32]:
         """The memory's context of every token of a chunk: int32 [S, T, C]."""
