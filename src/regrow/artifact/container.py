@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from regrow.core.errors import ArtifactError
 from regrow.core.files import atomic_write_bytes, sha256_hex
+from regrow.core.magic import describe_bytes, head_of
 
 FORMAT = "regrow"
 FORMAT_VERSION = 1
@@ -85,6 +86,8 @@ def _read(file: BinaryIO, size: int, path: Path) -> ArtifactFile:
     if len(prefix) < 8 or header_bytes < 2:
         raise _foreign(path)
     if header_bytes > MAX_HEADER_BYTES:
+        if file.read(1) != b"{":  # then these bytes are no length
+            raise _foreign(path)
         raise ArtifactError(
             f"{path}: its header says it has {header_bytes:,} bytes, above {MAX_HEADER_BYTES:,}; "
             "this is no regrow artifact, or a damaged one."
@@ -207,7 +210,8 @@ def _parse(data: bytes | str, path: Path) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path}: is not a regrow artifact; give a file that regrow has packed.")
+    kind = describe_bytes(head_of(path))
+    return ArtifactError(f"{path}: is {kind}, not a regrow artifact; give a file that regrow has packed.")
 
 
 def _altered(path: Path, fault: str) -> ArtifactError:

@@ -1,19 +1,36 @@
-"""`regrow inspect`: every byte of an artifact and its owner, its config, its seeds and its hashes."""
+"""`regrow inspect`: the bytes of an artifact by component, its config, its seeds and its hashes; or of a stream."""
 
 from __future__ import annotations
 
-from regrow.cli.options import ArtifactFile, Json, Quiet
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regrow.cli.options import Json, Quiet
 from regrow.cli.output import command_output
 
 
-def command(artifact: ArtifactFile, json: Json = False, quiet: Quiet = False) -> None:
-    """Show every byte and its owner.
+def command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An artifact.safetensors, or what `regrow compress` wrote.",
+            show_default=False,
+        ),
+    ],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what an artifact or a compressed stream is made of.
 
-    Then the config, the seeds, the base hashes, and the memory's counts_sha256.
+    Of an artifact: its bytes by component, the config, the seeds, the base hashes, and the memory's counts_sha256. Of
+    a stream: its sizes, and which artifact decodes it.
     """
     with command_output(json, quiet) as output:
         from regrow.report.inspect import describe
 
-        found = describe(artifact)
+        found = describe(file)
         output.result(found)
         output.tree(found)

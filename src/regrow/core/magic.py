@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 HEAD_BYTES = 4096  # what `file_kind` wants to see of a file
+STREAM, OLD_STREAM = "a regrow stream", "a regrow stream of version 2"
 
 _KINDS: tuple[tuple[bytes, str], ...] = (
-    (rb"RGST", "a regrow stream of version 2"),
-    (rb"\xaaRG", "a regrow stream"),
+    (rb"RGST", OLD_STREAM),
+    (rb"\xaaRG", STREAM),
     (rb"\x1f\x8b", "a gzip file"),
     (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "a bzip2 file"),
     (rb"\xfd7zXZ\0", "an xz file"),
@@ -65,3 +67,9 @@ def describe_bytes(head: bytes) -> str:
         return "an empty file"
     control = len(head) - len(head.translate(None, CONTROL))
     return file_kind(head) or ("data of no known format" if control > MAX_CONTROL * len(head) else "text")
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, as many as tell its kind. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)

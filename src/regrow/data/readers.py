@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem
-from regrow.core.magic import CONTROL, HEAD_BYTES, MAX_CONTROL, file_kind
+from regrow.core.magic import CONTROL, MAX_CONTROL, file_kind, head_of
 from regrow.data.documents import Text
 
 
@@ -26,7 +26,10 @@ class ReadAs(NamedTuple):
         suffix = path.suffix.lower()
         kind = self.kind or _KINDS.get(suffix)
         if kind is None:
-            foreign = _FOREIGN.get(suffix) or file_kind(_head(path))
+            try:
+                foreign = _FOREIGN.get(suffix) or file_kind(head_of(path))
+            except OSError as error:
+                raise _unreadable(path, error) from error
             if foreign is not None:
                 raise DataError(
                     f"{path}: is {foreign}, not plain text; convert it to UTF-8 text, JSON lines or Parquet, or insist "
@@ -83,14 +86,6 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(
         f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give it a file that can."
     )
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def read_text(path: Path, *, insist: bool = False) -> Text:

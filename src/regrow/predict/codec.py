@@ -23,6 +23,7 @@ from regrow.artifact.artifact import Artifact
 from regrow.artifact.range_coder import Decoder, Encoder
 from regrow.core.errors import ArtifactError, StreamError
 from regrow.core.files import sha256_hex
+from regrow.core.magic import HEAD_BYTES, describe_bytes
 from regrow.core.progress import Progress, Silent
 from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor, adaptive_predictor
 from regrow.predict.mixture import IGNORED
@@ -113,7 +114,10 @@ def decode(
     header, payload = read_header(stream)
     _check_kind(header.adaptation, expected)
     if header.artifact != bytes.fromhex(artifact.sha256)[:_CHECK_BYTES]:
-        raise StreamError("the stream was made with another artifact; decompress it with the one it names.")
+        raise StreamError(
+            f"the stream was made with the artifact {header.artifact.hex()}, and the one given is "
+            f"{artifact.sha256[: 2 * _CHECK_BYTES]} (regrow inspect shows both); give the one it was made with."
+        )
     if header.payload_crc32 != zlib.crc32(payload):
         raise StreamError("the stream is damaged or cut short; copy it again.")
     threads_before = torch.get_num_threads()
@@ -170,10 +174,13 @@ def _check_kind(found: Adaptation | None, expected: Expected) -> None:
 def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
     """Header and coder bytes of a stream. Raises StreamError."""
     size = int.from_bytes(stream[4:6], "little")
-    if stream[:4] != MAGIC or len(stream) < 10 + size:
+    if stream[:4] != MAGIC:
+        kind = describe_bytes(stream[:HEAD_BYTES])
         raise StreamError(
-            "this is no regrow stream, or it is cut short; give a file that `regrow compress` wrote."
+            f"this is {kind}, no stream of version {FORMAT_VERSION}; give what `regrow compress` wrote."
         )
+    if len(stream) < 10 + size:
+        raise StreamError("the stream is cut short within its header; copy the file again.")
     try:
         header = msgspec.msgpack.decode(stream[6 : 6 + size], type=StreamHeader)
     except msgspec.DecodeError as error:

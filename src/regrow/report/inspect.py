@@ -1,4 +1,4 @@
-"""`regrow inspect`: what an artifact is made of, without loading its memory, and without torch."""
+"""`regrow inspect`: what an artifact (without loading its memory, and without torch) or a stream is made of."""
 
 from __future__ import annotations
 
@@ -12,12 +12,45 @@ from regrow.artifact.ledger import Ledger
 from regrow.artifact.weights import weight_bytes
 from regrow.core.config.load import config_from_dict
 from regrow.core.errors import ArtifactError, ConfigError
+from regrow.core.magic import OLD_STREAM, STREAM, file_kind, head_of
 from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
 from regrow.network.shapes import seeded_matrices
 
 
-def describe(artifact: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
+    """What the artifact or the stream at `path` is made of; see `describe_artifact` and `describe_stream`."""
+    path = Path(path)
+    try:
+        kind = file_kind(head_of(path))
+    except OSError:
+        kind = None  # which reading the artifact says better
+    return describe_stream(path) if kind in (STREAM, OLD_STREAM) else describe_artifact(path)
+
+
+def describe_stream(path: Path) -> dict[str, Any]:
+    """What a stream says of itself: sizes, how it was made, and `artifact`, the beginning of the SHA-256 of the
+    artifact that decodes it. Raises StreamError if its header is damaged."""
+    from regrow.predict.codec import read_header
+
+    stream = path.read_bytes()
+    header, payload = read_header(stream)
+    return {
+        "stream": str(path),
+        "format_version": header.version,
+        "artifact": header.artifact.hex(),
+        "raw_bytes": header.raw_bytes,
+        "raw_sha256": header.raw.hex(),
+        "stream_bytes": len(stream),
+        "payload_bytes": len(payload),
+        "tokens": header.tokens,
+        "streams": header.streams,
+        "predictor": f"adaptive: {header.adaptation.sentence()}" if header.adaptation else "fixed",
+        "made_with": f"torch {header.torch}, {header.capability}, {header.dtype}, {header.threads} threads",
+    }
+
+
+def describe_artifact(artifact: Path) -> dict[str, Any]:
     """The size of `artifact` by component, then the config, the seeds and the hashes, as plain values.
 
     Keys: `artifact` (path), `format_version`, `sha256` of the file, `counts_sha256` of the memory (empty
@@ -28,7 +61,6 @@ def describe(artifact: Path) -> dict[str, Any]:
     The bases are regrown, so their hashes are those of this machine; raises ArtifactError if one is not the
     manifest's, or if the file is damaged, foreign or of another format version.
     """
-    artifact = Path(artifact)
     file = read_artifact(artifact)
     manifest = file.manifest
     try:
