@@ -1,8 +1,9 @@
-"""The rooms: no module imports in a circle, and in no room do two neighbours import from each other."""
+"""The code's layout: no circle of imports, no function or file too long to read, one name for one thing."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -92,3 +93,50 @@ def test_neighbours_in_a_room_do_not_import_from_each_other_in_a_circle(room: st
             found = inside.setdefault(box(name), set())
             found |= {box(t) for t in targets if t.startswith(room + ".")} - {box(name)}
     assert circles(inside) == []
+
+
+MAX_PARAMETERS, MAX_LINES = 8, 400
+SOURCES = sorted([*ROOT.rglob("*.py"), *(ROOT.parents[1] / "benchmarks").rglob("*.py")])
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
+    """How many parameters a caller may give: all but self or cls."""
+    a = function.args
+    named = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+    return len(named) - (named[:1] in (["self"], ["cls"])) + bool(a.vararg) + bool(a.kwarg)
+
+
+def long_signatures(path: Path) -> list[str]:
+    """The functions of a file with too many parameters; a command may have as many options as its users need."""
+    commands = path.parent == ROOT / "cli"
+    return [
+        f"{path.name}:{node.lineno} {getattr(node, 'name', 'lambda')}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        and parameters(node) > MAX_PARAMETERS
+        and not (commands and getattr(node, "name", "") == "command")
+    ]
+
+
+def test_functions_and_files_stay_short() -> None:
+    assert len(SOURCES) > 200, "both folders are looked at"
+    long = [name for path in SOURCES for name in long_signatures(path)]
+    long += [path.name for path in SOURCES if len(path.read_bytes().splitlines()) > MAX_LINES]
+    assert long == []
+
+
+def test_long_signatures_are_seen(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        "class A:\n def f(self, a, b, /, c, d, *, e, f, g, h): ...\n def g(a, b, c, d, e, f, g, *h, **i): ...\n"
+    )
+    assert long_signatures(file) == ["some.py:3 g"]
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

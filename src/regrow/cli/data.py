@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FINEWEB = "fineweb"
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """How a file is read."""
 
     text = "text"
@@ -57,7 +57,7 @@ def command(
         ),
     ] = None,
     read_as: Annotated[
-        Kind | None,
+        FileKind | None,
         typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
     ] = None,
     text_field: Annotated[

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from regrow.challenge.audit.finding import Confidence, Finding, Severity
-from regrow.challenge.audit.flow.ordering import Order
+from regrow.challenge.audit.flow.ordering import Ordering
 from regrow.challenge.audit.flow.state import Trace
 from regrow.challenge.audit.flow.walk import follow
 from regrow.challenge.audit.source.folder import Folder
@@ -72,9 +72,9 @@ class Program:
         return follow(self.units, self.environment, self._logs, shown, self.every_branch)
 
     @cached_property
-    def order(self) -> Order:
+    def order(self) -> Ordering:
         """The order of scoring and learning in it."""
-        return Order(self)
+        return Ordering(self)
 
     def unit(self, name: str) -> Unit | None:
         """A unit by the name that findings use."""

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from regrow.ngram.counts.keys import token_bits, word_sizes
-from regrow.ngram.counts.runs import Run
+from regrow.ngram.counts.runs import SortedRun
 
 _SIGN = -(2**63)
 
 
-def count_windows(tokens_T: Tensor, before: Tensor, order: int, vocab_size: int, bos_id: int) -> Run:
+def count_windows(tokens_T: Tensor, before: Tensor, order: int, vocab_size: int, bos_id: int) -> SortedRun:
     """The windows of `tokens_T` (int64 [T]), of which `before` holds the `order - 1` tokens to the left."""
     bits = token_bits(vocab_size)
     joined = torch.cat((before, tokens_T))
@@ -39,4 +39,4 @@ def count_windows(tokens_T: Tensor, before: Tensor, order: int, vocab_size: int,
     starts = torch.nonzero(new).flatten()
     counts = torch.diff(starts, append=starts.new_tensor([len(perm)]))
     keys = stacked[:, starts].cpu().numpy().view(np.uint64)
-    return Run(order, bits, keys, counts.cpu().numpy().astype(np.uint32))
+    return SortedRun(order, bits, keys, counts.cpu().numpy().astype(np.uint32))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from regrow.core.jit import I32x1, U8x1, U16x1, U32x1, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.counts.runs import Run
+from regrow.ngram.counts.runs import SortedRun
 from regrow.ngram.counts.sorted_keys import sort_few
 from regrow.ngram.counts.windows import Windows, windows_of
 
@@ -60,7 +60,7 @@ class Level(NamedTuple):
         )  # fmt: skip
 
 
-def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[Run, ...]]]:
+def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[SortedRun, ...]]]:
     """The windows cut by a_1 into chunks of about `_CHUNK`: (first a_1, its end, the runs of orders 2 ..).
 
     The cuts depend on the counts alone.
@@ -75,7 +75,7 @@ def chunks_of(counts: NgramCounts) -> Iterator[tuple[int, int, tuple[Run, ...]]]
             low = a
 
 
-def levels_of(runs: tuple[Run, ...], counts: NgramCounts) -> tuple[Windows, list[Level]]:
+def levels_of(runs: tuple[SortedRun, ...], counts: NgramCounts) -> tuple[Windows, list[Level]]:
     """One chunk's windows, and its levels of orders max_order .. 2, longest first."""
     windows = windows_of(runs, counts)
     tally = np.zeros(counts.vocab_size, np.uint32)
@@ -181,7 +181,7 @@ def _level(
     return contexts
 
 
-def _edges(run: Run, vocab_size: int) -> k.Index:
+def _edges(run: SortedRun, vocab_size: int) -> k.Index:
     """Where each a_1 begins among the keys of a run, and where the last one ends."""
     shift = run.bits * (k.word_sizes(run.order, run.bits)[0] - 1)
     marks = np.arange(vocab_size, dtype=np.uint64) << np.uint64(shift)

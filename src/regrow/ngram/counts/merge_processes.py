@@ -25,7 +25,7 @@ from regrow.core.errors import NgramError
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.counts.protocol import Counts
-from regrow.ngram.counts.runs import Run, merge_runs
+from regrow.ngram.counts.runs import SortedRun, merge_runs
 from regrow.ngram.counts.sorted_keys import locate
 
 _SAMPLES = 256  # keys sampled a process and order for each range: ranges are even to about a sixteenth
@@ -113,7 +113,7 @@ class Chunk:
     large_L: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, run: Run) -> Chunk:
+    def of(cls, run: SortedRun) -> Chunk:
         """Keys are shared with the run, not copied."""
         small_N = np.empty(len(run), np.uint8)
         np.minimum(run.counts_N, _ESCAPE, out=small_N, casting="unsafe")
@@ -137,11 +137,11 @@ class Chunk:
         rows = [row if row.flags.c_contiguous else np.ascontiguousarray(row) for row in self.words_WN]
         return [array.view(np.uint8) for array in (*rows, self.small_N, self.large_L)]
 
-    def run(self) -> Run:
+    def run(self) -> SortedRun:
         """The run again."""
         counts_N = self.small_N.astype(np.uint32)
         counts_N[self.small_N == _ESCAPE] = self.large_L
-        return Run(self.order, self.bits, self.words_WN, counts_N)
+        return SortedRun(self.order, self.bits, self.words_WN, counts_N)
 
 
 def _exchange(outgoing: list[list[Chunk]], incoming: list[list[Chunk]], group: ProcessGroup) -> None:
@@ -153,7 +153,7 @@ def _exchange(outgoing: list[list[Chunk]], incoming: list[list[Chunk]], group: P
     )
 
 
-def _windows(counts: NgramCounts) -> list[Run]:
+def _windows(counts: NgramCounts) -> list[SortedRun]:
     return [counts.windows(n) for n in range(1, counts.max_order + 1)]
 
 
@@ -185,7 +185,7 @@ def _cut_points(counts: NgramCounts, group: ProcessGroup) -> list[k.U64]:
     return result
 
 
-def _cut(run: Run, keys: k.U64, group: ProcessGroup) -> list[int]:
+def _cut(run: SortedRun, keys: k.U64, group: ProcessGroup) -> list[int]:
     """Where the ranges that begin at `keys` begin in `run`, and where the last ends."""
     if not keys.shape[1]:  # no process has n-grams of this order
         return [0] * (group.world_size + 1)
@@ -193,7 +193,7 @@ def _cut(run: Run, keys: k.U64, group: ProcessGroup) -> list[int]:
     return [0, *at.tolist(), len(run)]
 
 
-def _merge_all(runs: Iterable[Run]) -> Run:
+def _merge_all(runs: Iterable[SortedRun]) -> SortedRun:
     """One run of many, by pairs, so that every key is copied about log2(runs) times."""
     left = list(runs)
     while len(left) > 1:

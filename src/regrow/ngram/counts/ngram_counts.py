@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regrow.core.errors import NgramError
 from regrow.ngram.contexts import check_ids, check_tokens
 from regrow.ngram.counts import keys as k
-from regrow.ngram.counts.runs import Counts, Run, RunTree, count_run, merge_runs
+from regrow.ngram.counts.runs import Counts, RunTree, SortedRun, count_run, merge_runs
 from regrow.ngram.counts.sorted_keys import locate
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class NgramCounts:
         return self.of_windows(runs, self._total + other._total, bounds, cap_bytes=min(caps, default=0))
 
     def of_windows(
-        self, runs: Iterable[Run], total: int, bounds: Sequence[int], *, cap_bytes: int
+        self, runs: Iterable[SortedRun], total: int, bounds: Sequence[int], *, cap_bytes: int
     ) -> NgramCounts:
         """Counts of this kind whose tables are `runs`, one for each order from 1."""
         if total > _COUNT_LIMIT:
@@ -236,10 +236,10 @@ class NgramCounts:
                 )
             left = whole.counts_N.copy()
             left[at] -= part.counts_N
-            runs.append(Run(n, self.bits, whole.words_WN, left).select(left > 0))
+            runs.append(SortedRun(n, self.bits, whole.words_WN, left).select(left > 0))
         return self.of_windows(runs, self._total - other._total, self._bounds, cap_bytes=self.cap_bytes)
 
-    def windows(self, order: int) -> Run:
+    def windows(self, order: int) -> SortedRun:
         """The windows held at one order: all of them at `max_order`, below it only those that are known no further."""
         return self._trees[order].compact()
 

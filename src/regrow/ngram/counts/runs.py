@@ -21,7 +21,7 @@ _CHUNK = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class SortedRun:
     """Distinct keys of one order in ascending order, and how often each was counted.
 
     `words_WN` uint64 [W, N] as in `regrow.ngram.counts.keys`; `counts_N` uint32 [N].
@@ -39,25 +39,25 @@ class Run:
     def nbytes(self) -> int:
         return self.words_WN.nbytes + self.counts_N.nbytes
 
-    def select(self, keep: NDArray[np.bool_]) -> Run:
-        return Run(self.order, self.bits, np.compress(keep, self.words_WN, axis=1), self.counts_N[keep])
+    def select(self, keep: NDArray[np.bool_]) -> SortedRun:
+        return SortedRun(self.order, self.bits, np.compress(keep, self.words_WN, axis=1), self.counts_N[keep])
 
-    def slice(self, start: int, stop: int) -> Run:
-        return Run(self.order, self.bits, self.words_WN[:, start:stop], self.counts_N[start:stop])
+    def slice(self, start: int, stop: int) -> SortedRun:
+        return SortedRun(self.order, self.bits, self.words_WN[:, start:stop], self.counts_N[start:stop])
 
-    def suffixes(self) -> Run:
+    def suffixes(self) -> SortedRun:
         """The same occurrences one order shorter, equal suffixes joined."""
         return reduce_run(
             self.order - 1, self.bits, k.drop_oldest(self.words_WN, self.order, self.bits), self.counts_N
         )
 
 
-def empty_run(order: int, bits: int) -> Run:
+def empty_run(order: int, bits: int) -> SortedRun:
     words = np.empty((len(k.word_sizes(order, bits)), 0), np.uint64)
-    return Run(order, bits, words, np.empty(0, np.uint32))
+    return SortedRun(order, bits, words, np.empty(0, np.uint32))
 
 
-def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
+def count_run(order: int, bits: int, words: U64, threads: int = 1) -> SortedRun:
     """A run from unsorted keys, one per occurrence. `words` may be overwritten."""
     size = words.shape[1]
     if not size:
@@ -66,7 +66,7 @@ def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
     if size < _CHUNK or radix is None:
         words = k.sort_words(words, order, bits)
         starts = k.run_starts(words)
-        return Run(order, bits, np.take(words, starts, axis=1), _widths(starts, size))
+        return SortedRun(order, bits, np.take(words, starts, axis=1), _widths(starts, size))
     # Buckets by the keys' highest bits: each is sorted by itself, in the cache, and by any thread.
     low, bucket_starts = to_buckets(words, order, bits, radix)
     del words
@@ -81,7 +81,7 @@ def count_run(order: int, bits: int, words: U64, threads: int = 1) -> Run:
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(reduce, spans))
         ends = np.cumsum([0, *(len(counts) for _, counts in parts)]).tolist()
-        run = Run(
+        run = SortedRun(
             order, bits, np.empty((parts[0][0].shape[0], ends[-1]), np.uint64), np.empty(ends[-1], np.uint32)
         )
 
@@ -97,7 +97,7 @@ def _widths(starts: k.Index, size: int) -> Counts:
     return np.diff(starts, append=size).astype(np.uint32)
 
 
-def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> Run:
+def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> SortedRun:
     """A run from unsorted keys with counts: equal keys are joined and their counts added."""
     perm = k.argsort_words(words, order, bits)
     words, counts = np.take(words, perm, axis=1), counts[perm]
@@ -105,30 +105,30 @@ def reduce_run(order: int, bits: int, words: U64, counts: Counts) -> Run:
     if len(starts) < len(counts):
         words = np.take(words, starts, axis=1)
         counts = np.add.reduceat(counts, starts, dtype=np.uint32)
-    return Run(order, bits, words, counts)
+    return SortedRun(order, bits, words, counts)
 
 
-def merge_runs(a: Run, b: Run) -> Run:
+def merge_runs(a: SortedRun, b: SortedRun) -> SortedRun:
     if not len(a) or not len(b):
         return a if len(a) else b
-    return Run(a.order, a.bits, *merge_sorted(a.words_WN, a.counts_N, b.words_WN, b.counts_N))
+    return SortedRun(a.order, a.bits, *merge_sorted(a.words_WN, a.counts_N, b.words_WN, b.counts_N))
 
 
 class RunTree:
     """A log-structured merge tree: runs whose sizes at least double from young to old, so adding costs O(log N)."""
 
-    def __init__(self, order: int, bits: int, runs: Iterable[Run] = ()) -> None:
+    def __init__(self, order: int, bits: int, runs: Iterable[SortedRun] = ()) -> None:
         self.order, self.bits = order, bits
-        self._runs: list[Run] = [run for run in runs if len(run)]
+        self._runs: list[SortedRun] = [run for run in runs if len(run)]
 
-    def push(self, run: Run) -> None:
+    def push(self, run: SortedRun) -> None:
         if not len(run):
             return
         self._runs.append(run)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             self._join_youngest()
 
-    def compact(self) -> Run:
+    def compact(self) -> SortedRun:
         """All runs as one; the tree keeps only that one."""
         while len(self._runs) > 1:
             self._join_youngest()
@@ -138,7 +138,7 @@ class RunTree:
         young = self._runs.pop()
         self._runs[-1] = merge_runs(self._runs[-1], young)
 
-    def replace(self, run: Run) -> None:
+    def replace(self, run: SortedRun) -> None:
         self._runs = [run] if len(run) else []
 
     @property

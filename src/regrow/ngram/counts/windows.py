@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from regrow.core.jit import I64x1, Strided, U8x1, U16x1, kernel
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.counts.runs import Run
+from regrow.ngram.counts.runs import SortedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Windows:
         return np.flatnonzero(self.depth_N == depth).astype(np.int32)
 
 
-def windows_of(runs: tuple[Run, ...], counts: NgramCounts) -> Windows:
+def windows_of(runs: tuple[SortedRun, ...], counts: NgramCounts) -> Windows:
     """The windows of all orders in `runs` (orders 2 .. max_order), as one sequence."""
     top, bits = counts.max_order, counts.bits
     main = runs[-1]
@@ -53,7 +53,7 @@ def windows_of(runs: tuple[Run, ...], counts: NgramCounts) -> Windows:
     return Windows(words, count, token, depth, link)
 
 
-def _padded(run: Run, top: int, bos_id: int) -> k.U64:
+def _padded(run: SortedRun, top: int, bos_id: int) -> k.U64:
     """Keys of order `top` for shorter windows: the tokens that are not known become BOS."""
     fields = np.full((len(run), top), bos_id, np.uint64)
     known = k.unpack(run.words_WN, run.order, run.bits)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regrow.core.errors import NgramError
 from regrow.ngram.counts.levels import chunks_of, levels_of, oldest_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.counts.runs import Run
+from regrow.ngram.counts.runs import SortedRun
 from regrow.ngram.model.backoff_trie import Place, Trie, allocate, put
 from regrow.ngram.model.masses import unigram_of
 
@@ -106,7 +106,7 @@ class _Tally:
     continuations_V: NDArray[np.int64]
 
 
-def _tally(runs: tuple[Run, ...], counts: NgramCounts) -> _Tally:
+def _tally(runs: tuple[SortedRun, ...], counts: NgramCounts) -> _Tally:
     levels = levels_of(runs, counts)[1][::-1]
     return _Tally(
         [(len(level.token_N), len(level.first_M)) for level in levels],

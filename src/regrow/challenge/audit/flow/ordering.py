@@ -39,7 +39,7 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Order:
+class Ordering:
     """The events of a program by what they share."""
 
     program: Program
@@ -109,7 +109,7 @@ class Order:
         return list(found.values())
 
 
-def _thrown_away(order: Order, step: Event) -> bool:
+def _thrown_away(order: Ordering, step: Event) -> bool:
     """Whether what the step moves cannot reach a score: deleted, or a local object that nothing scored uses.
 
     A free tensor is made for one window and dropped after it: that it is gone later says nothing.
@@ -122,7 +122,7 @@ def _thrown_away(order: Order, step: Event) -> bool:
     return optimizer.deleted or (optimizer.fresh and not used)
 
 
-def _judge(order: Order, item: Learning) -> Learning:
+def _judge(order: Ordering, item: Learning) -> Learning:
     step = item.step
     for score in order.reported:
         shared = _shared(score.loops, step.loops)
@@ -145,7 +145,7 @@ def _shared(a: tuple[LoopId, ...], b: tuple[LoopId, ...]) -> tuple[LoopId, ...]:
     return a[:count]
 
 
-def _repeated(order: Order, score: Event, shared: tuple[LoopId, ...]) -> int | None:
+def _repeated(order: Ordering, score: Event, shared: tuple[LoopId, ...]) -> int | None:
     """A shared counting loop on which the scored text does not depend: each turn scores the same text."""
     depends = set(score.value.loops)
     for cut in score.value.cuts:
