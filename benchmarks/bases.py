@@ -195,7 +195,7 @@ def estimated_bytes(config: ModelConfig, vocab_size: int) -> int:
 
 
 class _Losses:
-    """Hears the losses of a run."""
+    """Keeps the losses of a run."""
 
     def __init__(self) -> None:
         self.nats: list[float] = []
@@ -245,7 +245,7 @@ class _Bench:
         with tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch:
             whole = Config(model=config, memory=MemoryConfig(kind="none"), train=train)
             trainer = Trainer(whole, self.data, Path(scratch), self.group, self.progress, [losses])
-            network = trainer.network
+            state, network = trainer.state, trainer.state.network
             scale_bases(network, gain)
             if part == "depth":
                 self.gains.setdefault(arm, base_facts(network))
@@ -269,7 +269,7 @@ class _Bench:
             "gain": gain, "seeded": config.seeded, "n_layer": config.n_layer, "d_model": config.d_model,
             "r": config.r, "trained": sum(p.numel() for p in network.parameters()),
             "frozen": sum(m.base.numel() for m in network.modules() if isinstance(m, SeededLinear)),
-            "steps": trainer.step, "tokens": trainer.tokens, "seconds": trainer.elapsed,
+            "steps": state.step, "tokens": state.tokens, "seconds": state.elapsed,
             "train_nats": _finite(math.fsum(last) / len(last)), "bpb": bpb, "rms_start": at_start,
             "rms_end": residual_rms(network, self.scored, _WATCHED, train.seq_len),
             "adapter_share": adapter_share(network),

@@ -14,7 +14,7 @@ from regrow.ngram.store.table_form import decode_grams
 from regrow.ngram.store.text_form import decode_tokens
 from regrow.training import pack_memory as memory_form
 from regrow.training.batches import Plan
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 from regrow.training.pack_memory import stored_memory
 
 ROOM = 1_000_000
@@ -34,9 +34,9 @@ def data() -> Dataset:
 def stored(data: Dataset, room: int = ROOM, **settings: dict[str, object]) -> tuple[bytes, list[str]]:
     config: Config = config_from_dict({"memory": {"max_order": 4}} | settings, "test")
     plan = Plan.of(data, 64, 0.2, 2, 0)
-    teacher = Teacher(config.memory, plan, data.vocab_size, data.tokenizer.bos_id)
+    memory = TrainingMemory(config.memory, plan, data.vocab_size, data.tokenizer.bos_id)
     said: list[str] = []
-    return stored_memory(config, data, teacher, room, say=said.append)[0], said
+    return stored_memory(config, data, memory, room, say=said.append)[0], said
 
 
 def test_the_whole_text_is_stored_where_it_fits_and_loads_in_time(data: Dataset) -> None:

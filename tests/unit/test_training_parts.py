@@ -22,7 +22,7 @@ from regrow.predict.mixture import IGNORED, network_inputs
 from regrow.training import checkpoint
 from regrow.training.batches import Part, Plan, shuffled_batches
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
 
 SEQ = 32
@@ -54,44 +54,44 @@ def test_inputs_hold_only_what_came_before_each_target() -> None:
 def test_the_closing_part_shares_no_document_group_with_the_opening_part(data: Dataset) -> None:
     plan = Plan.of(data, SEQ, 0.4, 2, seed=3)
     assert len(plan.folds) == 2
-    sizes = [len(p.text) for p in (plan.opening, *plan.folds)]
+    sizes = [len(p.text) for p in (plan.main, *plan.folds)]
     assert sum(sizes) == len(data.train_tokens)
     starts = [
         {p.text[i + 1 : i + 9].tobytes() for i in np.flatnonzero(p.text == 1)}
-        for p in (plan.opening, *plan.folds)
+        for p in (plan.main, *plan.folds)
     ]
     assert not (starts[0] & starts[1]) and not (starts[1] & starts[2])
 
 
 def test_counted_ahead_a_batch_is_predicted_without_its_own_fold(data: Dataset) -> None:
     plan = Plan.of(data, SEQ, 0.4, 2, seed=3)
-    teacher = Teacher(MemoryConfig(max_order=3), plan, data.vocab_size, 1)
+    memory = TrainingMemory(MemoryConfig(max_order=3), plan, data.vocab_size, 1)
     rest = NgramCounts(data.vocab_size, 3, bos_id=1)
-    rest.add(plan.opening.text)
+    rest.add(plan.main.text)
     rest.add(plan.folds[1].text)
     index = np.array([0, 1])
     contexts = plan.folds[0].contexts(index, 2)
-    got = teacher.rows(plan.folds[0], index, torch.device("cpu")).log_probs_RV.exp().numpy()
-    assert teacher.discounts is not None
-    expected = NgramModel.from_counts(rest, discounts=teacher.discounts).probs(contexts)
+    got = memory.rows(plan.folds[0], index, torch.device("cpu")).log_probs_RV.exp().numpy()
+    assert memory.discounts is not None
+    expected = NgramModel.from_counts(rest, discounts=memory.discounts).probs(contexts)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_prequentially_a_batch_is_predicted_as_the_memory_stood_before_it(data: Dataset) -> None:
     plan = Plan.of(data, SEQ, 0.4, 2, seed=3)
-    teacher = Teacher(MemoryConfig(max_order=3, fill="prequential"), plan, data.vocab_size, 1)
-    before = np.arange(plan.opening.windows)
-    teacher.learn(plan.opening, before)
-    learned = teacher.counts.total
-    teacher.learn(plan.opening, before)
-    assert teacher.counts.total == learned  # a window seen again is not counted again
+    memory = TrainingMemory(MemoryConfig(max_order=3, fill="prequential"), plan, data.vocab_size, 1)
+    before = np.arange(plan.main.windows)
+    memory.learn(plan.main, before)
+    learned = memory.counts.total
+    memory.learn(plan.main, before)
+    assert memory.counts.total == learned  # a window seen again is not counted again
     only_opening = NgramCounts(data.vocab_size, 3, bos_id=1)
-    only_opening.add(plan.opening.tokens)
+    only_opening.add(plan.main.tokens)
     index = np.array([0])
-    got = teacher.rows(plan.folds[0], index, torch.device("cpu")).log_probs_RV.exp().numpy()
+    got = memory.rows(plan.folds[0], index, torch.device("cpu")).log_probs_RV.exp().numpy()
     expected = NgramModel.from_counts(only_opening).probs(plan.folds[0].contexts(index, 2))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
-    assert len(teacher.seen_text()) == len(plan.opening.tokens)
+    assert len(memory.seen_text()) == len(plan.main.tokens)
 
 
 def test_a_mixture_is_one_distribution_whatever_the_gate_says(data: Dataset) -> None:

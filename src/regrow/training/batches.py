@@ -54,7 +54,7 @@ class Part:
 class Plan:
     """The opening part, drawn from again and again, and the folds of the closing part, met once at the end."""
 
-    opening: Part
+    main: Part
     folds: list[Part]
     seed: int = 0
 

@@ -22,7 +22,7 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import RunBlock, Transformer, block_forward, capped_logits
 from regrow.predict.mixture import IGNORED, mixture_rows, network_inputs
 from regrow.training.batches import Part
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,19 @@ class StepLoss:
     """Forward and backward passes of `network`, and of `mixer` where the memory takes part."""
 
     def __init__(
-        self, network: Transformer, mixer: Mixer, teacher: Teacher | None, bos_id: int, dtype: torch.dtype
+        self,
+        network: Transformer,
+        mixer: Mixer,
+        memory: TrainingMemory | None,
+        bos_id: int,
+        dtype: torch.dtype,
     ) -> None:
-        self._network, self._mixer, self._teacher = network, mixer, teacher
+        self._network, self._mixer, self._memory = network, mixer, memory
         self._bos_id, self._dtype = bos_id, dtype
         self._nats: Any = network_nats
         self._run_block: RunBlock = block_forward
 
-    def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, closing: bool) -> Nats:
+    def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, joint: bool) -> Nats:
         """Add to the gradients those of the nats of these windows over `batch_tokens`, the tokens of the whole step."""
         device = self._network.embedding.device
         targets_BT = part.targets(index_B)
@@ -58,8 +63,8 @@ class StepLoss:
         embedding = self._network.embedding.to(self._dtype)
         nats = self._nats(hidden_BTD, embedding, targets, self._network.config.softcap)
         loss, mixture = nats, 0.0
-        if closing and self._teacher is not None:
-            rows = self._teacher.rows(part, index_B, device)
+        if joint and self._memory is not None:
+            rows = self._memory.rows(part, index_B, device)
             mixture_RV = mixture_rows(self._network, self._mixer, hidden_BTD.flatten(0, 1), rows).mixture_RV
             loss = F.cross_entropy(mixture_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
             mixture = float(loss.detach())

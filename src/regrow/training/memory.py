@@ -32,7 +32,7 @@ from regrow.training.batches import Part, Plan
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
 
 
-class Teacher:
+class TrainingMemory:
     """Counts, and rows of the memory for the closing part's batches.
 
     `counts`: of all processes as of the last `merge`. `count_seconds`, `score_seconds`: time spent, merging in the
@@ -49,7 +49,7 @@ class Teacher:
     ) -> None:
         self._config, self._bos_id, self._vocab_size = config, bos_id, vocab_size
         self._group = group or ProcessGroup(0, 1, torch.device("cpu"))
-        self._parts, self._seed = [plan.opening, *plan.folds], plan.seed
+        self._parts, self._seed = [plan.main, *plan.folds], plan.seed
         self.count_seconds = self.score_seconds = self.merge_seconds = 0.0
         self._model: Memory | None = None
         self._model_of: Part | None = None

@@ -20,7 +20,7 @@ from regrow.ngram.store.linked_ngrams import Grams, grams_of
 from regrow.ngram.store.table_budget import Adjust, fit_table
 from regrow.ngram.store.table_form import decode_table
 from regrow.ngram.store.text_form import encode_tokens
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 
 _SHRINK = 0.97  # a text too long for its room is cut to fit in proportion, and a little more
 _TRIES = 4
@@ -36,7 +36,7 @@ Worth: TypeAlias = Callable[[Grams, Sequence[Discounts]], Adjust]  # of a table'
 def stored_memory(
     config: Config,
     data: Dataset,
-    teacher: Teacher | None,
+    memory: TrainingMemory | None,
     room: int,
     worth: Worth | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -49,9 +49,9 @@ def stored_memory(
     `worth` may put beside a network. The hash is of the counts before any pruning. `say` hears what the time cost.
     Raises BudgetError if nothing worth storing fits.
     """
-    if teacher is None:
+    if memory is None:
         return b"", ""
-    counted = teacher.counts
+    counted = memory.counts
     if isinstance(counted, HashedCounts):
         stored = counted.to_bytes()
         if len(stored) > room:
@@ -62,7 +62,7 @@ def stored_memory(
         return stored, counted.sha256()
     assert isinstance(counted, NgramCounts)
     form = config.memory.stored
-    tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else teacher.seen_text()
+    tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else memory.seen_text()
     limit = config.pack.load_seconds if form == "auto" else 0
     in_time = int(limit / _TEXT_LOAD) if limit else len(tokens)
     most = int(limit / _TABLE_LOAD) if limit else None
@@ -74,13 +74,11 @@ def stored_memory(
                 "storing what loads in time (0 for any time)"
             )
         fits = len(text[1]) if text is not None else 0
-        form = (
-            "text" if fits == len(tokens) else _better_form(config, data, teacher, tokens, fits, room, most)
-        )
+        form = "text" if fits == len(tokens) else _better_form(config, data, memory, tokens, fits, room, most)
     if form == "table":
         counts = _counts_of(config, data, tokens) if config.memory.fill != "ahead" else counted
         try:
-            model = NgramModel.from_counts(counts, discounts=teacher.discounts)
+            model = NgramModel.from_counts(counts, discounts=memory.discounts)
             grams = grams_of(counts)
             adjust = worth(grams, model.discounts) if worth is not None else None
             return fit_table(grams, model.discounts, room, max_ngrams=most, adjust=adjust), counts.sha256()
@@ -109,7 +107,7 @@ def fit_text(tokens: Tokens, data: Dataset, room: int) -> tuple[bytes, Tokens] |
 def _better_form(
     config: Config,
     data: Dataset,
-    teacher: Teacher,
+    memory: TrainingMemory,
     tokens: Tokens,
     fits: int,
     room: int,
@@ -126,14 +124,14 @@ def _better_form(
     split += int(heads[0]) if len(heads) else 0
     rest = tokens[split : split + _JUDGED]
     counts = _counts_of(config, data, tokens[:split])
-    model = NgramModel.from_counts(counts, discounts=teacher.discounts)
+    model = NgramModel.from_counts(counts, discounts=memory.discounts)
     grams = grams_of(counts)
     try:
         table = decode_table(fit_table(grams, model.discounts, room, max_ngrams=most))
     except NgramError:
         return "text"
     text = NgramModel.from_counts(
-        _counts_of(config, data, tokens[: min(fits, split)]), discounts=teacher.discounts
+        _counts_of(config, data, tokens[: min(fits, split)]), discounts=memory.discounts
     )
     bos = data.tokenizer.bos_id
     return "table" if text_bits(table, rest, bos) < text_bits(text, rest, bos) else "text"

@@ -21,7 +21,7 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.predict.evaluation import score_streams
 from regrow.predict.mixture import Mixture
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 from regrow.training.pack_memory import stored_memory
 from regrow.training.pruning_weights import beside_network
 
@@ -53,7 +53,7 @@ def pack(
     out: Path,
     network: Transformer,
     mixer: Mixer,
-    teacher: Teacher | None,
+    memory: TrainingMemory | None,
     unquantized: float,
     progress: Progress,
 ) -> Result:
@@ -63,12 +63,12 @@ def pack(
     with progress.task("pack"):
         room = room_for_memory(config, network, mixer, data)
         worth = None
-        if teacher is not None:
-            worth = partial(beside_network, network, mixer, teacher, config.train.seed)
-        stored, digest = stored_memory(config, data, teacher, room, worth, progress.log)
+        if memory is not None:
+            worth = partial(beside_network, network, mixer, memory, config.train.seed)
+        stored, digest = stored_memory(config, data, memory, room, worth, progress.log)
         ledger = save_artifact(
             out / "artifact.safetensors", config, data.tokenizer, network, stored, digest, mixer,
-            teacher.discounts if teacher else None,
+            memory.discounts if memory else None,
         )  # fmt: skip
     return Result(
         preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),

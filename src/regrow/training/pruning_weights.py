@@ -27,7 +27,7 @@ from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.table_budget import Adjust
 from regrow.predict.mixture import IGNORED, memory_rows, mixture_rows, network_inputs
 from regrow.training.batches import Part
-from regrow.training.memory import Teacher
+from regrow.training.memory import TrainingMemory
 
 _POSITIONS, _TOGETHER = 49_152, 4096  # tokens of left-out text that are looked at, and at a time
 _FEWEST = 200  # a class of n-grams met less often than this tells nothing of its own
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 def beside_network(
     network: Transformer,
     mixer: Mixer,
-    teacher: Teacher,
+    memory: TrainingMemory,
     seed: int,
     grams: Grams,
     discounts: Sequence[Discounts],
@@ -51,7 +51,7 @@ def beside_network(
 
     @functools.cache
     def measured() -> Floats | None:
-        left_out = teacher.left_out()
+        left_out = memory.left_out()
         if left_out is None:
             return None
         part, counts = left_out

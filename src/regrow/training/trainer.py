@@ -13,20 +13,16 @@ Muon's work and the counting are shared, and every decision is taken from number
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from regrow.core.config.load import config_toml
 from regrow.core.config.schema import Config
 from regrow.core.dist import ProcessGroup, process_group
 from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
@@ -34,10 +30,7 @@ from regrow.core.files import remove_leftovers
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Result
 from regrow.data.dataset import Dataset
-from regrow.network.compute import compute_dtype, keep_freed_pages
-from regrow.network.mixer import Mixer
-from regrow.network.transformer import Transformer
-from regrow.training.batches import Part, Plan, shuffled_batches
+from regrow.network.compute import keep_freed_pages
 from regrow.training.checkpoint import (
     Checkpoints,
     check_config,
@@ -48,10 +41,10 @@ from regrow.training.checkpoint import (
 from regrow.training.gradients import GradientSum
 from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
-from regrow.training.memory import Teacher
-from regrow.training.optim import Optimiser, learning_rate
-from regrow.training.packing import check_budget, network_bpb, pack
+from regrow.training.optim import learning_rate
+from regrow.training.packing import network_bpb, pack
 from regrow.training.signals import stop_signals
+from regrow.training.state import TrainingState
 from regrow.training.timer import Clock
 
 _MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
@@ -65,7 +58,7 @@ class Run:
     folder: Path
     artifact: Path
     result: Result
-    is_first: bool  # of several processes, the one that speaks
+    is_first: bool  # whether this is rank 0, which alone writes files and logs
 
 
 def train(
@@ -90,15 +83,15 @@ def train(
     out = Path(out)
     dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))
     with process_group() as group:
-        speaks = (progress or Silent()) if group.is_first else Silent()
+        progress = (progress or Silent()) if group.is_first else Silent()
         if group.is_first:
             remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
-        trainer = Trainer(config, dataset, out, group, speaks, callbacks)
+        trainer = Trainer(config, dataset, out, group, progress, callbacks)
         if group.most_restarts:  # on several machines torchrun counts by machine; the count of one is enough
             wanted = group.sums([resume or group.restarts])[0] > 0
             resume = wanted and has_checkpoint(out / "checkpoint")
             if wanted and not resume:
-                speaks.log("there is no checkpoint yet: training begins at the beginning")
+                progress.log("there is no checkpoint yet: training begins at the beginning")
         if resume:
             trainer.resume()
         trainer.loop()
@@ -107,7 +100,7 @@ def train(
 
 
 class Trainer:
-    """The state of a run under way, and the loop that moves it."""
+    """The loop of a run: steps, log, checkpoints, and packing at the end."""
 
     def __init__(
         self,
@@ -120,35 +113,11 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.out, self.group, self.progress = config, data, out, group, progress
         self.callbacks = callbacks
-        t = config.train
         self._check()
-        self.dtype = compute_dtype(group.device)
-        self.network = Transformer(config.model, data.vocab_size, t.seq_len, t.seed).to(group.device)
-        self.mixer = Mixer(config.mixer, torch.Generator().manual_seed(t.seed)).to(group.device)
-        check_budget(config, self.network, data)
-        self.optimiser = Optimiser(self.network, t, self.dtype, group)
-        self.mixer_optimiser = torch.optim.AdamW(
-            self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0
-        )
-        self.averaged = copy.deepcopy(self.network) if t.ema > 0 else None
-        mixing = config.memory.kind != "none" and config.mixer.kind != "none"
-        self.plan = Plan.of(
-            data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed
-        )
-        bos_id = data.tokenizer.bos_id
-        self.teacher = Teacher(config.memory, self.plan, data.vocab_size, bos_id, group) if mixing else None
-        self.batch = t.batch_tokens // t.seq_len
-        self.step = self.tokens = self.warm_tokens = 0  # warm: trained on while the clock stood
-        self.elapsed = self.talked = 0.0  # seconds of training, and of it with other processes
-        self._parts: list[Part] = [self.plan.opening, *self.plan.folds]
-        self._draws = [0] * len(self._parts)
-        self._batches: list[Iterator[NDArray[np.int64]]] = [
-            shuffled_batches(p, self.batch, np.random.Generator(np.random.PCG64([t.seed, i])))
-            for i, p in enumerate(self._parts)
-        ]
-        self._loss = StepLoss(self.network, self.mixer, self.teacher, bos_id, self.dtype)
-        self._sum = GradientSum(group, self.optimiser.parameters)
-        self._mixer_sum = GradientSum(group, self.mixer.parameters())
+        state = self.state = TrainingState(config, data, group)
+        self._loss = StepLoss(state.network, state.mixer, state.memory, data.tokenizer.bos_id, state.dtype)
+        self._sum = GradientSum(group, state.optimiser.parameters)
+        self._mixer_sum = GradientSum(group, state.mixer.parameters())
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
@@ -161,8 +130,8 @@ class Trainer:
             fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]
             near = [*[n for n in fitting if n < world][-1:], *[n for n in fitting if n > world][:1]]
             raise ConfigError(
-                f"train.batch_tokens = {t.batch_tokens}: its {sequences} sequences of train.seq_len cannot be dealt "
-                f"out evenly to {world} processes; start {' or '.join(map(str, near))}, or choose a multiple of "
+                f"train.batch_tokens = {t.batch_tokens}: its {sequences} sequences of train.seq_len cannot be "
+                f"divided evenly among {world} processes; start {' or '.join(map(str, near))}, or choose a multiple of "
                 f"{t.seq_len * world} tokens."
             )
         if len(self.data.train_tokens) < 2 * t.seq_len:
@@ -173,48 +142,48 @@ class Trainer:
 
     def loop(self) -> None:
         """Train until a limit is met. Raises EnvironmentProblem, with a checkpoint kept, when told to stop."""
-        t = self.config.train
+        t, state = self.config.train, self.state
         self._loss.compile(t, self.progress)
         limit, unit = (
             (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         if self.group.is_first:
-            cut_log(self.out / "log.jsonl", self.step)
-        clock = Clock(self.elapsed, self.talked, self.step + _WARM_STEPS, self.group)
-        saved_at, shown = self.elapsed, 0.0
+            cut_log(self.out / "log.jsonl", state.step)
+        clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
+        saved_at, shown = state.elapsed, 0.0
         with (
             stop_signals() as stopped,
             RunLog(self.out, self.config, self.group.is_first, self.callbacks) as log,
             self._checkpoints() as checkpoints,
             self.progress.task("train", total, unit) as task,
         ):
-            while (done := self._done()) < 1:
-                nats, facts = self._one_step(done)
+            while state.done < 1:
+                nats, facts = self._one_step()
                 if not clock.runs:
-                    self.warm_tokens += t.batch_tokens
-                clock.step(self.step)
-                stop, self.elapsed, self.talked, *sums = self.group.sums(
+                    state.warm_tokens += t.batch_tokens
+                clock.step(state.step)
+                stop, state.elapsed, state.communication, *sums = self.group.sums(
                     [stopped(), *clock.reading(), nats.network, nats.mixture, nats.scored]
                 )
                 facts |= self._losses(*sums)
-                if self.step % t.log_every == 0:
+                if state.step % t.log_every == 0:
                     log.write(self._record(facts))
-                now = self.elapsed if unit == "s" else float(self.tokens)
-                task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=self._speed())
+                now = state.elapsed if unit == "s" else float(state.tokens)
+                task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=state.speed)
                 shown = max(shown, now)
                 if stop:
                     self._stop(checkpoints)
-                if self.group.is_first and checkpoints.due(self.elapsed - saved_at):
-                    checkpoints.save(self.step, self.state_dict())
-                    saved_at = self.elapsed
+                if self.group.is_first and checkpoints.due(state.elapsed - saved_at):
+                    checkpoints.save(state.step, state.state_dict())
+                    saved_at = state.elapsed
             if t.checkpoint_seconds and self.group.is_first:  # packing may be killed too
-                checkpoints.save(self.step, self.state_dict())
+                checkpoints.save(state.step, state.state_dict())
 
     @contextmanager
     def _checkpoints(self) -> Iterator[Checkpoints]:
         interval, folder = self.config.train.checkpoint_seconds, self.out / "checkpoint"
-        checkpoints = Checkpoints(folder, interval, self.step, self.group.is_first, self.progress.log)
+        checkpoints = Checkpoints(folder, interval, self.state.step, self.group.is_first, self.progress.log)
         try:
             yield checkpoints
         finally:
@@ -224,32 +193,26 @@ class Trainer:
         """A signal came to one of the processes: keep a checkpoint and end, all of them after the same step."""
         path = checkpoints.folder
         if self.group.is_first:
-            path = checkpoints.save_now(self.step, self.state_dict())
+            path = checkpoints.save_now(self.state.step, self.state.state_dict())
         self.group.barrier()
         raise EnvironmentProblem(
-            f"training was stopped after step {self.step}; the checkpoint is kept in {path}, go on with --resume."
+            f"training was stopped after step {self.state.step}; the checkpoint is kept in {path}, go on with --resume."
         )
 
     def finish(self) -> Result:
         """Score and pack what was trained and write `result.json`; every process gets the result."""
-        if self.teacher is not None:
-            self.teacher.merge()
-        network = self.averaged or self.network
+        state, memory = self.state, self.state.memory
+        if memory is not None:
+            memory.merge()
+        network = state.averaged or state.network
         with self.progress.task("score the network before it is quantised"):
             unquantized = network_bpb(network, self.data, self.config.eval, self.group)
         written = b""
         if self.group.is_first:
-            if self.teacher is not None:
-                self.teacher.leave_group()  # the others do not pack
+            if memory is not None:
+                memory.leave_group()  # the others do not pack
             result = pack(
-                self.config,
-                self.data,
-                self.out,
-                network,
-                self.mixer,
-                self.teacher,
-                unquantized,
-                self.progress,
+                self.config, self.data, self.out, network, state.mixer, memory, unquantized, self.progress
             )
             self._fill(result)
             result.save(self.out / "result.json")
@@ -258,74 +221,38 @@ class Trainer:
             self.group.share(np.frombuffer(bytearray(written), np.uint8))[0].tobytes(), type=Result
         )
 
-    def _done(self) -> float:
-        """Share of the first limit that is used up, the same in every process."""
-        t = self.config.train
-        return max(
-            self.step / t.max_steps if t.max_steps else 0.0,
-            self.tokens / t.max_tokens if t.max_tokens else 0.0,
-            self.elapsed / t.max_seconds if t.max_seconds else 0.0,
-        )
-
-    def _one_step(self, done: float) -> tuple[Nats, dict[str, float]]:
+    def _one_step(self) -> tuple[Nats, dict[str, float]]:
         """One update of everything that learns; returns this process's nats, and what was the same in all."""
-        t = self.config.train
-        part_index = self._part_index(done)
-        part, closing = self._parts[part_index], part_index > 0
-        index_B = next(self._batches[part_index])
-        self._draws[part_index] += 1
+        t, state = self.config.train, self.state
+        done = state.done
+        part, index_B, joint = state.next_batch()
         mine_B = index_B[self.group.rank :: self.group.world_size]
-        rate = learning_rate(done, self.step, t.warmup_steps, t.warmdown)
+        rate = learning_rate(done, state.step, t.warmup_steps, t.warmdown)
         micro = max(1, _MICRO_TOKENS[self.group.device.type] // t.seq_len)
-        sums = [self._sum, self._mixer_sum] if closing else [self._sum]
+        sums = [self._sum, self._mixer_sum] if joint else [self._sum]
         nats = Nats()
         for gradients in sums:
             gradients.clear()
         for at in range(0, len(mine_B), micro):
             if at + micro >= len(mine_B):
                 self._sum.last_pass()  # the mixer's few leave after it, in one order everywhere
-            nats += self._loss.backward(part, mine_B[at : at + micro], t.batch_tokens, closing=closing)
+            nats += self._loss.backward(part, mine_B[at : at + micro], t.batch_tokens, joint=joint)
         for gradients in sums:
             gradients.finish()
-        norm = self.optimiser.step(rate)
-        if closing:
-            for options in self.mixer_optimiser.param_groups:
+        norm = state.optimiser.step(rate)
+        if joint:
+            for options in state.mixer_optimiser.param_groups:
                 options["lr"] = t.lr_mixer * (1 - done) / t.closing
-            self.mixer_optimiser.step()
-        if self.averaged is not None:
-            share = 1 - min(t.ema, (self.step + 1) / (self.step + 10))
-            for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            state.mixer_optimiser.step()
+        if state.averaged is not None:
+            share = 1 - min(t.ema, (state.step + 1) / (state.step + 10))
+            for mean, now in zip(state.averaged.parameters(), state.network.parameters(), strict=True):
                 mean.data.lerp_(now.data, share)
-        if self.teacher is not None:
-            self.teacher.learn(part, index_B)
-        self.step += 1
-        self.tokens += t.batch_tokens
+        if state.memory is not None:
+            state.memory.learn(part, index_B)
+        state.step += 1
+        state.tokens += t.batch_tokens
         return nats, {"rate": rate, "grad_norm": norm}
-
-    def _part_index(self, done: float) -> int:
-        """0: the opening part. In the closing share of the run, its folds in turn, each as long as it has
-        fresh windows."""
-        folds = len(self.plan.folds)
-        if done < 1 - self.config.train.closing or not folds or self.teacher is None:
-            return 0
-        wanted = 1 + min(
-            folds - 1, int((done - 1 + self.config.train.closing) / self.config.train.closing * folds)
-        )
-        for index in range(wanted, folds + 1):
-            if (self._draws[index] + 1) * self.batch <= self._parts[index].windows:
-                return index
-        return 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that `resume` needs. The data's order and the frozen bases regrow from seed and draws."""
-        return {
-            "config": config_toml(self.config), "data": self.data.counts, "step": self.step, "tokens": self.tokens,
-            "warm_tokens": self.warm_tokens, "elapsed": self.elapsed, "talked": self.talked, "draws": self._draws,
-            "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged else None,
-            "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
-            "teacher": self.teacher.state_dict() if self.teacher else None,
-        }  # fmt: skip
 
     def resume(self) -> None:
         """Go on where the newest whole checkpoint stands, with any number of processes.
@@ -339,63 +266,49 @@ class Trainer:
             raise DataError(
                 f"{folder}: was made on other data ({state['data']['name']}); give the same --data."
             )
-        self.step, self.tokens, self.warm_tokens = state["step"], state["tokens"], state["warm_tokens"]
-        self.elapsed, self.talked = state["elapsed"], state["talked"]
-        if self.group.sums([self.step]) != [self.step * self.group.world_size]:
+        if self.group.sums([state["step"]]) != [state["step"] * self.group.world_size]:
             raise DataError(
                 f"{folder}: the processes read different checkpoints; give them one shared folder."
             )
-        self.network.load_state_dict(state["network"])
-        self.mixer.load_state_dict(state["mixer"])
-        if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.mixer_optimiser.load_state_dict(state["mixer_optimiser"])
-        if self.teacher is not None:
-            self.teacher.load_state_dict(state["teacher"])
-        self._draws = list(state["draws"])
-        for batches, draws in zip(self._batches, self._draws, strict=True):
-            for _ in range(draws):
-                next(batches)
+        self.state.load_state_dict(state)
 
     def _fill(self, result: Result) -> None:
         """Put what training measured into `result`."""
-        result.steps, result.train_tokens_seen = self.step, self.tokens
+        state, memory = self.state, self.state.memory
+        result.steps, result.train_tokens_seen = state.step, state.tokens
         result.world_size = self.group.world_size
-        result.tokens_per_second = self._speed()
-        result.seconds.train = self.elapsed
+        result.tokens_per_second = state.speed
+        result.seconds.train = state.elapsed
         if self.group.world_size > 1:
-            result.seconds.communication = self.talked
-            share = self.talked / self.elapsed if self.elapsed else 0.0
+            result.seconds.communication = state.communication
+            share = state.communication / state.elapsed if state.elapsed else 0.0
             self.progress.log(
                 f"{self.group.world_size} processes: {100 * share:.1f} % of training time went on sending and waiting"
             )
-        if self.teacher is not None:
-            result.seconds.memory_count = self.teacher.count_seconds
-            result.seconds.memory_score = self.teacher.score_seconds
-            result.seconds.memory_merge = self.teacher.merge_seconds
+        if memory is not None:
+            result.seconds.memory_count = memory.count_seconds
+            result.seconds.memory_score = memory.score_seconds
+            result.seconds.memory_merge = memory.merge_seconds
 
-    def _speed(self) -> float:
-        return (self.tokens - self.warm_tokens) / self.elapsed if self.elapsed > 0 else 0.0
+    def _bpb(self, nats_per_token: float) -> float:
+        tokens_per_byte = len(self.data.train_tokens) / max(1, self.data.train_bytes)
+        return nats_per_token / math.log(2) * tokens_per_byte
 
-    def _bpb(self, nats_a_token: float) -> float:
-        tokens_a_byte = len(self.data.train_tokens) / max(1, self.data.train_bytes)
-        return nats_a_token / math.log(2) * tokens_a_byte
-
-    def _losses(self, network: float, blended: float, scored: float) -> dict[str, float]:
+    def _losses(self, network: float, mixture: float, scored: float) -> dict[str, float]:
         """The batch's figures from sums over all processes."""
         loss = network / scored
         facts = {"loss": loss, "bpb": self._bpb(loss)}
-        return facts | ({"blended_bpb": self._bpb(blended / scored)} if blended else {})
+        return facts | ({"blended_bpb": self._bpb(mixture / scored)} if mixture else {})
 
     def _record(self, facts: dict[str, float]) -> dict[str, float]:
+        state = self.state
         record = {
-            "step": self.step, "tokens": self.tokens, "seconds": round(self.elapsed, 3), "loss": facts["loss"],
+            "step": state.step, "tokens": state.tokens, "seconds": round(state.elapsed, 3), "loss": facts["loss"],
             "bpb": facts["bpb"], "rate": facts["rate"], "grad_norm": facts["grad_norm"],
-            "tokens_per_second": self._speed(),
+            "tokens_per_second": state.speed,
         }  # fmt: skip
         if "blended_bpb" in facts:
             record["blended_bpb"] = facts["blended_bpb"]
         if self.group.world_size > 1:
-            record["communication"] = self.talked / self.elapsed if self.elapsed else 0.0
+            record["communication"] = state.communication / state.elapsed if state.elapsed else 0.0
         return record

@@ -1,0 +1,120 @@
+"""The state of a run under way: what learns, which batches were drawn, how far it has come. A checkpoint holds it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regrow.core.config.load import config_toml
+from regrow.core.config.schema import Config
+from regrow.core.dist import ProcessGroup
+from regrow.data.dataset import Dataset
+from regrow.network.compute import compute_dtype
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.training.batches import Part, Plan, shuffled_batches
+from regrow.training.memory import TrainingMemory
+from regrow.training.optim import Optimiser
+from regrow.training.packing import check_budget
+
+
+class TrainingState:
+    """Network, mixer and memory with their optimisers, and the counters of a run.
+
+    `averaged`: the moving average of the network, if any; `memory`: None where nothing is mixed. `tokens` were trained
+    on, `warm_tokens` of them while the clock stood; `elapsed` seconds of training, `communication` of them sending to
+    other processes and waiting for them. Raises ConfigError for a budget that cannot hold the network.
+    """
+
+    def __init__(self, config: Config, data: Dataset, group: ProcessGroup) -> None:
+        self.config, self.data = config, data
+        t = config.train
+        self.dtype = compute_dtype(group.device)
+        self.network = Transformer(config.model, data.vocab_size, t.seq_len, t.seed).to(group.device)
+        self.mixer = Mixer(config.mixer, torch.Generator().manual_seed(t.seed)).to(group.device)
+        check_budget(config, self.network, data)
+        self.optimiser = Optimiser(self.network, t, self.dtype, group)
+        self.mixer_optimiser = torch.optim.AdamW(
+            self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0
+        )
+        self.averaged = copy.deepcopy(self.network) if t.ema > 0 else None
+        mixing = config.memory.kind != "none" and config.mixer.kind != "none"
+        plan = Plan.of(data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed)
+        bos_id = data.tokenizer.bos_id
+        self.memory = TrainingMemory(config.memory, plan, data.vocab_size, bos_id, group) if mixing else None
+        self.step = self.tokens = self.warm_tokens = 0
+        self.elapsed = self.communication = 0.0
+        self._parts: list[Part] = [plan.main, *plan.folds]
+        self._draws = [0] * len(self._parts)
+        self._batch_size = t.batch_tokens // t.seq_len
+        self._batches: list[Iterator[NDArray[np.int64]]] = [
+            shuffled_batches(p, self._batch_size, np.random.Generator(np.random.PCG64([t.seed, i])))
+            for i, p in enumerate(self._parts)
+        ]
+
+    @property
+    def done(self) -> float:
+        """Share of the first limit that is used up, the same in every process."""
+        t = self.config.train
+        return max(
+            self.step / t.max_steps if t.max_steps else 0.0,
+            self.tokens / t.max_tokens if t.max_tokens else 0.0,
+            self.elapsed / t.max_seconds if t.max_seconds else 0.0,
+        )
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second of training."""
+        return (self.tokens - self.warm_tokens) / self.elapsed if self.elapsed > 0 else 0.0
+
+    def next_batch(self) -> tuple[Part, NDArray[np.int64], bool]:
+        """A part and the windows [B] of it that all processes together train on next, and whether they are of the
+        joint phase."""
+        index = self._part_index()
+        self._draws[index] += 1
+        return self._parts[index], next(self._batches[index]), index > 0
+
+    def _part_index(self) -> int:
+        """0: the main part. In the joint phase its folds in turn, each as long as it has fresh windows."""
+        folds, share = len(self._parts) - 1, self.config.train.closing
+        if self.done < 1 - share or not folds or self.memory is None:
+            return 0
+        wanted = 1 + min(folds - 1, int((self.done - 1 + share) / share * folds))
+        for index in range(wanted, folds + 1):
+            if (self._draws[index] + 1) * self._batch_size <= self._parts[index].windows:
+                return index
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs; the data's order and the frozen bases follow from seed and draws."""
+        return {
+            "config": config_toml(self.config), "data": self.data.counts, "step": self.step, "tokens": self.tokens,
+            "warm_tokens": self.warm_tokens, "elapsed": self.elapsed, "communication": self.communication,
+            "draws": self._draws, "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
+            "memory": self.memory.state_dict() if self.memory else None,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`, for a run just begun with the same config and data, by any number of
+        processes."""
+        self.step, self.tokens, self.warm_tokens = state["step"], state["tokens"], state["warm_tokens"]
+        self.elapsed, self.communication = state["elapsed"], state["communication"]
+        self.network.load_state_dict(state["network"])
+        self.mixer.load_state_dict(state["mixer"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.mixer_optimiser.load_state_dict(state["mixer_optimiser"])
+        if self.memory is not None:
+            self.memory.load_state_dict(state["memory"])
+        self._draws = list(state["draws"])
+        for batches, draws in zip(self._batches, self._draws, strict=True):
+            for _ in range(draws):
+                next(batches)
