@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, EvalOverrides, Json, Quiet, refuse_settings
 from regrow.cli.output import command_output
 from regrow.core.files import atomic_write_bytes, check_writable
 
@@ -18,8 +18,10 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="The stream to write.", show_default=False)
     ],
-    ttt: Annotated[bool, typer.Option("--ttt", help="Learn from the file while it is coded.")] = False,
-    settings: Adapting = None,
+    ttt: Annotated[
+        bool, typer.Option("--ttt", help="Train on the file while it is coded (test-time training).")
+    ] = False,
+    settings: EvalOverrides = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

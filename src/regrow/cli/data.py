@@ -73,7 +73,7 @@ def command(
 
     Says which files were read and what was left out; the latter stands in data.json too, under "notes".
 
-    Several SOURCEs are for shards alone. Ended half-way, a long build goes on when the same command is given again.
+    Several SOURCEs are for shards alone. An interrupted build resumes when the same command is given again.
     """
     with command_output(json, quiet) as output:
         import msgspec

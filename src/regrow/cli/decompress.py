@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Adapting, ArtifactFile, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, EvalOverrides, Json, Quiet, refuse_settings
 from regrow.cli.output import command_output
 from regrow.core.files import atomic_write_bytes, check_writable
 
@@ -28,7 +28,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    settings: Adapting = None,
+    settings: EvalOverrides = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -82,7 +82,7 @@ def figures(result: Result) -> list[tuple[str, str, str]]:
         ("  int8 round trip", _gap(bpb.neural, bpb.neural_unquantized), "at most +0.003"),
         ("memory alone", bits(bpb.memory), ""),
         ("artifact, bytes", f"{parts.get('total', 0):,}", f"{parts.get('budget', 0):,}"),
-        ("worst row sum error", f"{proof.max_abs_row_sum_error:.1e}" if proof else "-", "1e-06"),
+        ("max abs(sum p - 1)", f"{proof.max_abs_row_sum_error:.1e}" if proof else "-", "1e-06"),
         ("counting, of training time", _percent(seconds.memory_count, seconds.train), "2 %"),
         ("scoring by memory, of training time", _percent(seconds.memory_score, seconds.train), "10 %"),
         ("loading, seconds", "-" if seconds.load is None else f"{seconds.load:.1f}", "5"),

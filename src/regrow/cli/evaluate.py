@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import update_result
 
@@ -19,16 +19,18 @@ def command(
         typer.Option(
             min=0,
             metavar="N",
-            help="Tokens scored a window; 0 for the whole window.  [default: the config's]",
+            help="Tokens scored per window; 0 for the whole window.  [default: the config's]",
         ),
     ] = None,
-    ttt: Annotated[bool, typer.Option("--ttt", help="Also adapt to text already scored.")] = False,
-    settings: Adapting = None,
+    ttt: Annotated[
+        bool, typer.Option("--ttt", help="Also score with test-time training on text already scored.")
+    ] = False,
+    settings: EvalOverrides = None,
     reset_at: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help=r"Begin anew after every TEXT (such as \f), which ends a document.",
+            help=r"Reset the context after every TEXT (such as \f), which ends a document.",
             show_default=False,
         ),
     ] = None,
@@ -40,8 +42,8 @@ def command(
 ) -> None:
     """Score held-out text, by part.
 
-    With --ttt also by the predictor that learns from the text it has scored, as [eval] of the artifact's config says.
-    Given a run's artifact and data, also updates the run's result.json.
+    With --ttt also by the adaptive predictor, which trains on the text it has scored, as [eval] of the artifact's
+    config says. Given a run's artifact and data, also updates the run's result.json.
 
     Several processes: `torchrun --nproc-per-node N -m regrow eval ...`
     """
@@ -67,12 +69,12 @@ def command(
         output.result({**parts, "seconds": seconds, "tokens": measured.tokens})
         rows = [
             ("network", measured.bpb.neural, None), ("memory", measured.bpb.memory, None),
-            ("blended", measured.bpb.blended, measured.seconds.eval),
+            ("mixture", measured.bpb.blended, measured.seconds.eval),
         ]  # fmt: skip
         if official_bytes:
-            rows.append(("blended, official byte count", measured.bpb.official_bytes, None))
+            rows.append(("mixture, official byte count", measured.bpb.official_bytes, None))
         if ttt:
-            rows.append(("adapting", measured.bpb.ttt, measured.seconds.ttt))
+            rows.append(("adaptive", measured.bpb.ttt, measured.seconds.ttt))
         output.table(
             [
                 (

@@ -38,7 +38,7 @@ Overrides: TypeAlias = Annotated[
     ),
 ]
 
-Adapting: TypeAlias = Annotated[
+EvalOverrides: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set",

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from regrow.cli.options import Adapting, ArtifactFile, HeldOut, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import command_output
 from regrow.cli.runs import update_result
 from regrow.core.errors import ProofError
@@ -16,20 +16,22 @@ from regrow.core.errors import ProofError
 def command(
     artifact: ArtifactFile,
     data: HeldOut,
-    ttt: Annotated[bool, typer.Option("--ttt", help="Prove the predictor that adapts.")] = False,
-    settings: Adapting = None,
+    ttt: Annotated[
+        bool, typer.Option("--ttt", help="Prove the adaptive predictor (test-time training).")
+    ] = False,
+    settings: EvalOverrides = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Prove a score by compressing and decoding.
 
     Held-out text is encoded, decoded in a fresh process from artifact and stream alone, and compared; the
-    bits really spent are printed. With --ttt the predictor also learns from what it has coded, as [eval] of
+    bits really spent are printed. With --ttt the predictor also trains on what it has coded, as [eval] of
     the artifact's config says, and the decoder repeats every step of it. Given a run's artifact and data,
     also updates the run's result.json.
 
-    Several processes: `torchrun --nproc-per-node N -m regrow prove ...`; each proves a piece of the text, but for
-    --ttt.
+    Several processes: `torchrun --nproc-per-node N -m regrow prove ...`; each proves a piece of the text, except
+    with --ttt.
     """
     refuse_settings(settings, ttt)
     with command_output(json, quiet) as output:
@@ -53,7 +55,7 @@ def command(
                 ("predictor", proof.track),
                 ("stream", f"{proof.stream_bytes:,} bytes"),
                 ("text", f"{proof.raw_bytes:,} bytes"),
-                ("worst row sum error", f"{proof.max_abs_row_sum_error:.1e}"),
+                ("max abs(sum p - 1)", f"{proof.max_abs_row_sum_error:.1e}"),
                 ("encoding", f"{proof.encode_seconds:.1f} s"),
                 ("decoding in a fresh process", f"{proof.decode_seconds:.1f} s"),
             ]

@@ -14,8 +14,8 @@ from regrow.cli.output import command_output
 
 def command(
     artifact: ArtifactFile,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to go on from.")] = "",
-    tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Most tokens to draw.")] = 200,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to continue.")] = "",
+    tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Max tokens to draw.")] = 200,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed draws the same text.")] = 0,
     json: Json = False,
     quiet: Quiet = False,

@@ -27,7 +27,7 @@ def command(
     ] = None,
     overrides: Overrides = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's checkpoint, with its config.")
+        bool, typer.Option("--resume", help="Resume from the run's checkpoint, with its config.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -55,5 +55,5 @@ def command(
         output.result(result)
         total = (result.bytes or {}).get("total", 0)
         output.line(f"steps     {result.steps}, {result.train_tokens_seen:,} tokens")
-        output.line(f"blended   {bits(result.bpb.blended)} bits per byte")
+        output.line(f"mixture   {bits(result.bpb.blended)} bits per byte")
         output.line(f"artifact  {run.artifact}, {total:,} bytes")
