@@ -184,18 +184,9 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         if request["float32"]:
             import torch
 
-            import regrow.artifact.artifact
-            import regrow.training.packing
-            import regrow.training.pruning_weights
-            import regrow.training.trainer
-
-            for module in (
-                regrow.artifact.artifact,
-                regrow.training.packing,
-                regrow.training.trainer,
-                regrow.training.pruning_weights,
-            ):
-                module.compute_dtype = lambda device: torch.float32
+            for name, module in list(sys.modules.items()):  # wherever it has been imported
+                if name.startswith("regrow.") and hasattr(module, "compute_dtype"):
+                    setattr(module, "compute_dtype", lambda device: torch.float32)  # noqa: B010
         if request["call"]:
             import tests.e2e.group_calls
 

@@ -177,8 +177,8 @@ def test_a_stretch_scored_at_once_has_the_bits_of_one_step_after_the_other(capac
     rng = np.random.Generator(np.random.PCG64(4))
     steps, stretched = (OnlineMixer(STREAMS, VOCAB, 3, capacity) for _ in range(2))
     for at in range(3):
-        parts = [rng.normal(size=(STREAMS, CHUNK, VOCAB)).astype(np.float32) for _ in range(3)]
-        inputs = StepInputs(*parts, rng.integers(0, 5, (STREAMS, CHUNK)).astype(np.int32))
+        mixed, network, memory = rng.normal(size=(3, STREAMS, CHUNK, VOCAB)).astype(np.float32)
+        inputs = StepInputs(mixed, network, memory, rng.integers(0, 5, (STREAMS, CHUNK)).astype(np.int32))
         tokens_ST = text(at, CHUNK)
         tokens_ST[1, CHUNK // 2 :] = IGNORED if at == 2 else 3
         nats = []

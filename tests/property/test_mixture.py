@@ -72,13 +72,14 @@ def test_a_changed_token_moves_nothing_up_to_its_own_row(
 ) -> None:
     changed_ST = tokens_ST.copy()
     changed_ST[stream, at] = token if token != tokens_ST[stream, at] else IGNORED
-    before, after = rows_of(mixture, tokens_ST), rows_of(mixture, changed_ST)
-    for name, old, new in zip(Rows._fields, before, after, strict=True):
+    before, after = rows_of(mixture, tokens_ST)._asdict(), rows_of(mixture, changed_ST)._asdict()
+    for name, old in before.items():
+        new = after[name]
         np.testing.assert_array_equal(old[stream, : at + 1], new[stream, : at + 1], err_msg=name)
         np.testing.assert_array_equal(old[1 - stream], new[1 - stream], err_msg=f"{name} of another stream")
     if at + 1 < LENGTH:  # and it is seen from the next row on, or the promise above would hold of nothing
-        for name, old, new in zip(Rows._fields, before, after, strict=True):
-            assert (old[stream, at + 1] != new[stream, at + 1]).any(), name
+        for name, old in before.items():
+            assert (old[stream, at + 1] != after[name][stream, at + 1]).any(), name
 
 
 @given(TOKENS, st.integers(0, LENGTH))

@@ -144,8 +144,8 @@ def test_multi_word_keys_and_single_word_keys_give_the_same_distribution() -> No
     small, large = model_of(tokens, 8, 12), model_of(tokens, 40_000, 12)
     a, b = small.rows(contexts), large.rows(contexts)
     np.testing.assert_array_equal(a.matched_order_R, b.matched_order_R)
-    without_share = [rows.probs_RV[:, 2:7] - rows.probs_RV[:, 7:8] for rows in (a, b)]
-    np.testing.assert_allclose(*without_share, atol=1e-6)
+    one, other = (rows.probs_RV[:, 2:7] - rows.probs_RV[:, 7:8] for rows in (a, b))
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_rows_do_not_depend_on_threads_batches_or_neighbours() -> None:

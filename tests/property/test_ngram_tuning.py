@@ -12,6 +12,7 @@ from regrow.ngram.contexts import contexts_at, contexts_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model import discount_fit as tuning
 from regrow.ngram.model.discount_fit import tune_discounts
+from regrow.ngram.model.kneser_ney import estimate
 from regrow.ngram.model.ngram_model import NgramModel
 
 BOS, VOCAB, ORDER = 1, 64, 4
@@ -68,7 +69,7 @@ def test_the_sample_is_chosen_by_the_seed() -> None:
 
 def test_the_slope_is_that_of_the_cost() -> None:
     counts, text = counted(documents(0, 6)), documents(20, 1)[0]
-    trie, unigram, _, _ = tuning.estimate(counts, 1, [(), *[(1.0,)] * (ORDER - 1)])
+    trie, unigram, _, _ = estimate(counts, 1, [(), *[(1.0,)] * (ORDER - 1)])
     at = np.flatnonzero(text != BOS)
     sample = tuning._sample(trie, unigram, text, at, BOS)
     rng = np.random.default_rng(3)

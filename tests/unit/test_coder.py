@@ -31,7 +31,7 @@ def draw(probs: np.ndarray, seed: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_batches_come_back_in_order_whatever_their_sizes(dtype: type) -> None:
-    probs = softmax_rows(300, 100).astype(dtype)
+    probs: np.ndarray = softmax_rows(300, 100).astype(dtype)
     symbols = draw(probs)
     encoder = Encoder()
     for start, stop in ((0, 1), (1, 1), (1, 200), (200, 300)):

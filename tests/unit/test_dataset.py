@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -78,11 +79,8 @@ def test_every_document_is_bos_and_its_tokens(source: Path, built: Path) -> None
     assert sorted(decoded + held_out) == sorted(texts)
     assert data.val_bytes == b"\n".join(held_out)
     assert data.train_bytes == sum(map(len, decoded))
-    assert (data.train_tokens.dtype, data.doc_offsets.dtype, data.doc_groups.dtype) == (
-        np.uint16,
-        np.int64,
-        np.int32,
-    )
+    arrays = (data.train_tokens, data.doc_offsets, data.doc_groups)
+    assert [array.dtype.name for array in arrays] == ["uint16", "int64", "int32"]
 
 
 def test_held_out_tokens_are_those_of_val_txt(built: Path) -> None:
@@ -194,7 +192,7 @@ def test_a_full_disk_leaves_the_old_folder_whole(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(regrow.data.writing.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(EnvironmentProblem, match=r"data: cannot be written \(no space left on device\)"):
         build_dataset(str(source), copied, CONFIG)
     assert _contents(copied) == before

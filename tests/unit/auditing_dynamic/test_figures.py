@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from audited_submission import FIGURES, log_text, submission
+from tests.unit.auditing_dynamic.audited_submission import FIGURES, log_text, submission
 
 from regrow.challenge.audit import audit
 from regrow.challenge.audit.finding import Finding

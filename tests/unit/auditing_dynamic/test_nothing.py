@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audited_submission import submission
+from tests.unit.auditing_dynamic.audited_submission import submission
 
 from regrow.challenge.audit import audit
 from regrow.challenge.audit.finding import Finding

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audited_submission import FIGURES, RATIO, SCRIPT, log_text, submission
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.auditing_dynamic.audited_submission import FIGURES, RATIO, SCRIPT, log_text, submission
 
 from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.record.accounting import account, record_findings

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from audited_submission import submission
+from tests.unit.auditing_dynamic.audited_submission import submission
 
 from regrow.artifact.container import PAYLOADS, write_artifact
 from regrow.challenge.audit import audit, many

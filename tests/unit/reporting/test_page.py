@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,13 @@ def test_the_page_says_what_was_measured(make_run: MakeRun) -> None:
 def test_a_run_with_nothing_but_its_result_says_not_run_everywhere_and_how_to_get_the_rest(
     make_run: MakeRun,
 ) -> None:
-    nothing = {"bytes": None, "proof": None, "bpb": {}, "seconds": {}, "tokens_per_second": None}
+    nothing: dict[str, Any] = {
+        "bytes": None,
+        "proof": None,
+        "bpb": {},
+        "seconds": {},
+        "tokens_per_second": None,
+    }
     page = read(write_report([make_run(bare=True, **nothing)]))
     assert page.words.count("not run") >= 25
     for command in ("regrow eval", "regrow prove", "regrow train"):
