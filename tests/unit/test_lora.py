@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from regrow.core.errors import ConfigError
 from regrow.network.bases import seeded_orthogonal
 from regrow.network.lora import SeededLinear
 
@@ -28,16 +32,41 @@ def test_it_starts_as_its_base() -> None:
     assert torch.equal(layer.weight(), seeded_orthogonal(11, 192, 128, 0.7))
 
 
-def test_the_state_dict_holds_the_adapter_alone_and_restores_the_layer() -> None:
+def test_the_state_dict_holds_the_adapter_and_no_base_and_restores_the_layer() -> None:
     layer = trained()
     state = layer.state_dict()
-    assert {name: tuple(value.shape) for name, value in state.items()} == {
+    assert {name: tuple(value.shape) for name, value in state.items() if "extra" not in name} == {
         "lora_a": (8, 128),
         "lora_b": (192, 8),
     }
     fresh = SeededLinear(128, 192, 8, seed=11, gain=0.7)
     fresh.load_state_dict(state)
     assert torch.equal(fresh(inputs()), layer(inputs()))
+
+
+@pytest.mark.parametrize("other", [{"seed": 12}, {"gain": 0.8}, {"base": "gaussian"}])
+def test_a_state_of_another_base_is_refused(other: dict[str, Any]) -> None:
+    """Another seed would give another output without a word; the state says what its base grows from."""
+    state = trained().state_dict()
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    settings: dict[str, Any] = {"seed": 11, "gain": 0.7} | other
+    layer = torch.nn.Sequential(SeededLinear(128, 192, 8, **settings))
+    with pytest.raises(ConfigError, match=f"{next(iter(other))} .* there"):
+        layer.load_state_dict({f"0.{k}": v for k, v in torch.load(buffer, weights_only=True).items()})
+
+
+def test_numpy_integers_are_seeds_and_sides() -> None:
+    seed, rows, cols = np.uint64(2**64 - 3), np.int64(192), np.int32(128)
+    expected = seeded_orthogonal(2**64 - 3, 192, 128)
+    assert torch.equal(seeded_orthogonal(seed, rows, cols), expected)  # type: ignore[arg-type]
+    layer, twin = (SeededLinear(128, 192, 4, seed=s) for s in (np.int64(11), 11))  # type: ignore[arg-type]
+    assert torch.equal(layer.weight(), twin.weight())
+    twin.load_state_dict(layer.state_dict())
+    for wrong in (-1, 2**64, 1.5):
+        with pytest.raises(ConfigError, match="whole number from 0"):
+            SeededLinear(128, 192, 4, seed=wrong)  # type: ignore[arg-type]
 
 
 def test_the_forward_pass_is_one_multiplication_by_the_merged_weight() -> None:
@@ -67,7 +96,7 @@ def test_only_the_adapter_gets_gradients() -> None:
 
 def test_r_zero_is_the_frozen_base_without_parameters() -> None:
     layer = SeededLinear(128, 192, 0, seed=11)
-    assert not list(layer.parameters()) and not layer.state_dict()
+    assert not list(layer.parameters()) and set(layer.state_dict()) == {"_extra_state"}
     assert torch.equal(layer(inputs()), functional.linear(inputs(), seeded_orthogonal(11, 192, 128)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regrow.core.errors import ConfigError
-from regrow.network.hadamard import block_and_rounds, check_sides, integer_chunks, random_words
+from regrow.network.hadamard import block_and_rounds, checked_base, integer_chunks, random_words
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def base_array(kind: BaseKind, seed: int, rows: int, cols: int, gain: float = 1.
         return _orthogonal(seed, rows, cols, gain)
     if kind not in BASE_KINDS:
         raise ConfigError(f"base kind {kind!r}: there is none of that name; use {', '.join(BASE_KINDS)}.")
-    check_sides(seed, rows, cols)
+    seed, rows, cols = checked_base(seed, rows, cols)
     larger, shorter = max(rows, cols), min(rows, cols)
     normals_NC = _normals(seed, larger * shorter).reshape(larger, shorter)
     if kind == "gaussian":
@@ -80,7 +80,7 @@ def base_sha256(base: npt.ArrayLike) -> str:
 
 
 def _orthogonal(seed: int, rows: int, cols: int, gain: float) -> npt.NDArray[np.float32]:
-    check_sides(seed, rows, cols)
+    seed, rows, cols = checked_base(seed, rows, cols)
     block, rounds = block_and_rounds(max(rows, cols))
     scale = np.float32(gain / math.sqrt(block**rounds))
     out = np.empty((rows, cols), dtype=np.float32)

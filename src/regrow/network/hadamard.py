@@ -11,8 +11,9 @@ Shape suffixes: N side of the square, C vectors worked on at once.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,13 @@ _MASK = (1 << 64) - 1
 _IntArray = npt.NDArray[np.signedinteger[Any]]
 
 
-def derive_seed(root: int, name: str) -> int:
+def derive_seed(root: SupportsIndex, name: str) -> int:
     """The 64-bit seed of the part called `name`, from one 8-byte `root` seed; stable for all time.
 
     It is the first 8 bytes, little-endian, of SHA-256 over the root's 8 bytes, little-endian, and the name
     in UTF-8. Raises ConfigError when the root does not fit 8 bytes.
     """
-    _check_seed(root)
+    root = checked_seed(root)
     digest = hashlib.sha256(root.to_bytes(8, "little") + name.encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
@@ -47,7 +48,7 @@ def random_words(seed: int, stream: int, count: int) -> npt.NDArray[np.uint64]:
     Word i is the splitmix64 finaliser of state + (i + 1) * gamma (Steele, Lea and Flood 2014), a function
     of the counter alone; the state is that finaliser of seed + (stream + 1) * gamma.
     """
-    state = _mix64(np.array([(seed + (stream + 1) * _GOLDEN_GAMMA) & _MASK], dtype=np.uint64))
+    state = _mix64(np.array([(operator.index(seed) + (stream + 1) * _GOLDEN_GAMMA) & _MASK], dtype=np.uint64))
     counters = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN_GAMMA)
     return _mix64(counters + state)
 
@@ -72,7 +73,7 @@ def integer_base(seed: int, rows: int, cols: int) -> npt.NDArray[np.int32]:
     block^rounds times the identity. Raises ConfigError for a side that is no multiple of 64 or above
     32,768, or a seed beyond 64 bits.
     """
-    check_sides(seed, rows, cols)
+    seed, rows, cols = checked_base(seed, rows, cols)
     out = np.empty((rows, cols), dtype=np.int32)
     vectors_NC = out.T if rows <= cols else out
     for start, stop, chunk_NC in integer_chunks(seed, max(rows, cols), min(rows, cols)):
@@ -121,14 +122,22 @@ def _mix64(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed <= _MASK:
+def checked_seed(seed: SupportsIndex) -> int:
+    """A seed as a whole number of Python's, whose arithmetic does not overflow as numpy's does. Raises ConfigError for
+    what is no whole number from 0 to 2^64 - 1."""
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= _MASK:
         raise ConfigError(f"seed {seed}: does not fit 8 bytes; use a whole number from 0 to 2^64 - 1.")
+    return value
 
 
-def check_sides(seed: int, rows: int, cols: int) -> None:
-    _check_seed(seed)
-    for side, name in ((rows, "rows"), (cols, "columns")):
+def checked_base(seed: SupportsIndex, rows: SupportsIndex, cols: SupportsIndex) -> tuple[int, int, int]:
+    """Seed and sides of a base as Python's whole numbers. Raises ConfigError for a base that cannot be made."""
+    sides = (operator.index(rows), operator.index(cols))
+    for side, name in zip(sides, ("rows", "columns"), strict=True):
         if side <= 0 or side % SIDE_STEP:
             nearest = max(SIDE_STEP, round(side / SIDE_STEP) * SIDE_STEP)
             raise ConfigError(
@@ -139,3 +148,4 @@ def check_sides(seed: int, rows: int, cols: int) -> None:
             raise ConfigError(
                 f"frozen base of {rows} x {cols}: its {name} are above {MAX_SIDE}; use a narrower layer."
             )
+    return checked_seed(seed), *sides
