@@ -450,3 +450,23 @@ def test_a_null_is_left_out_and_counted_in_json_lines_and_parquet_alike(tmp_path
         assert corpus.left_out == (f"{path.name}: 3 rows left out (no text, or null, in the field body)",)
         with pytest.raises(DataError, match=r"(field|column) text among id, body; .* --text-field"):
             read_source(str(path), 0.3)
+
+
+def test_a_hidden_folder_is_left_out_with_its_bytes(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", LINE)
+    write(tmp_path / ".git" / "objects" / "x", b"12345")
+    write(tmp_path / ".git" / "y", b"678")
+    assert lines_of(tmp_path)[1] == [".git: left out (8 bytes, hidden)"]
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """A source is read several times; the second time a pipe would never end."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe: is a pipe or a device.* write it to a file first"):
+        read_source(str(tmp_path / "pipe"), 0.1)
+
+
+def test_a_folder_whose_name_is_not_utf8_gives_a_name_that_is(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write(folder / "a.txt", LINE * 9)
+    assert read_source(str(folder), 0.1).name == "caf\ufffd"

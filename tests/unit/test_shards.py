@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -289,3 +290,17 @@ def test_options_of_shards_are_refused_elsewhere(tmp_path: Path, capsys: pytest.
     ):
         assert main(["data", str(tmp_path / "t.txt"), *extra, "--out", str(tmp_path / "o")]) == 2
         assert says in capsys.readouterr().err
+
+
+def test_what_lies_beside_shards_is_named(hub: Path, tmp_path: Path) -> None:
+    """Nothing in a folder of shards is left out without a word."""
+    copy = shutil.copytree(hub, tmp_path / "hub") / "datasets/datasets/fineweb10B_sp360"
+    (copy / "extra.bin").write_bytes(b"12")
+    (copy / "texts").mkdir()
+    (copy / "texts" / "more.txt").write_bytes(b"345")
+    build_from_shards([str(copy)], tmp_path / "data")
+    notes = json.loads((tmp_path / "data" / "data.json").read_text())["notes"]
+    assert notes[:2] == [
+        "extra.bin: left out (2 bytes, not a shard)",
+        "texts/more.txt: left out (3 bytes, not a shard)",
+    ]

@@ -36,7 +36,10 @@ class SourceFiles:
 
     def leave_out(self, path: Path, reason: str) -> None:
         """Note that `path` is not read."""
-        size = f"{path.stat().st_size:,} bytes, " if path.is_file() else ""
+        walk = () if path.is_symlink() else os.walk(path)
+        inside = [Path(place, name) for place, _, names in walk for name in names]
+        sizes = [file.stat().st_size for file in [path, *inside] if file.is_file()]
+        size = f"{sum(sizes):,} bytes, " if sizes else ""
         self.left_out.append(f"{self.name(path)}: left out ({size}{reason})")
 
     def _walk(self, top: Path, links: list[Path]) -> None:

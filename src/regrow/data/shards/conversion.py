@@ -10,7 +10,7 @@ same tokens is counted and said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import DataError
-from regrow.core.files import sha256_hex
+from regrow.core.files import sha256_hex, utf8
 from regrow.core.progress import Progress, Silent, Task
 from regrow.data.build import check_out, write_held_out_tokens
 from regrow.data.dataset import SCHEMA, VAL_TEXT, DataInfo, Dataset
+from regrow.data.folders import SourceFiles
 from regrow.data.readers import read_documents
 from regrow.data.shards.foreign_tokenizer import (
     BOUNDARY,
@@ -38,10 +39,12 @@ from regrow.data.shards.format import (
     shard_number,
     write_shard,
 )
+from regrow.data.sources import listed
 from regrow.data.tokenizer import Tokenizer
 from regrow.data.writing import FolderWriter
 
 DOCUMENTS = "docs_selected.jsonl"
+OWN_TOKENIZER = "tokenizer.bin"
 _CHUNK = 1 << 22  # tokens looked at in one go
 _BATCH = 256  # documents encoded in one go
 _SAMPLE = 200  # training documents that are encoded again, to see whether the tokenizer is theirs
@@ -70,7 +73,7 @@ def build_from_shards(
     train, val = find_shards([Path(source) for source in sources])
     vocabulary = _vocabulary(train[0].parent, tokenizer)
     shards = {path: read_shard(path) for path in [*train, *val]}  # mapped: damage shows before any work
-    notes: list[str] = []
+    notes = _left_out([Path(source) for source in sources], shards)
     facts = [(path.name, len(tokens), path.stat().st_mtime_ns) for path, tokens in shards.items()]
     key = sha256_hex(repr(facts).encode() + vocabulary.tokenizer.to_bytes())
     with FolderWriter(out, key) as writer:
@@ -84,7 +87,7 @@ def build_from_shards(
         total = sum(len(shards[path]) for path in train)
         with progress.task("training shards", total, "tokens") as task:
             info = _train_part(train, shards, vocabulary, writer, task)
-        info.name = name or train[0].resolve().parent.name
+        info.name = name or utf8(train[0].resolve().parent.name)
         with progress.task("tokenising val.txt", writer.path(VAL_TEXT).stat().st_size, "B") as task:
             write_held_out_tokens(vocabulary.tokenizer, writer, task, processes, info)
         info.notes = notes
@@ -92,6 +95,18 @@ def build_from_shards(
     for note in notes:
         progress.log(note)
     return Dataset.load(out)
+
+
+def _left_out(sources: list[Path], shards: Container[Path]) -> list[str]:
+    """Of the folders of shards what is neither a shard nor their tokenizer or documents, a line each."""
+    lines: list[str] = []
+    for source in sources:
+        found = SourceFiles(source)
+        for path in found.files:
+            if path not in shards and path.suffix != ".model" and path.name not in (DOCUMENTS, OWN_TOKENIZER):
+                found.leave_out(path, "not a shard")
+        lines += found.left_out
+    return list(listed(lines))
 
 
 def write_shards(data: Dataset, folder: Path, shard_tokens: int = SHARD_TOKENS) -> list[Path]:
@@ -107,7 +122,7 @@ def write_shards(data: Dataset, folder: Path, shard_tokens: int = SHARD_TOKENS) 
     for number, at in enumerate(range(0, len(data.train_tokens), shard_tokens)):
         paths.append(folder / f"regrow_train_{number:06d}.bin")
         write_shard(paths[-1], data.train_tokens[at : at + shard_tokens])
-    (folder / "tokenizer.bin").write_bytes(data.tokenizer.to_bytes())
+    (folder / OWN_TOKENIZER).write_bytes(data.tokenizer.to_bytes())
     return paths
 
 
@@ -115,7 +130,7 @@ def _vocabulary(folder: Path, given: Path | None) -> Vocabulary:
     if given is not None:
         path = given
     else:
-        own = folder / "tokenizer.bin"
+        own = folder / OWN_TOKENIZER
         places = [folder, folder.parent / "tokenizers", folder.parent.parent / "tokenizers"]
         found = [own] if own.exists() else [m for place in places for m in sorted(place.glob("*.model"))]
         # The challenge names both after the size: fineweb10B_sp1024 and fineweb_1024_bpe.model.
