@@ -163,6 +163,8 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(pipes[rank][1], 1)
         os.dup2(pipes[rank][1], 2)
+        # The server's objects think of the files that were there before, in which one can seek.
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         for reader, writer in pipes:
             os.close(reader)
             os.close(writer)

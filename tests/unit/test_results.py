@@ -133,3 +133,17 @@ def test_a_damaged_or_foreign_file_is_one_sentence_that_names_it(text: str, tmp_
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"result\.json"):
         Result.load(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_leaves_the_file_as_it_was(tmp_path: Path, figure: float) -> None:
+    path = tmp_path / "result.json"
+    whole = result()
+    whole.save(path)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"bpb\.blended"):
+        Result.update(path, {"bpb": {"blended": figure}})
+    whole.tokens_per_second = figure
+    with pytest.raises(DataError, match="tokens_per_second"):
+        whole.save(path)
+    assert path.read_bytes() == before

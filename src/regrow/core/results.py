@@ -6,7 +6,8 @@ Keys may be added, none is renamed. What was not run is null. A key that this ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,7 +97,8 @@ class Result(Struct, kw_only=True):
         return _convert(_read(path), path)
 
     def save(self, path: Path) -> None:
-        """Replace `path`. Raises ValueError if the bytes' components do not sum to their total."""
+        """Replace `path`. Raises ValueError if the bytes' components do not sum to their total, DataError for a figure
+        that is no finite number, which JSON does not have."""
         _write(path, msgspec.to_builtins(self), self)
 
     @classmethod
@@ -144,8 +146,19 @@ def _convert(table: dict[str, Any], path: Path) -> Result:
 def _write(path: Path, table: dict[str, Any], result: Result) -> None:
     if result.bytes is not None and sum(components(result.bytes).values()) != result.bytes["total"]:
         raise ValueError(f"{path}: the components of the bytes do not sum to their total: {result.bytes}")
+    for key, value in _leaves(table):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{path}: {key} would be {value}, so the file stays as it was; measure again.")
     encoded = msgspec.json.format(msgspec.json.encode(table), indent=2)
     atomic_write_bytes(path, encoded + b"\n")
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 from regrow.artifact.artifact import Artifact
 from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
-from regrow.core.errors import ConfigError, DataError
+from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Bpb, Seconds
 from regrow.data.dataset import read_text_argument
 from regrow.data.tokenizer import Tokenizer
-from regrow.network.compute import compute_dtype, keep_freed_pages
+from regrow.network.compute import check_products, compute_dtype, keep_freed_pages
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
 from regrow.predict.mixture import IGNORED, Mixture
 from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of, split_streams, stream_count
@@ -115,6 +116,8 @@ def evaluate(
     if step > len(tokens):
         raise ConfigError(f"--stride {step}: is longer than the text of {len(tokens)} tokens; choose less.")
     mixture = mixture_of(loaded, threads=torch.get_num_threads())
+    shapes = [p.shape for p in mixture.network.parameters()]
+    check_products(shapes, loaded.config.eval.chunk_tokens, compute_dtype(mixture.device), mixture.device)
     if step:
         scores = score_windows(mixture, loaded.config, pieces, step, progress, group)
     else:
@@ -135,6 +138,11 @@ def evaluate(
         adapted = score_adaptively(loaded, tokens, adaptation, progress)
         bpb.ttt = float(adapted.adapted.sum()) * to_bpb
         seconds.ttt = time.perf_counter() - started
+    if not all(np.isfinite(found) for found in msgspec.structs.astuple(bpb) if found is not None):
+        raise EnvironmentProblem(
+            f"{source}: the cost of some of its tokens is no finite number, so nothing was measured; the arithmetic of "
+            "this machine or the artifact's network is at fault: set OMP_NUM_THREADS=1, or train again."
+        )
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
     return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), excerpt_of(loaded, scores))
 

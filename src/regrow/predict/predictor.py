@@ -19,7 +19,7 @@ from torch import Tensor
 
 from regrow.artifact.artifact import Artifact
 from regrow.core.errors import RegrowError
-from regrow.network.compute import compute_dtype
+from regrow.network.compute import check_products, compute_dtype
 from regrow.network.transformer import Transformer
 from regrow.predict.mixture import IGNORED, Mixture, MixtureRows, Prefix, known
 
@@ -89,7 +89,9 @@ class Predictor:
             artifact.network.to(device)
             artifact.mixer.to(device)
         mixture = mixture_of(artifact, threads)
-        return cls(mixture, streams=batch, dtype=dtype or compute_dtype(mixture.device))
+        dtype = dtype or compute_dtype(mixture.device)
+        check_products([p.shape for p in mixture.network.parameters()], batch, dtype, mixture.device)
+        return cls(mixture, streams=batch, dtype=dtype)
 
     @property
     def network(self) -> Transformer:

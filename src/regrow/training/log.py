@@ -45,7 +45,7 @@ class RunLog:
         """One line, flushed, so that a killed run keeps its curve."""
         if not self._speaks:
             return
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json.dumps(record, allow_nan=False) + "\n")
         self._file.flush()
         for callback in self._callbacks:
             callback.on_step(record)

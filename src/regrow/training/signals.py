@@ -11,15 +11,18 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT and SIGTERM only set a flag, which the yielded function reads; a second one acts as usual.
+    """Inside, SIGINT, SIGTERM and SIGHUP (a closed terminal) only set a flag, which the yielded function reads; a
+    second one acts as usual.
 
-    Outside the main thread signals cannot be caught, and the flag stays down.
+    Those that are ignored stay so, as under nohup. Outside the main thread signals cannot be caught, and the flag
+    stays down.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {s: old for s in caught if (old := signal.getsignal(s)) is not signal.SIG_IGN}
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.set()

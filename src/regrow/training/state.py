@@ -72,6 +72,12 @@ class TrainingState:
         """Tokens per second of training."""
         return (self.tokens - self.warm_tokens) / self.elapsed if self.elapsed > 0 else 0.0
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was learned is numbers; every process holds the same."""
+        learned = [*self.network.parameters(), *self.mixer.parameters()]
+        return all(bool(torch.isfinite(p.detach()).all()) for p in learned)
+
     def next_batch(self) -> tuple[Part, NDArray[np.int64], bool]:
         """A part and the windows [B] of it that all processes together train on next, and whether they are of the
         joint phase."""

@@ -14,6 +14,7 @@ Muon's work and the counting are shared, and every decision is taken from number
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from regrow.core.files import remove_leftovers
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Result
 from regrow.data.dataset import Dataset
-from regrow.network.compute import keep_freed_pages
+from regrow.network.compute import check_products, keep_freed_pages
 from regrow.training.checkpoint import (
     Checkpoints,
     check_config,
@@ -118,6 +119,7 @@ class Trainer:
         self._loss = StepLoss(state.network, state.mixer, state.memory, data.tokenizer.bos_id, state.dtype)
         self._sum = GradientSum(group, state.optimiser.parameters)
         self._mixer_sum = GradientSum(group, state.mixer.parameters())
+        self._check_products()
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
@@ -151,7 +153,7 @@ class Trainer:
         if self.group.is_first:
             cut_log(self.out / "log.jsonl", state.step)
         clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
-        saved_at, shown = state.elapsed, 0.0
+        began, saved_at, shown = state.step, state.elapsed, 0.0
         with (
             stop_signals() as stopped,
             RunLog(self.out, self.config, self.group.is_first, self.callbacks) as log,
@@ -167,17 +169,21 @@ class Trainer:
                     [stopped(), *clock.reading(), nats.network, nats.mixture, nats.scored]
                 )
                 facts |= self._losses(*sums)
+                self._check_finite(*sums, facts["grad_norm"])
                 if state.step % t.log_every == 0:
                     log.write(self._record(facts))
+                if stop:  # before anything is shown: the terminal may be gone
+                    self._stop(checkpoints)
                 now = state.elapsed if unit == "s" else float(state.tokens)
                 task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=state.speed)
                 shown = max(shown, now)
-                if stop:
-                    self._stop(checkpoints)
-                if self.group.is_first and checkpoints.due(state.elapsed - saved_at):
+                if self.group.is_first and checkpoints.due(state.elapsed - saved_at) and state.is_finite:
                     checkpoints.save(state.step, state.state_dict())
                     saved_at = state.elapsed
-            if t.checkpoint_seconds and self.group.is_first:  # packing may be killed too
+            self._check_learned()
+            if (
+                self.group.is_first and state.step > began
+            ):  # whatever the settings: packing may be killed or fail
                 checkpoints.save(state.step, state.state_dict())
 
     @contextmanager
@@ -189,8 +195,34 @@ class Trainer:
         finally:
             checkpoints.finish()
 
+    def _check_products(self) -> None:
+        rows = min(
+            _MICRO_TOKENS[self.group.device.type], self.config.train.batch_tokens // self.group.world_size
+        )
+        shapes = [p.shape for p in self.state.network.parameters()]
+        check_products(shapes, rows, self.state.dtype, self.group.device)
+
+    def _check_learned(self) -> None:
+        """The last update may have been the bad one, and no step has seen what came of it."""
+        self._check_finite(0.0 if self.state.is_finite else math.nan)
+
+    def _check_finite(self, *figures: float) -> None:
+        """Raise ConfigError, in all processes after the same step, if training has left the finite numbers;
+        EnvironmentProblem where this machine's arithmetic has."""
+        if all(map(math.isfinite, figures)):
+            return
+        self._check_products()
+        t, folder = self.config.train, self.out / "checkpoint"
+        kept = f"; the checkpoint in {folder} is from before" if has_checkpoint(folder) else ""
+        raise ConfigError(
+            f"training: loss or gradient is no finite number after step {self.state.step}; lower the learning rates "
+            f"(train.lr_matrix = {t.lr_matrix:g}, lr_embed = {t.lr_embed:g}, lr_scalar = {t.lr_scalar:g}, lr_mixer = "
+            f"{t.lr_mixer:g}) or set train.grad_clip (now {t.grad_clip:g}){kept}."
+        )
+
     def _stop(self, checkpoints: Checkpoints) -> NoReturn:
         """A signal came to one of the processes: keep a checkpoint and end, all of them after the same step."""
+        self._check_learned()
         path = checkpoints.folder
         if self.group.is_first:
             path = checkpoints.save_now(self.state.step, self.state.state_dict())
@@ -200,13 +232,25 @@ class Trainer:
         )
 
     def finish(self) -> Result:
-        """Score and pack what was trained and write `result.json`; every process gets the result."""
+        """Score and pack what was trained and write `result.json`; every process gets the result.
+
+        Raises a KeyboardInterrupt that says how to go on if interrupted.
+        """
+        try:
+            return self._packed()
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(
+                f"{self.out}: packing was interrupted; what was trained is kept, --resume packs it"
+            ) from interrupt
+
+    def _packed(self) -> Result:
         state, memory = self.state, self.state.memory
         if memory is not None:
             memory.merge()
         network = state.averaged or state.network
         with self.progress.task("score the network before it is quantised"):
             unquantized = network_bpb(network, self.data, self.config.eval, self.group)
+        self._check_finite(unquantized)
         written = b""
         if self.group.is_first:
             if memory is not None:
@@ -216,6 +260,8 @@ class Trainer:
             )
             self._fill(result)
             result.save(self.out / "result.json")
+            if not self.config.train.checkpoint_seconds:  # it was kept for as long as packing could fail
+                shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
             written = msgspec.json.encode(result)
         return msgspec.json.decode(
             self.group.share(np.frombuffer(bytearray(written), np.uint8))[0].tobytes(), type=Result

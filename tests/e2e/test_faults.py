@@ -1,0 +1,93 @@
+"""What stops a run, and what is left of it: numbers that are none, signals, faults while packing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from tests.e2e.conftest import run_regrow, tiny_settings
+from tests.e2e.forks import ForkServer, Moment
+
+
+def _train(data: Path, out: Path, *settings: str) -> list[object]:
+    extra = [part for key in settings for part in ("--set", key)]
+    return ["train", "--data", data, "--out", out, "--quiet", *tiny_settings(), *extra]
+
+
+def _strict_lines(log: Path) -> list[Any]:
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(f"{log}: {constant} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_training_that_leaves_the_numbers_stops_at_once_with_step_and_remedy(
+    server: ForkServer, data: Path, tmp_path: Path, processes: int
+) -> None:
+    rates = ("train.lr_matrix=1e30", "train.lr_embed=1e30", "train.lr_scalar=1e30", "train.max_steps=200")
+    ended = server.run(*_train(data, tmp_path, *rates, "train.log_every=1"), processes=processes)
+    assert ended.codes == [2] * processes and "Traceback" not in ended.said[0], ended.said
+    steps = [record["step"] for record in _strict_lines(tmp_path / "log.jsonl")]
+    assert f"after step {len(steps) + 1};" in ended.said[0] and "train.lr_matrix = 1e+30" in ended.said[0]
+    assert len(steps) < 100 and not (tmp_path / "artifact.safetensors").exists()
+
+
+def test_what_was_trained_outlives_packing_whatever_the_settings(
+    server: ForkServer, run: Path, data: Path, tmp_path: Path
+) -> None:
+    """Killed while packing, with no checkpoints asked for."""
+    killed = server.run(*_train(data, tmp_path), moment=Moment("packing"))
+    assert killed.codes == [-9] and not (tmp_path / "artifact.safetensors").exists(), killed.said
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["step-00000024.safetensors"]
+    packed = server.run(*_train(data, tmp_path), "--resume")
+    assert packed.fine, packed.said
+    assert (tmp_path / "artifact.safetensors").read_bytes() == (run / "artifact.safetensors").read_bytes()
+    assert not (tmp_path / "checkpoint").exists()  # none was asked for, and none is needed any more
+
+
+def test_a_closed_terminal_keeps_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    settings = [*tiny_settings(), "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
+    command = [sys.executable, "-m", "regrow", "train", "--data", data, "--out", tmp_path, *settings]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "log.jsonl").exists() or not (tmp_path / "log.jsonl").read_text():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2 and "--resume" in said, said
+    assert len(list((tmp_path / "checkpoint").iterdir())) == 1
+
+
+@pytest.mark.parametrize("variable", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=TRUE"])
+def test_broken_products_never_become_figures(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """bfloat16 products of some builds are NaN when OpenMP gives fewer threads than were asked for."""
+    name, value = variable.split("=")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv(name, value)
+    before = json.loads((run / "result.json").read_text())
+    scored = run_regrow("eval", run / "artifact.safetensors", "--data", data, "--json")
+    trained = run_regrow("train", "--data", data, "--out", tmp_path, *tiny_settings())
+    drawn = run_regrow("sample", run / "artifact.safetensors", "--tokens", "5")
+    for done in (scored, trained, drawn):
+        assert done.returncode == 0 or (done.returncode == 2 and "OMP_NUM_THREADS=1" in done.stderr), done
+        assert "Traceback" not in done.stderr and "nan" not in done.stdout
+    after = json.loads((run / "result.json").read_text())
+    assert after["bpb"]["neural_unquantized"] == before["bpb"]["neural_unquantized"] is not None
+    if scored.returncode == 0:
+        assert json.loads(scored.stdout)["bpb"]["blended"] > 0
+    else:
+        assert after == before
+    if trained.returncode == 0:
+        assert json.loads((tmp_path / "result.json").read_text())["bpb"]["neural_unquantized"] > 0
+    else:
+        assert not any(tmp_path.iterdir())
