@@ -53,7 +53,7 @@ def command(
         from regrow.core.dist import process_group
         from regrow.predict.evaluation import evaluate
 
-        with process_group() as group:
+        with process_group(output.progress.log) as group:
             measured = evaluate(
                 artifact, data, stride=stride, reset_at=separator(reset_at), adapt=ttt and (settings or True),
                 official=official_bpb if official_bytes else None,

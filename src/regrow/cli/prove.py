@@ -38,7 +38,7 @@ def command(
         from regrow.core.dist import process_group
         from regrow.predict.proof import prove
 
-        with process_group() as group:
+        with process_group(output.progress.log) as group:
             if ttt and not group.is_first:
                 return  # one text, learned from in its order: there is nothing to deal out
             proof = prove(

@@ -43,10 +43,12 @@ def draw(path: Path, prompt: str, tokens: int, seed: int) -> Iterator[bytes]:
     import numpy as np
 
     from regrow.artifact.artifact import Artifact
+    from regrow.core.dist import set_threads
 
+    set_threads()
     artifact = Artifact.load(path)
     tokenizer = artifact.tokenizer
-    predictor = artifact.predictor(1, "cpu")
+    predictor = artifact.predictor(1)
     for token in tokenizer.encode(prompt.encode("utf-8", "surrogateescape")):
         predictor.update(np.array([token], dtype=np.int64))
     chance = random.Random(seed)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +24,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from regrow.core.errors import EnvironmentProblem
+from regrow.core.machine import usable_cores
 
 Bytes = NDArray[np.uint8]
 
@@ -38,7 +39,7 @@ _OTHER_LAUNCHERS = {
 
 @dataclass
 class Traffic:
-    """What talking has cost this process: `bytes` it sent, `seconds` it spent sending and waiting for the others."""
+    """What communication has cost this process: `bytes` it sent, `seconds` it sent and waited for the others."""
 
     bytes: int = 0
     seconds: float = 0.0
@@ -48,21 +49,21 @@ class Traffic:
 class ProcessGroup:
     """This process's `rank` of `world_size`, and the `device` it computes on.
 
-    `restarts`: how often torchrun has started this process anew after one died, `most_restarts`: how often it would.
-    Every method that talks must
-    be called by all processes in the same order; it raises EnvironmentProblem when another process is gone.
+    `restarts`: how often torchrun has started this process anew after one died, `max_restarts`: how often it would.
+    Every method that communicates must be called by all processes in the same order; it raises EnvironmentProblem when
+    another process is gone.
     """
 
     rank: int
     world_size: int
     device: torch.device
     restarts: int = 0
-    most_restarts: int = 0
+    max_restarts: int = 0
     traffic: Traffic = field(default_factory=Traffic)
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """Whether this is rank 0, the process that writes files and logs."""
         return self.rank == 0
 
     def barrier(self) -> None:
@@ -74,7 +75,7 @@ class ProcessGroup:
         if self.world_size == 1:
             return list(values)
         box = torch.tensor(values, dtype=torch.float64, device=self.device)
-        with self._talking(box.nbytes * 2):
+        with self._communicating(box.nbytes * 2):
             torch.distributed.all_reduce(box)
             summed: list[float] = box.tolist()
         return summed
@@ -83,7 +84,7 @@ class ProcessGroup:
         """Begin to replace `flat` by its sum over the processes; hand the result to `finish`. None: nothing to do."""
         if self.world_size == 1:
             return None
-        with self._talking(2 * flat.nbytes * (self.world_size - 1) // self.world_size):
+        with self._communicating(2 * flat.nbytes * (self.world_size - 1) // self.world_size):
             work: torch.distributed.Work = torch.distributed.all_reduce(flat, async_op=True)
         return work
 
@@ -92,13 +93,13 @@ class ProcessGroup:
         if self.world_size == 1:
             return [mine], None
         gathered = [torch.empty_like(mine) for _ in range(self.world_size)]
-        with self._talking(mine.nbytes * (self.world_size - 1)):
+        with self._communicating(mine.nbytes * (self.world_size - 1)):
             return gathered, torch.distributed.all_gather(gathered, mine, async_op=True)
 
     def finish(self, work: torch.distributed.Work | None) -> None:
         """Wait for what was begun."""
         if work is not None:
-            with self._talking(0):
+            with self._communicating(0):
                 work.wait()
 
     def transfer(self, outgoing: Sequence[tuple[int, Bytes]], incoming: Sequence[tuple[int, Bytes]]) -> None:
@@ -118,7 +119,7 @@ class ProcessGroup:
                 there = here if self.device.type == "cpu" else torch.empty_like(here, device=self.device)
                 received.append((here, there))
                 operations.append(torch.distributed.P2POp(torch.distributed.irecv, there, source))
-        with self._talking(sum(array.nbytes for _, array in outgoing)):
+        with self._communicating(sum(array.nbytes for _, array in outgoing)):
             for work in torch.distributed.batch_isend_irecv(operations) if operations else ():
                 work.wait()
             for here, there in received:
@@ -136,7 +137,7 @@ class ProcessGroup:
         return every
 
     @contextmanager
-    def _talking(self, sent: int) -> Iterator[None]:
+    def _communicating(self, sent: int) -> Iterator[None]:
         started = time.perf_counter()
         try:
             yield
@@ -152,20 +153,21 @@ class ProcessGroup:
 
 
 @contextmanager
-def process_group() -> Iterator[ProcessGroup]:
+def process_group(log: Callable[[str], None] | None = None) -> Iterator[ProcessGroup]:
     """Join the group that torchrun describes in the environment, or be a group of one; leaves it at the end.
 
-    Warns on standard error where several processes were started that do not form a group. Raises
+    Sets the number of threads (see `set_threads`), which rank 0 logs. Warns on standard error where several processes
+    were started that do not form a group. Raises
     EnvironmentProblem if the group that was announced cannot be formed.
     """
     world_size, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
     local_rank, neighbours = _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", world_size)
     device = _device(local_rank, neighbours)
+    set_threads(neighbours, log if rank == 0 else None)
     if world_size == 1:
         _warn_if_alone()
         yield ProcessGroup(0, 1, device, *_restarts())
         return
-    _share_cores(neighbours)
     try:
         torch.distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT, store=_store(rank, world_size),
@@ -244,10 +246,36 @@ def _warn_if_alone() -> None:
         )
 
 
-def _share_cores(neighbours: int) -> None:
-    """torchrun gives each process one thread unless told otherwise; give each its share of the cores instead."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // neighbours))
+def set_threads(neighbours: int = 1, log: Callable[[str], None] | None = None) -> None:
+    """Give torch no more threads than this process, one of `neighbours` on its machine, can keep busy; logs the choice.
+
+    OMP_NUM_THREADS counts where it is set, but for the 1 that torchrun sets unasked. What OpenMP itself would cut down
+    (OMP_THREAD_LIMIT, OMP_DYNAMIC) is cut here: bfloat16 products are wrong with fewer threads than torch expects.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked and not (asked == "1" and neighbours > 1):
+        threads, why = torch.get_num_threads(), "OMP_NUM_THREADS"
+    else:
+        cores, why = usable_cores()
+        threads = max(1, cores // neighbours)
+        if neighbours == 1:
+            threads = min(threads, torch.get_num_threads())
+        else:
+            why += f", for {neighbours} processes"
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdecimal() and 0 < int(limit) < threads:
+        threads, why = int(limit), "OMP_THREAD_LIMIT"
+    if os.environ.get("OMP_DYNAMIC", "").lower() == "true" and threads > 1:
+        threads, why = 1, "OMP_DYNAMIC"
+    torch.set_num_threads(threads)
+    if log is not None:
+        log(f"threads: {threads} ({why})")
+
+
+def thread_settings() -> str:
+    """What the environment says of OpenMP's threads, such as "OMP_DYNAMIC=TRUE"; empty if nothing."""
+    names = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC")
+    return ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
 def _restarts() -> tuple[int, int]:

@@ -83,12 +83,13 @@ def train(
     keep_freed_pages()
     out = Path(out)
     dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))
-    with process_group() as group:
-        progress = (progress or Silent()) if group.is_first else Silent()
+    progress = progress or Silent()
+    with process_group(progress.log) as group:
+        progress = progress if group.is_first else Silent()
         if group.is_first:
             remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
         trainer = Trainer(config, dataset, out, group, progress, callbacks)
-        if group.most_restarts:  # on several machines torchrun counts by machine; the count of one is enough
+        if group.max_restarts:  # on several machines torchrun counts by machine; the count of one is enough
             wanted = group.sums([resume or group.restarts])[0] > 0
             resume = wanted and has_checkpoint(out / "checkpoint")
             if wanted and not resume:
