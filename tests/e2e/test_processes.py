@@ -227,7 +227,7 @@ def test_a_proof_by_many_processes_proves_the_whole_text(
 
 
 def test_a_table_is_pruned_by_the_first_process_alone(server: ForkServer, data: Path, tmp_path: Path) -> None:
-    """Its worth is measured while the other process waits: nothing in it may ask for that one."""
+    """Their weight is measured while the other process waits: nothing in it may ask for that one."""
     settings = ("memory.stored=table", "memory.cap_bytes=9000")
     ended = server.run(*train(data, tmp_path / "run", *settings), processes=2)
     assert ended.fine, ended.said

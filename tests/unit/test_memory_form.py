@@ -17,7 +17,7 @@ from regrow.training.batches import Plan
 from regrow.training.memory import TrainingMemory
 from regrow.training.pack_memory import stored_memory
 
-ROOM = 1_000_000
+BYTES_LEFT = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,14 @@ def data() -> Dataset:
     return Dataset.from_arrays(tokenizer, np.concatenate(pieces), offsets, np.arange(20), b"a few words")
 
 
-def stored(data: Dataset, room: int = ROOM, **settings: dict[str, object]) -> tuple[bytes, list[str]]:
+def stored(
+    data: Dataset, bytes_left: int = BYTES_LEFT, **settings: dict[str, object]
+) -> tuple[bytes, list[str]]:
     config: Config = config_from_dict({"memory": {"max_order": 4}} | settings, "test")
     plan = Plan.of(data, 64, 0.2, 2, 0)
     memory = TrainingMemory(config.memory, plan, data.vocab_size, data.tokenizer.bos_id)
     said: list[str] = []
-    return stored_memory(config, data, memory, room, say=said.append)[0], said
+    return stored_memory(config, data, memory, bytes_left, log=said.append)[0], said
 
 
 def test_the_whole_text_is_stored_where_it_fits_and_loads_in_time(data: Dataset) -> None:
@@ -61,8 +63,8 @@ def test_a_form_that_is_asked_for_is_stored_however_long_it_loads(data: Dataset)
 
 
 @pytest.mark.parametrize("form", ["auto", "table", "text"])
-@pytest.mark.parametrize("room", [20, 0, -3000])
-def test_room_for_nothing_is_said_with_the_key(data: Dataset, form: str, room: int) -> None:
+@pytest.mark.parametrize("bytes_left", [20, 0, -3000])
+def test_too_few_bytes_are_said_with_the_key(data: Dataset, form: str, bytes_left: int) -> None:
     """The other parts may leave nothing of the budget, or less."""
-    with pytest.raises(BudgetError, match=rf"pack\.budget_bytes = .* leaves {room:,} bytes"):
-        stored(data, room=room, memory={"max_order": 4, "stored": form})
+    with pytest.raises(BudgetError, match=rf"pack\.budget_bytes = .* leaves {bytes_left:,} bytes"):
+        stored(data, bytes_left=bytes_left, memory={"max_order": 4, "stored": form})

@@ -26,7 +26,7 @@ def test_the_result_names_the_device_of_the_network(tmp_path: Path, monkeypatch:
     data = Dataset.from_arrays(tokenizer, tokens, np.array([0]), np.array([0]), b"a few words")
     network = Transformer(config.model, data.vocab_size, config.train.seq_len, 1).to("meta")
     mixer = Mixer(config.mixer, torch.Generator())
-    monkeypatch.setattr(packing, "room_for_memory", lambda *_: 0)
+    monkeypatch.setattr(packing, "bytes_for_memory", lambda *_: 0)
     monkeypatch.setattr(packing, "save_artifact", lambda *_: Ledger())
     result = packing.pack(config, data, tmp_path, network, mixer, None, 1.0, Silent())
     assert (result.device, network.embedding.device.type) == ("meta", "meta")

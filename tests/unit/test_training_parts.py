@@ -51,7 +51,7 @@ def test_inputs_hold_only_what_came_before_each_target() -> None:
     assert network_inputs(targets, 1).tolist() == [[1, 5, 6, 1]]
 
 
-def test_the_closing_part_shares_no_document_group_with_the_opening_part(data: Dataset) -> None:
+def test_the_joint_phase_shares_no_document_group_with_the_main_phase(data: Dataset) -> None:
     plan = Plan.of(data, SEQ, 0.4, 2, seed=3)
     assert len(plan.folds) == 2
     sizes = [len(p.text) for p in (plan.main, *plan.folds)]
@@ -85,11 +85,11 @@ def test_prequentially_a_batch_is_predicted_as_the_memory_stood_before_it(data: 
     learned = memory.counts.total
     memory.learn(plan.main, before)
     assert memory.counts.total == learned  # a window seen again is not counted again
-    only_opening = NgramCounts(data.vocab_size, 3, bos_id=1)
-    only_opening.add(plan.main.tokens)
+    only_main = NgramCounts(data.vocab_size, 3, bos_id=1)
+    only_main.add(plan.main.tokens)
     index = np.array([0])
     got = memory.rows(plan.folds[0], index, torch.device("cpu")).log_probs_RV.exp().numpy()
-    expected = NgramModel.from_counts(only_opening).probs(plan.folds[0].contexts(index, 2))
+    expected = NgramModel.from_counts(only_main).probs(plan.folds[0].contexts(index, 2))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     assert len(memory.seen_text()) == len(plan.main.tokens)
 
@@ -118,7 +118,7 @@ def test_muon_updates_are_nearly_orthogonal(shape: tuple[int, ...]) -> None:
         Muon([torch.nn.Parameter(torch.zeros(3))], 0.1, 0.9, 0.0, torch.float32)
 
 
-def test_matrices_are_dealt_out_evenly_and_each_once() -> None:
+def test_matrices_are_divided_evenly_and_each_once() -> None:
     shapes = [(256, 256)] * 8 + [(768, 96), (96, 256)] * 4 + [(128, 256)] * 8
     for world_size in (1, 2, 3, 64):
         shares = shares_of(shapes, world_size)

@@ -181,7 +181,7 @@ def process_group(log: Callable[[str], None] | None = None) -> Iterator[ProcessG
     try:
         yield ProcessGroup(rank, world_size, device, *_restarts())
     finally:
-        with suppress(RuntimeError):  # the others may be gone, which has been said already
+        with suppress(RuntimeError):  # the others may be gone, which has been reported already
             torch.distributed.destroy_process_group()
 
 
@@ -224,7 +224,7 @@ def _device(local_rank: int, neighbours: int) -> torch.device:
     if neighbours > torch.cuda.device_count():
         raise EnvironmentProblem(
             f"{neighbours} processes were started on this machine, which has {torch.cuda.device_count()} GPUs; start "
-            "one process a GPU, or hide the GPUs with CUDA_VISIBLE_DEVICES= to use its cores."
+            "one process per GPU, or hide the GPUs with CUDA_VISIBLE_DEVICES= to use its cores."
         )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)

@@ -3,7 +3,7 @@
 log p = log_softmax(a * network logits + b * log p_memory), a product of experts (Hinton 2002) whose two exponents come
 from a small gate. The gate sees facts of the prefix alone: how long a context the memory matched, how often and how
 variously it was continued, how sure each expert is, and how far they agree. No target enters, and the sum runs over the
-whole vocabulary, so whatever the gate says the result is a distribution.
+whole vocabulary, so whatever exponents the gate gives the result is a distribution.
 
 Legend: R rows (positions), V vocabulary, C facts, H hidden units of the gate.
 """

@@ -35,7 +35,7 @@ from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of, split_s
 from regrow.predict.scattered import scattered_work
 
 OfficialBpb: TypeAlias = Callable[[float, NDArray[np.integer[Any]], Tokenizer], float]
-_COSTS = 4  # figures a token: see `_costs`
+_COSTS = 4  # figures per token: see `_costs`
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def documents_of(raw: bytes, reset_at: bytes | None, source: str) -> list[bytes]
 
 @dataclass(frozen=True)
 class AdaptiveScores:
-    """Nats of every token in the text's order, float64: under the predictor that adapts, and under network, memory and
+    """Nats of every token in the text's order, float64: under the adaptive predictor, and under network, memory and
     fixed mixer as the network stood then."""
 
     adapted: NDArray[np.float64]
@@ -184,7 +184,7 @@ def score_adaptively(
     window = artifact.network.window
     tokens_ST = split_streams(tokens, predictor.streams, window)
     chunks: list[ScoredChunk] = []
-    with (progress or Silent()).task("evaluate, adapting", len(tokens), "tokens") as task:
+    with (progress or Silent()).task("evaluate, adaptive", len(tokens), "tokens") as task:
         for at in range(0, tokens_ST.shape[1], window):
             chunks.append(predictor.score(tokens_ST[:, at : at + window]))
             task.advance(int((chunks[-1].tokens_ST != IGNORED).sum()))

@@ -75,8 +75,8 @@ class Mixture:
 
     def rows(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> MixtureRows:
         """The mixture at R positions, of the network's final states and the memory's contexts there."""
-        found = memory_rows(self.memory, contexts_RC, self.device, self.threads) if self.memory else None
-        return mixture_rows(self.network, self.mixer, hidden_RD, found)
+        memory = memory_rows(self.memory, contexts_RC, self.device, self.threads) if self.memory else None
+        return mixture_rows(self.network, self.mixer, hidden_RD, memory)
 
 
 def network_inputs(

@@ -40,7 +40,7 @@ class ScoredChunk:
 
     Only a predictor makes one, of tokens whose distributions were fixed before it was given them: it is the receipt
     that learning from a text asks for. Costs of IGNORED tokens are 0. `network` and `memory` are None where there is
-    no such part, or where tokens were predicted step by step; `adapted` is the cost under a predictor that learns.
+    no such part, or where tokens were predicted step by step; `adapted` is the cost under an adaptive predictor.
     Raises TypeError when anyone else makes one.
     """
 
@@ -147,7 +147,7 @@ class Predictor:
         if tokens.shape != (self.streams,) or (
             tokens.size and not 0 <= tokens.min() <= tokens.max() < self.vocab_size
         ):
-            raise ValueError(f"update needs {self.streams} tokens below {self.vocab_size}, one a stream")
+            raise ValueError(f"update needs {self.streams} tokens below {self.vocab_size}, one per stream")
         with torch.inference_mode():
             self._state()
         self._hidden_SD = None

@@ -1,9 +1,9 @@
 """Which tokens each training step sees, and what the memory may know of them.
 
 The training text is cut into windows of `seq_len` tokens. A share of its document groups is kept for the end of the run
-(the *closing part*): the network meets them there for the first time, so what network and memory say of them, before
+(the *joint phase*): the network meets them there for the first time, so what network and memory predict of them, before
 either learns from them, is honest held-out evidence for the mixer, and nothing is lost, since both learn from them in
-the end. The closing part comes in folds; while a fold is scored, the memory does without that fold's documents.
+the end. The joint phase comes in folds; while a fold is scored, the memory does without that fold's documents.
 
 Legend: B sequences of a batch, T tokens of a sequence, C context tokens the memory looks back.
 """
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """The opening part, drawn from again and again, and the folds of the closing part, met once at the end."""
+    """The text of the main phase, drawn from again and again, and the folds of the joint phase, met once at the end."""
 
     main: Part
     folds: list[Part]
@@ -60,7 +60,7 @@ class Plan:
 
     @classmethod
     def of(cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int) -> Plan:
-        """Split `data`'s document groups at random by `seed`: about `share` of the tokens close the run, in `folds`.
+        """Split `data`'s document groups at random by `seed`: about `share` of the tokens for the joint phase.
 
         With fewer groups than folds ask for, the text is cut into pieces that stand for groups. A share of 0: no folds.
         """

@@ -25,7 +25,7 @@ from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
 from regrow.core.files import atomic_write_bytes, atomic_write_text, remove_leftovers
 
 _KEPT = 2
-_STALL = 0.05  # most of the time between two checkpoints that a step may wait for them
+_STALL = 0.05  # max share of the time between two checkpoints that a step may wait for them
 _SEPARATOR = "/"
 _PATTERN = "step-*.safetensors"
 _FREE_KEYS = {"train.log_every", "train.checkpoint_seconds"}  # what a run may change when it goes on
@@ -36,14 +36,14 @@ class Checkpoints:
 
     `interval`: seconds of training between two (0: none is due); more where copying would otherwise take over a
     twentieth of the time, or the last is not written yet. `after`: the step the run goes on from (0: it starts
-    anew). Checkpoints beyond it are of another run, or damaged; they make room once the first of this run is safe.
+    anew). Checkpoints beyond it are of another run, or damaged; they are deleted once the first of this run is safe.
     `writes`: whether this is the process that writes.
     """
 
     def __init__(
-        self, folder: Path, interval: float, after: int, writes: bool, say: Callable[[str], None]
+        self, folder: Path, interval: float, after: int, writes: bool, log: Callable[[str], None]
     ) -> None:
-        self.folder, self._interval, self._say = folder, interval, say
+        self.folder, self._interval, self._log = folder, interval, log
         self._stall = 0.0  # seconds the last `save` took
         self._foreign = [path for path in _files(folder) if _step_of(path) > after]
         self._thread: threading.Thread | None = None
@@ -51,7 +51,7 @@ class Checkpoints:
         if writes:
             remove_leftovers(folder, _PATTERN)
         if self._foreign and after == 0:
-            say(
+            log(
                 f"{folder}: holds step {_step_of(self._foreign[-1])} of an earlier run, which the first checkpoint of "
                 "this one replaces; to go on from it, stop and start with --resume"
             )
@@ -62,7 +62,7 @@ class Checkpoints:
         return 0 < self._interval < since and since > self._stall / _STALL and not writing
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Copy `state` now and write it soon. A write that fails is said, and the one before stays."""
+        """Copy `state` now and write it soon. A write that fails is logged, and the one before stays."""
         started = time.perf_counter()
         self.finish()
         copied = _copied(state)
@@ -81,7 +81,7 @@ class Checkpoints:
             self._thread.join()
             self._thread = None
         if self._problem is not None:
-            self._say(f"no checkpoint was kept this time: {self._problem}; training goes on")
+            self._log(f"no checkpoint was kept this time: {self._problem}; training goes on")
             self._problem = None
 
     def _write(self, step: int, state: dict[str, Any]) -> None:
@@ -117,8 +117,8 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(folder: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The newest checkpoint in `folder` that is whole; `say` hears of newer ones that are damaged.
+def load_checkpoint(folder: Path, log: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """The newest checkpoint in `folder` that is whole; `log` gets a line for each newer one that is damaged.
 
     Raises DataError if there is none.
     """
@@ -133,8 +133,8 @@ def load_checkpoint(folder: Path, say: Callable[[str], None] | None = None) -> d
             reasons.append(str(error))
             continue
         for reason in reasons:
-            if say is not None:
-                say(f"{reason}; going on from {path.name}, the one before")
+            if log is not None:
+                log(f"{reason}; going on from {path.name}, the one before")
         return state
     raise DataError(f"{'; '.join(reasons)}; there is no other, so train without --resume.")
 

@@ -98,14 +98,14 @@ class _Bucket:
 
 def _grouped(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     groups: list[list[nn.Parameter]] = []
-    room = 0
+    bytes_left = 0
     for p in parameters:
         size = _bytes(p)
-        if size > room or not groups:
+        if size > bytes_left or not groups:
             groups.append([])
-            room = _BUCKET_BYTES
+            bytes_left = _BUCKET_BYTES
         groups[-1].append(p)
-        room -= size
+        bytes_left -= size
     return groups
 
 

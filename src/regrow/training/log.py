@@ -1,4 +1,4 @@
-"""What a run records while it trains: `log.jsonl`, a line a log step, the same numbers for TensorBoard where that is
+"""What a run records while it trains: `log.jsonl`, one line per log step, the same numbers for TensorBoard where it is
 installed, and whatever callbacks make of them.
 
 Times are the trainer's clock. It starts after the first two steps (compilation, first allocations) and holds neither
@@ -20,21 +20,21 @@ from regrow.core.files import atomic_write_text
 
 
 class Callback(Protocol):
-    """Hears of a run while it trains, in the first process alone. What it raises ends the run."""
+    """Called while a run trains, on rank 0 alone. What it raises ends the run."""
 
     def on_step(self, record: Mapping[str, float]) -> None:
         """A log step is done; `record` is its line of log.jsonl (loss in nats per token, seconds of training)."""
 
 
 class RunLog:
-    """Writes into the run's folder; silent in every process but the first. Opens with `config.toml`, as resolved."""
+    """Writes into the run's folder; on rank 0 alone (`writes`). Opens with `config.toml`, as resolved."""
 
-    def __init__(self, out: Path, config: Config, speaks: bool, callbacks: Sequence[Callback] = ()) -> None:
-        self._out, self._config, self._speaks, self._callbacks = out, config, speaks, callbacks
+    def __init__(self, out: Path, config: Config, writes: bool, callbacks: Sequence[Callback] = ()) -> None:
+        self._out, self._config, self._writes, self._callbacks = out, config, writes, callbacks
         self._board: Any = None
 
     def __enter__(self) -> RunLog:
-        if self._speaks:
+        if self._writes:
             self._out.mkdir(parents=True, exist_ok=True)
             atomic_write_text(self._out / "config.toml", config_toml(self._config))
             self._file: TextIO = (self._out / "log.jsonl").open("a", encoding="utf-8")
@@ -43,7 +43,7 @@ class RunLog:
 
     def write(self, record: dict[str, float]) -> None:
         """One line, flushed, so that a killed run keeps its curve."""
-        if not self._speaks:
+        if not self._writes:
             return
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
         self._file.flush()
@@ -56,7 +56,7 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._speaks:
+        if self._writes:
             self._file.close()
         if self._board is not None:
             self._board.close()

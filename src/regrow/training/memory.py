@@ -1,11 +1,11 @@
-"""The memory while a network trains: what it says of a batch before it has counted that batch.
+"""The memory while a network trains: what it predicts of a batch before it has counted that batch.
 
 Two honest orders. `ahead`: the whole training text is counted first, and a batch is predicted by those counts less the
 counts of the batch's own fold of documents; the first fold also fits the discounts. `prequential`: a batch is predicted
 by the memory as it stood before, then added.
 
 Several processes count a share each and merge their counts exactly (`merge_processes`), ahead once for the whole text,
-prequentially each time the model is estimated anew; what the memory says is then the same for any number of processes.
+prequentially each time the model is estimated anew; its predictions are the same for any number of processes.
 
 Legend: B sequences, T tokens of a sequence, R = B * T rows, V vocabulary.
 """
@@ -33,7 +33,7 @@ _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tent
 
 
 class TrainingMemory:
-    """Counts, and rows of the memory for the closing part's batches.
+    """Counts, and rows of the memory for the joint phase's batches.
 
     `counts`: of all processes as of the last `merge`. `count_seconds`, `score_seconds`: time spent, merging in the
     former. With a `group`, all its processes must make the same calls; `learn` takes the batch of all of them.
@@ -70,7 +70,7 @@ class TrainingMemory:
         self.count_seconds += time.perf_counter() - started
 
     def rows(self, part: Part, index_B: NDArray[np.int64], device: torch.device) -> MemoryRows:
-        """What the memory says of these windows' tokens without having counted them (see the module).
+        """What the memory predicts of these windows' tokens without having counted them (see the module).
 
         `index_B`: this process's windows of a batch.
         """
@@ -121,7 +121,7 @@ class TrainingMemory:
         return np.concatenate(pieces) if pieces else np.empty(0, np.uint16)
 
     def state_dict(self) -> dict[str, Any]:
-        """What regrows the memory exactly: which windows are counted, and which the model was estimated from."""
+        """What restores the memory exactly: which windows are counted, and which the model was estimated from."""
         if self._ahead:
             return {}
         return {
@@ -130,7 +130,7 @@ class TrainingMemory:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Count again what `state` says was counted, by any number of processes, and estimate as it was estimated."""
+        """Count again what was counted by `state`, by any number of processes, and estimate as it was estimated."""
         if self._ahead:
             return
         counted, modelled = ([flags.numpy() for flags in state[key]] for key in ("counted", "modelled"))

@@ -21,7 +21,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steepest at zero while si
 _ITERATIONS = 5
 
 
-class Colleagues(Protocol):
+class Processes(Protocol):
     """The processes that share the work (`regrow.core.dist.ProcessGroup` is one such)."""
 
     @property
@@ -39,17 +39,17 @@ class Colleagues(Protocol):
         """Wait for what was begun."""
 
 
-class Alone:
-    """No colleagues."""
+class OneProcess:
+    """One process, which shares with no other."""
 
     rank, world_size = 0, 1
 
     def start_gather(self, mine: Tensor) -> tuple[list[Tensor], Any]:
-        """See `Colleagues.start_gather`."""
+        """See `Processes.start_gather`."""
         return [mine], None
 
     def finish(self, work: Any) -> None:
-        """See `Colleagues.finish`."""
+        """See `Processes.finish`."""
 
 
 def orthogonalise(g_NRC: Tensor, dtype: torch.dtype) -> Tensor:
@@ -81,10 +81,10 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
         dtype: torch.dtype,
-        colleagues: Colleagues | None = None,
+        processes: Processes | None = None,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.dtype, self._colleagues = dtype, colleagues or Alone()
+        self.dtype, self._processes = dtype, processes or OneProcess()
         if any(p.dim() != 2 for group in self.param_groups for p in group["params"]):
             raise ValueError("Muon takes matrices alone; give vectors to AdamW")
         self._under_way: _Updates | None = None
@@ -105,17 +105,17 @@ class Muon(torch.optim.Optimizer):
         gradients: list[Tensor] = [p.grad for p in parameters]
         averages = [self._average(p) for p in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
-        shares = shares_of([tuple(p.shape) for p in parameters], self._colleagues.world_size)
+        shares = shares_of([tuple(p.shape) for p in parameters], self._processes.world_size)
         mine = [torch.empty(0, dtype=self.dtype, device=parameters[0].device)]
-        for batch in shares[self._colleagues.rank]:
+        for batch in shares[self._processes.rank]:
             g, average = [gradients[i] for i in batch], [averages[i] for i in batch]
             nesterov = torch._foreach_lerp(g, average, group["momentum"])
             mine.append(orthogonalise(torch.stack(list(nesterov)), self.dtype).reshape(-1))
         flat = torch.cat(mine)
         if len(shares) > 1:  # messages are of one size: the smaller shares are filled up
-            most = max(sum(parameters[i].numel() for batch in share for i in batch) for share in shares)
-            flat = nn.functional.pad(flat, (0, most - len(flat)))
-        self._under_way = _Updates(parameters, shares, *self._colleagues.start_gather(flat))
+            longest = max(sum(parameters[i].numel() for batch in share for i in batch) for share in shares)
+            flat = nn.functional.pad(flat, (0, longest - len(flat)))
+        self._under_way = _Updates(parameters, shares, *self._processes.start_gather(flat))
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -123,7 +123,7 @@ class Muon(torch.optim.Optimizer):
         if self._under_way is None:
             return
         updates, self._under_way = self._under_way, None
-        self._colleagues.finish(updates.work)
+        self._processes.finish(updates.work)
         (group,) = self.param_groups
         torch._foreach_mul_(updates.parameters, 1 - group["lr"] * group["weight_decay"])
         for flat, share in zip(updates.flats, updates.shares, strict=True):
@@ -158,34 +158,34 @@ class _Updates:
 def shares_of(shapes: list[tuple[int, ...]], world_size: int) -> list[list[list[int]]]:
     """The matrices that each process orthogonalises: batches of one shape, as indices of `shapes`.
 
-    Work (rows * columns * the lesser) is dealt out evenly: the largest first, each to the process with least to do.
+    Work (rows * columns * the lesser) is divided evenly: the largest first, each to the process with the least.
     """
     work = [rows * columns * min(rows, columns) for rows, columns in shapes]
     load = [0] * world_size
     batches: list[dict[tuple[int, ...], list[int]]] = [defaultdict(list) for _ in range(world_size)]
     for i in sorted(range(len(shapes)), key=lambda i: -work[i]):
-        least = load.index(min(load))
-        batches[least][shapes[i]].append(i)
-        load[least] += work[i]
+        rank = load.index(min(load))
+        batches[rank][shapes[i]].append(i)
+        load[rank] += work[i]
     return [list(share.values()) for share in batches]
 
 
 class Optimiser:
-    """The pair of optimisers of a network, and the schedule that moves their rates together."""
+    """The pair of optimisers of a network, and the schedule of their rates."""
 
     def __init__(
         self,
         network: nn.Module,
         config: TrainConfig,
         dtype: torch.dtype,
-        colleagues: Colleagues | None = None,
+        processes: Processes | None = None,
     ) -> None:
         named = list(network.named_parameters())
         embeddings = [p for name, p in named if "embedding" in name]
         vectors = [p for _, p in named if _is_vector(p)]
         matrices = [p for name, p in named if "embedding" not in name and not _is_vector(p)]
         self.parameters = [*matrices, *vectors, *embeddings]
-        self.muon = Muon(matrices, config.lr_matrix, config.momentum, config.weight_decay, dtype, colleagues)
+        self.muon = Muon(matrices, config.lr_matrix, config.momentum, config.weight_decay, dtype, processes)
         groups: list[dict[str, Any]] = [
             {"params": embeddings, "lr": config.lr_embed},
             {"params": vectors, "lr": config.lr_scalar},

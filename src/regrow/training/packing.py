@@ -26,7 +26,7 @@ from regrow.training.pack_memory import stored_memory
 from regrow.training.pruning_weights import beside_network
 
 _MANIFEST_BYTES = 6000
-_MATRIX_BYTES = 0.9  # entropy-coded int8, bytes an entry: what weights trained here came to, rounded up
+_MATRIX_BYTES = 0.9  # entropy-coded int8, bytes per entry: what weights trained here came to, rounded up
 
 
 def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
@@ -61,11 +61,11 @@ def pack(
     network's bits per byte before this, bytes, data)."""
     started = time.perf_counter()
     with progress.task("pack"):
-        room = room_for_memory(config, network, mixer, data)
-        worth = None
+        bytes_left = bytes_for_memory(config, network, mixer, data)
+        weights = None
         if memory is not None:
-            worth = partial(beside_network, network, mixer, memory, config.train.seed)
-        stored, digest = stored_memory(config, data, memory, room, worth, progress.log)
+            weights = partial(beside_network, network, mixer, memory, config.train.seed)
+        stored, digest = stored_memory(config, data, memory, bytes_left, weights, progress.log)
         ledger = save_artifact(
             out / "artifact.safetensors", config, data.tokenizer, network, stored, digest, mixer,
             memory.discounts if memory else None,
@@ -81,7 +81,7 @@ def pack(
     )  # fmt: skip
 
 
-def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
+def bytes_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
     """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
     from regrow.artifact.artifact import pack_vector, pack_weights
 
@@ -91,8 +91,8 @@ def room_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Da
         + len(data.tokenizer.to_bytes())
         + _MANIFEST_BYTES
     )
-    room = config.pack.budget_bytes - others
-    return min(room, config.memory.cap_bytes) if config.memory.cap_bytes else room
+    bytes_left = config.pack.budget_bytes - others
+    return min(bytes_left, config.memory.cap_bytes) if config.memory.cap_bytes else bytes_left
 
 
 def network_bpb(

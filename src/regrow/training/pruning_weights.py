@@ -1,9 +1,9 @@
-"""What n-grams are worth beside a network: the bits they save the mixture, of those they save the memory alone.
+"""Pruning weights of n-grams beside a network: the bits they save the mixture, of those they save the memory alone.
 
-An n-gram that the network predicts by itself is worth little in the artifact. How little is measured on documents that
+An n-gram that the network predicts by itself adds little to the artifact. How little is measured on documents that
 the counts leave out: for a sample of their tokens, each order's n-gram is taken away in turn, and the cost of the token
-is compared under the memory and under the mixture. The ratio of the two sums, by order and count, scales the worth that
-pruning goes by (`regrow.ngram.store.pruning`).
+is compared under the memory and under the mixture. The ratio of the two sums, by order and count, scales the weight
+that pruning goes by (`regrow.ngram.store.pruning`).
 
 Legend: S sampled positions, O orders 2 .. max_order, R rows, V vocabulary.
 """
@@ -29,7 +29,7 @@ from regrow.predict.mixture import IGNORED, memory_rows, mixture_rows, network_i
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
 
-_POSITIONS, _TOGETHER = 49_152, 4096  # tokens of left-out text that are looked at, and at a time
+_POSITIONS, _BATCH_TOKENS = 49_152, 4096  # tokens of left-out text that are looked at, and at a time
 _FEWEST = 200  # a class of n-grams met less often than this tells nothing of its own
 _TINY = 1e-12
 
@@ -44,9 +44,9 @@ def beside_network(
     grams: Grams,
     discounts: Sequence[Discounts],
 ) -> Adjust:
-    """For `fit_table(adjust=)`: worth given network and mixer, of n-grams with these discounts.
+    """For `fit_table(adjust=)`: pruning weights given network and mixer, of n-grams with these discounts.
 
-    Measured when first asked for; where no document was left out to measure it on, worth stays as it is.
+    Measured when first asked for; where no document was left out to measure it on, weights stay as they are.
     """
 
     @functools.cache
@@ -61,22 +61,22 @@ def beside_network(
         at_S = at_S[part.tokens[at_S] != part.bos_id]
         sample, _ = sample_of(counts, part.tokens, at_S, threads=torch.get_num_threads())
         model = NgramModel.from_counts(counts, discounts=discounts, threads=torch.get_num_threads())
-        together = max(1, _TOGETHER // part.seq_len)
+        batch_size = max(1, _BATCH_TOKENS // part.seq_len)
         mixed, exponents = zip(
             *(
-                mixture_of(network, mixer, model, part, index_B[first : first + together])
-                for first in range(0, len(index_B), together)
+                mixture_of(network, mixer, model, part, index_B[first : first + batch_size])
+                for first in range(0, len(index_B), batch_size)
             ),
             strict=True,
         )
         return shares(sample, _filled(discounts), np.concatenate(mixed), np.concatenate(exponents))
 
-    def adjust(order: int, worth_E: NDArray[np.float32]) -> NDArray[np.float32]:
+    def adjust(order: int, weight_E: NDArray[np.float32]) -> NDArray[np.float32]:
         share_OK = measured()
         if share_OK is None:
-            return worth_E
+            return weight_E
         kind_E = np.minimum(grams.orders[order - 1].value_E, KINDS).astype(np.int64) - 1
-        adjusted: NDArray[np.float32] = worth_E * share_OK[order - 2].astype(np.float32)[kind_E]
+        adjusted: NDArray[np.float32] = weight_E * share_OK[order - 2].astype(np.float32)[kind_E]
         return adjusted
 
     return adjust
@@ -121,9 +121,9 @@ def mixture_of(
     inputs = torch.from_numpy(network_inputs(targets_BT, part.bos_id)).to(device)
     hidden_RD = network.hidden(inputs, network.weights(compute_dtype(device))).flatten(0, 1)
     contexts = part.contexts(index_B, memory.max_order - 1)
-    found = memory_rows(memory, contexts, device, torch.get_num_threads())
-    rows = mixture_rows(network, mixer, hidden_RD, found)
-    exponents_R2 = mixer.exponents_at(rows.network_RV, found.log_probs_RV, found.facts_RC)
+    of_memory = memory_rows(memory, contexts, device, torch.get_num_threads())
+    rows = mixture_rows(network, mixer, hidden_RD, of_memory)
+    exponents_R2 = mixer.exponents_at(rows.network_RV, of_memory.log_probs_RV, of_memory.facts_RC)
     targets_R = torch.from_numpy(targets_BT.reshape(-1)).to(device)
     chosen_R = rows.mixture_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0]
     log_prob_R = chosen_R - rows.mixture_RV.logsumexp(-1)

@@ -8,12 +8,12 @@ from regrow.core.dist import ProcessGroup
 
 
 class Clock:
-    """The first process's training time, on from `elapsed`; it begins to run with step `start`."""
+    """Training time as rank 0 measures it, on from `elapsed`; it begins to run with step `start`."""
 
-    def __init__(self, elapsed: float, talked: float, start: int, group: ProcessGroup) -> None:
-        self._elapsed, self._talked, self._start, self._group = elapsed, talked, start, group
+    def __init__(self, elapsed: float, communication: float, start: int, group: ProcessGroup) -> None:
+        self._elapsed, self._communication, self._start, self._group = elapsed, communication, start, group
         self._since: float | None = None
-        self._talked_before = 0.0
+        self._communication_before = 0.0
 
     @property
     def runs(self) -> bool:
@@ -23,14 +23,16 @@ class Clock:
     def step(self, step: int) -> None:
         """A step is done."""
         if step == self._start:
-            self._since, self._talked_before = time.perf_counter(), self._group.traffic.seconds
+            self._since, self._communication_before = time.perf_counter(), self._group.traffic.seconds
 
     def reading(self) -> tuple[float, float]:
-        """Seconds of training, and of it with other processes; in all processes but the first 0, so that sums are
-        its own."""
+        """Seconds of training, and communication seconds among them; 0 on all ranks but 0, so sums are rank 0's."""
         if not self._group.is_first:
             return 0.0, 0.0
         if self._since is None:
-            return self._elapsed, self._talked
+            return self._elapsed, self._communication
         passed = time.perf_counter() - self._since
-        return self._elapsed + passed, self._talked + self._group.traffic.seconds - self._talked_before
+        return (
+            self._elapsed + passed,
+            self._communication + self._group.traffic.seconds - self._communication_before,
+        )

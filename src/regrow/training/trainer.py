@@ -1,10 +1,10 @@
 """Training: a config and a data folder become a run, that is an artifact and what was measured while making it.
 
-    run = train(load_preset("demo"), Path("runs/demo/data"), Path("runs/demo"))
+    run = train(load_preset("demo"), "runs/demo/data", "runs/demo")
 
 The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit
 used up, so a run bounded by wall clock warms down by wall clock. The last part of the run meets documents kept for it
-(`regrow.training.batches`), on which the mixer learns from what network and memory say of each batch before either has
+(`regrow.training.batches`), where the mixer learns from what network and memory predict of each batch before either has
 learned from it.
 
 Under torchrun every process trains on its share of each batch and holds the same network: gradients are summed,

@@ -1,4 +1,4 @@
-"""What an n-gram is worth beside a network: its exponent, down to nothing where the mixture knows already."""
+"""The pruning weight of an n-gram beside a network: its exponent, down to nothing where the mixture knows already."""
 
 from __future__ import annotations
 
@@ -76,22 +76,24 @@ def test_the_mixture_s_rows_are_the_sampled_positions(sampled) -> None:
     assert (exponents == 1).all()
 
 
-def test_a_mixture_that_does_not_use_the_memory_leaves_worth_as_it_is(sampled) -> None:
+def test_a_mixture_that_does_not_use_the_memory_leaves_weights_as_they_are(sampled) -> None:
     *_, sample, discounts = sampled
     size = len(sample.base_S)
     assert (shares(sample, discounts, np.full(size, 0.3), np.full(size, -0.2)) == 1).all()
 
 
-@pytest.mark.parametrize(("mixed", "least", "most"), [(0.0, 0.6, 0.6), (0.9999, 0.0, 0.01)])
-def test_worth_beside_a_network_that_knows_nothing_or_all_but_everything(sampled, mixed, least, most) -> None:
+@pytest.mark.parametrize(("mixed", "lower", "upper"), [(0.0, 0.6, 0.6), (0.9999, 0.0, 0.01)])
+def test_weights_beside_a_network_that_knows_nothing_or_all_but_everything(
+    sampled, mixed, lower, upper
+) -> None:
     """Nothing: the memory's exponent is left of it. Everything: next to nothing is."""
     *_, sample, discounts = sampled
     size = len(sample.base_S)
     found = shares(sample, discounts, np.full(size, mixed), np.full(size, 0.6))
-    assert (least - 1e-9 <= found).all() and (found <= most + 1e-9).all()
+    assert (lower - 1e-9 <= found).all() and (found <= upper + 1e-9).all()
 
 
-def test_worth_falls_as_the_mixture_knows_more(sampled) -> None:
+def test_weights_fall_as_the_mixture_knows_more(sampled) -> None:
     *_, sample, discounts = sampled
     size = len(sample.base_S)
     falling = [shares(sample, discounts, np.full(size, p), np.ones(size)) for p in (0.1, 0.5, 0.9)]
