@@ -21,13 +21,13 @@ from regrow.report.run_files import RunFiles, load_runs
 from regrow.report.tables import config_tables, difference_rows, proof_rows, run_tables, score_rows
 
 
-def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
-    """Write one page about `runs` (folders), side by side; returns its path.
+def write_report(runs: Path | str | Sequence[Path | str], out: Path | str | None = None) -> Path:
+    """Write one page about `runs` (a run's folder, or several side by side); returns its path.
 
     `out` None: report.html in the first folder. Raises DataError for a folder without a result.json of this
     schema, EnvironmentProblem if the page cannot be written.
     """
-    folders = [Path(run) for run in runs]
+    folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     target = Path(out) if out is not None else (folders or [Path()])[0] / "report.html"
     check_writable(target)
     records = load_runs(folders)
