@@ -236,7 +236,7 @@ def test_side_files_that_cannot_be_used_are_said_on_the_page(make_run: MakeRun) 
         "2 of its lines",
         "config.toml: could not be read",
         "is no excerpt",
-        "no regrow artifact",
+        "not a regrow artifact",
     ):
         assert said in notes
     assert "1.2048" in notes, "the rest of the page is there"
