@@ -1,10 +1,10 @@
-"""The bench of adapting: what each part of it saves on one text, what it costs, and where in the text it saves.
+"""The bench of the adaptive predictor: what each part of it saves on one text, at what cost, and where in the text.
 
 regrow bench adaptive                                       the demo on the tuning split, and its held-out part
 regrow bench adaptive --train FILE --val FILE               the same on other text
 regrow bench adaptive --artifact FILE --val DIR|FILE        an artifact that is there already
 
-Arms: `fixed`, the predictor of `blended` and of the fixed proof; `windows`, the same in windows that overlap;
+Arms: `fixed`, the predictor of `bpb.blended` and of the fixed proof; `windows`, the same in windows that overlap;
 `few streams`, the same in the streams of the adaptive predictor, which is how much of what follows is due to fewer cold
 starts; `memory`, counts of recent text and the online mixer; `training`, score-first training of the adapters
 alone; `all`. The last line of an arm that has one is its proof.

@@ -46,7 +46,7 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
         rounds = []
         with progress.task("count and merge", total=_ROUNDS, unit="round") as task:
             for _ in range(_ROUNDS):
-                rounds.append(_together(path, data.vocab_size, data.tokenizer.bos_id))
+                rounds.append(_in_one_group(path, data.vocab_size, data.tokenizer.bos_id))
                 task.advance(1)
     return {
         **about(data),
@@ -78,7 +78,7 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _together(*arguments: object) -> list[Found]:
+def _in_one_group(*arguments: object) -> list[Found]:
     """What each process of one group measured. Raises EnvironmentProblem if one fails."""
     with tempfile.TemporaryDirectory(prefix="regrow-bench-merge-") as out:
         command = [

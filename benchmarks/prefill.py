@@ -6,7 +6,7 @@ same held-out text, and is judged by the bits per byte of what it packs:
 
 - `while`: a batch is predicted by the memory as it stood before, then counted (`memory.fill = "prequential"`). What the
   run never reaches is never counted, and discounts are estimated from the counts.
-- `ahead`: the whole text is counted by one thread first, and training has the rest of the time; the closing part leaves
+- `ahead`: the whole text is counted by one thread first, and training has the rest of the time; the joint phase leaves
   the batch's own documents out, and discounts are fitted to them (`memory.fill = "ahead"`).
 - `ahead, in parallel`: the same with all threads counting.
 """

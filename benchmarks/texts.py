@@ -48,15 +48,15 @@ def bench_data(
         yield data
 
 
-def share_of_validation(data: Dataset, most_tokens: int) -> Dataset:
-    """`data` with at most about `most_tokens` of its held-out text, in pieces spread evenly over it.
+def share_of_validation(data: Dataset, max_tokens: int) -> Dataset:
+    """`data` with at most about `max_tokens` of its held-out text, in pieces spread evenly over it.
 
     A bench that scores dozens of networks need not score each on everything: all see the same pieces, so
     differences between networks are not blurred by which text was drawn.
     """
     tokens = np.asarray(data.val_tokens)
     pieces = len(tokens) // _PIECE
-    wanted = max(1, most_tokens // _PIECE)
+    wanted = max(1, max_tokens // _PIECE)
     if pieces <= wanted:
         return data
     chosen = np.linspace(0, pieces - 1, wanted).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Language models under a byte budget: matrices that regrow from seeds, and scores that are proven.
+"""Language models under a byte budget: frozen random matrices regrown from seeds, and scores that are proven.
 
 The names below are loaded when they are first used, so that `import regrow` costs nothing and needs no torch.
 """

@@ -118,7 +118,7 @@ class Result(Struct, kw_only=True):
 
 def components(parts: Mapping[str, int]) -> dict[str, int]:
     """The components among the entries of `Result.bytes`: all but `total` and `budget`."""
-    return {owner: n for owner, n in parts.items() if owner not in ("total", "budget")}
+    return {component: n for component, n in parts.items() if component not in ("total", "budget")}
 
 
 def _read(path: Path) -> dict[str, Any]:

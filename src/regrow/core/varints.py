@@ -1,4 +1,4 @@
-"""Whole numbers of any size as bytes: seven bits a byte, low bits first, the top bit says that more follow (LEB128)."""
+"""Whole numbers of any size as bytes: seven bits per byte, low bits first, top bit: more follow (LEB128)."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class FolderWriter:
         return self
 
     def _found(self) -> Note | None:
-        """The note of an earlier start of the same work, if everything it speaks of is there."""
+        """The note of an earlier start of the same work, if everything it lists is there."""
         try:
             note = msgspec.json.decode((self._fresh / STATE).read_bytes(), type=Note)
         except (OSError, msgspec.DecodeError):

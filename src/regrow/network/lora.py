@@ -1,4 +1,4 @@
-"""A linear layer whose big matrix regrows from a seed and whose trained part is a low-rank adapter.
+"""A linear layer of a frozen random orthogonal matrix, regenerated from a seed, and a trained low-rank adapter.
 
 The adapter is LoRA's (Hu et al. 2021), without its alpha: the weight is base + lora_b @ lora_a. Training,
 evaluation and decoding all multiply by that one merged matrix, so no two of them can differ by the order of

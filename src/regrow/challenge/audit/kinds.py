@@ -1,4 +1,4 @@
-"""The 26 ways in which a published bits-per-byte figure was wrong, and what of the audit speaks about each.
+"""The 26 ways in which a published bits-per-byte figure was wrong, and what of the audit finds each.
 
 Rules say themselves which kinds they cover (`Rule.cases`); record checks and probes are named here.
 """

@@ -55,7 +55,7 @@ class EventRule(Rule):
     """A rule that judges events of one kind, one by one."""
 
     kind: str  # the kinds of event, in one word each
-    when: Callable[[Event], bool]  # whether an event is one to speak about
+    when: Callable[[Event], bool]  # whether an event is one to report
     message: str | Callable[[Event], str]  # what a finding says of an event
     sure: Callable[[Event], Confidence]  # how well an event establishes the finding
     shows: tuple[int, ...] = ()  # tags whose first places the evidence quotes before the event's own
@@ -66,7 +66,7 @@ class EventRule(Rule):
     )  # what one finding is made for
     rank: Callable[[Event], Any] = lambda event: (
         event.dormant
-    )  # which event then speaks: the smallest, or the first
+    )  # which event is then reported: the smallest, or the first
     besides: Callable[[Program], Iterator[Finding]] | None = None  # a search in what the walk does not follow
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -171,8 +171,8 @@ def _proven(run: SeedRun) -> float:
 def _blurb(run: SeedRun) -> str:
     m, memory = run.config.model, run.config.memory
     frozen = {
-        "all": "all matrices regrow from a seed",
-        "mlp": "MLP matrices regrow from a seed",
+        "all": "all matrices frozen, regenerated from a seed",
+        "mlp": "MLP matrices frozen, regenerated from a seed",
         "none": "all trained",
     }
     stored = (

@@ -116,7 +116,7 @@ class EvalConfig(Section, frozen=True):
     chunk_tokens: Positive = 8_192  # tokens a chunk handed to `score`
     streams: Positive = 64  # streams coded side by side
     window: Count = 0  # tokens a window; 0 = train.seq_len
-    # Adapting to text already scored (--ttt).
+    # The adaptive predictor (--ttt).
     adapt_streams: Positive = 16  # streams side by side, at most; fewer start cold less often
     adapt_orders: Annotated[int, Meta(ge=0, le=8)] = 4  # longest context, in tokens, of recent text; 0 = none
     adapt_tokens: Positive = 1_048_576  # recent tokens remembered; past that, the newer half is kept

@@ -114,7 +114,7 @@ class Tokenizer:
 
     def _encode_parts(self, parts: list[str], threads: int) -> list[NDArray[np.int32]]:
         encode = self._processor.encode
-        # A call with a list starts threads, which costs more than a short text is worth.
+        # A call with a list starts threads, which costs more than a short text gains.
         if len(parts) < _FEW_PARTS or threads == 1:
             return [encode(part, return_type="numpy") for part in parts]
         number = min(threads or os.cpu_count() or 1, 1 + len(parts) // _FEW_PARTS)

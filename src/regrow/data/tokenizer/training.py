@@ -28,7 +28,7 @@ _CHARS_PER_LETTER = 10_000
 _MOST_LETTERS = 0.75  # share of the pieces that may be single letters
 
 # Merges made, over those kept as tokens: the least used are only steps to longer pieces and get no id. On the
-# State of the Union, vocabulary 1024: 2.97 bytes a token at 1.0, 3.03 at 1.15, less again from 1.2 on.
+# State of the Union, vocabulary 1024: 2.97 bytes per token at 1.0, 3.03 at 1.15, less again from 1.2 on.
 _MERGES_TRIED = 1.15
 
 

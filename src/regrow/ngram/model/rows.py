@@ -118,7 +118,7 @@ class Memory(abc.ABC):
 
 
 def in_threads(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
-    """`work(start, stop)` for all rows, in as many threads as they are worth (None: one a core)."""
+    """`work(start, stop)` for all rows, in as many threads as pay off, at most `threads` (None: one per core)."""
     parts = max(1, min(threads or os.cpu_count() or 1, rows // _ROWS_PER_THREAD))
     if parts == 1:
         work(0, rows)
