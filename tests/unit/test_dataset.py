@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
-import regrow.data.writing
+import regrow.data.folder_writer
 from regrow.cli import main
 from regrow.core.config.schema import DataConfig
 from regrow.core.errors import DataError, EnvironmentProblem, RegrowError, TokenizerError
@@ -25,10 +25,10 @@ from regrow.core.results import DataFigures
 from regrow.data.build import build_dataset
 from regrow.data.dataset import FILES, Dataset, read_text_argument
 from regrow.data.documents import Document
-from regrow.data.sampling import vocabulary_text
+from regrow.data.folder_writer import FolderWriter
 from regrow.data.sources import read_source
 from regrow.data.tokenizer import Tokenizer
-from regrow.data.writing import FolderWriter
+from regrow.data.vocabulary_sample import vocabulary_text
 
 CONFIG = DataConfig(vocab_size=300, val_fraction=0.2)
 DOCUMENTS = [
@@ -221,7 +221,7 @@ def test_a_text_too_small_for_the_vocabulary_leaves_no_folder(tmp_path: Path) ->
     """A few hundred bytes at the default vocabulary: one sentence with a number, and with that it works."""
     path = tmp_path / "tiny.txt"
     path.write_bytes(b"A tiny text.\nOf three lines.\nAnd no more than that.\n" * 4)
-    with pytest.raises(TokenizerError, match=r"set data\.vocab_size to at most (\d+)\.$") as caught:
+    with pytest.raises(TokenizerError, match=r"set data\.vocab_size to (\d+)\.$") as caught:
         build_dataset(str(path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     largest = int(str(caught.value).rstrip(".").split()[-1])
@@ -327,8 +327,8 @@ def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
 ) -> None:
     """Ctrl-C after a note was taken: nothing is in place yet; the same command starts from the note, another
     vocabulary from the beginning."""
-    monkeypatch.setattr(regrow.data.writing, "NOTE_BYTES", 1 << 20)
-    whole_write = regrow.data.writing.FolderWriter.advance
+    monkeypatch.setattr(regrow.data.folder_writer, "NOTE_BYTES", 1 << 20)
+    whole_write = regrow.data.folder_writer.FolderWriter.advance
 
     def interrupted(writer: FolderWriter, documents: int, raw_bytes: int) -> None:
         whole_write(writer, documents, raw_bytes)
@@ -386,12 +386,12 @@ def test_a_source_that_changes_under_the_reader_is_named(tmp_path: Path) -> None
 
 KILLED = """
 import sys
-import regrow.data.writing
+import regrow.data.folder_writer
 from regrow.core.config.schema import DataConfig
 from regrow.data.build import build_dataset
 
 if __name__ == "__main__":
-    regrow.data.writing.NOTE_BYTES = 1 << 20
+    regrow.data.folder_writer.NOTE_BYTES = 1 << 20
     build_dataset(sys.argv[1], sys.argv[2], DataConfig(vocab_size=300, val_fraction=0.2), processes=2)
 """
 

@@ -33,7 +33,7 @@ from regrow.cli import (
     submit,
     train,
 )
-from regrow.core.errors import RegrowError
+from regrow.core.errors import RegrowError, reason
 
 # Packages that are not there after a plain `pip install .`, and the extra that brings them.
 _EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
@@ -144,7 +144,7 @@ def _sentence(error: Exception, debug: bool) -> str:
         return f"{error.format_message().strip().rstrip('.')}; `{path} --help` shows the usage."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{(error.strerror or str(error)).lower()}."
+        return f"{place}{reason(error)}."
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package in _EXTRAS:
         wanted = f"pip install '.[{_EXTRAS[package]}]' in a clone of regrow brings it"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class RegrowError(Exception):
     """A fault we can name; the command line prints it as one line and exits with `exit_code`."""
@@ -53,3 +57,19 @@ class RuleError(RegrowError):
     """A submission that breaks a rule of the challenge: a negative verdict, not a mistake."""
 
     exit_code = 1
+
+
+def reason(error: OSError) -> str:
+    """What the system says of it, in a few words: no such file or directory."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def readable(
+    path: Path, fix: str = "check its path and permissions", kind: type[RegrowError] = DataError
+) -> Iterator[None]:
+    """Inside, an OSError becomes an error of `kind`: `path` cannot be read, why, and the `fix`."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path}: cannot be read ({reason(error)}); {fix}.") from error

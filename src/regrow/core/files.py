@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from regrow.core.errors import EnvironmentProblem
+from regrow.core.errors import EnvironmentProblem, reason
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def sha256_hex(data: bytes | memoryview) -> str:
 def _unwritable(path: Path, error: OSError) -> EnvironmentProblem:
     room = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return EnvironmentProblem(
-        f"{path}: cannot be written ({(error.strerror or str(error)).lower()}); {room}choose another place with "
+        f"{path}: cannot be written ({reason(error)}); {room}choose another place with "
         "--out, nothing was changed."
     )
 

@@ -16,11 +16,11 @@ from regrow.core.progress import Progress, Silent, Task
 from regrow.data.dataset import DATA_JSON, FILES, SCHEMA, VAL_TEXT, DataInfo, Dataset
 from regrow.data.documents import Corpus, Document
 from regrow.data.encoding import encode_documents
+from regrow.data.folder_writer import FolderWriter
 from regrow.data.readers import ReadAs
-from regrow.data.sampling import vocabulary_text
 from regrow.data.sources import read_source
 from regrow.data.tokenizer import Tokenizer
-from regrow.data.writing import FolderWriter
+from regrow.data.vocabulary_sample import vocabulary_text
 
 _COPY_BYTES = 1 << 22
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from regrow.core.errors import DataError
+from regrow.core.errors import DataError, readable
 from regrow.core.files import sha256_hex
 from regrow.data.tokenizer import Tokenizer
 
@@ -155,13 +155,8 @@ def read_text_argument(path: Path | str) -> bytes:
     if path.is_dir():
         data = _verified(path, VAL_TEXT, _read_info(path))
     else:
-        try:
+        with readable(path, "give a file or a folder made by regrow data"):
             data = path.read_bytes()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(
-                f"{path}: cannot be read ({reason}); give a file or a folder made by regrow data."
-            ) from error
     if not data:
         raise DataError(f"{path}: is empty; give a file or a folder with some text.")
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from regrow.core.errors import DataError
+from regrow.core.errors import readable
 
 
 class SourceFiles:
@@ -87,5 +87,5 @@ class SourceFiles:
 
 
 def _refuse(error: OSError) -> None:
-    reason = (error.strerror or str(error)).lower()
-    raise DataError(f"{error.filename}: cannot be read ({reason}); give it a folder that can.") from error
+    with readable(Path(error.filename), "leave the folder out or make it readable"):
+        raise error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.errors import DataError, EnvironmentProblem, readable
 from regrow.core.magic import CONTROL, MAX_CONTROL, file_kind, head_of
 from regrow.data.documents import Text
 
@@ -26,10 +26,8 @@ class ReadAs(NamedTuple):
         suffix = path.suffix.lower()
         kind = self.kind or _KINDS.get(suffix)
         if kind is None:
-            try:
+            with readable(path):
                 foreign = _FOREIGN.get(suffix) or file_kind(head_of(path))
-            except OSError as error:
-                raise _unreadable(path, error) from error
             if foreign is not None:
                 raise DataError(
                     f"{path}: is {foreign}, not plain text; convert it to UTF-8 text, JSON lines or Parquet, or insist "
@@ -76,16 +74,8 @@ def read_documents(
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises DataError, naming it, if it cannot be read."""
-    try:
+    with readable(path):
         return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give it a file that can."
-    )
 
 
 def read_text(path: Path, *, insist: bool = False) -> Text:
@@ -107,13 +97,10 @@ def read_text(path: Path, *, insist: bool = False) -> Text:
 
 
 def _mapped(path: Path) -> Text:
-    try:
+    with readable(path), path.open("rb") as file:
         if path.stat().st_size < _MAPPED_FROM:
-            return read_bytes(path)
-        with path.open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise _unreadable(path, error) from error
+            return file.read()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _text(path: Path, insist: bool) -> Iterator[Text]:
@@ -129,11 +116,8 @@ def _text(path: Path, insist: bool) -> Iterator[Text]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with readable(path), path.open("rb") as file:
+        yield from file
 
 
 def _json_lines(path: Path, field: str) -> Iterator[bytes]:

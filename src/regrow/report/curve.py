@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from regrow.core.errors import DataError
+from regrow.core.errors import readable
 
 _MAX_POINTS = 600  # a picture is about as many pixels wide
 _SMOOTH_SHARE = 0.06  # of a line's points go into each point of its smoothed form
@@ -44,12 +44,10 @@ def load_curve(path: Path) -> Curve | None:
     checkpoint or began anew, and what the log said from that step on no longer holds. A line cut short by a
     killed process is counted and left out. Raises DataError if the file cannot be read.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+    with readable(path):
+        lines = path.read_bytes().splitlines()
     records: list[dict[str, Any]] = []
     unreadable = 0
     for line in lines:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from regrow.core.errors import DataError
+from regrow.core.errors import DataError, readable
 from regrow.core.files import atomic_write_bytes, sha256_hex
 
 if TYPE_CHECKING:
@@ -74,12 +74,11 @@ def save_excerpt(run: Path, excerpt: Iterable[TokenCost]) -> Path:
 def load_excerpt(run: Path) -> Excerpt | None:
     """Read `run`/excerpt.json; None if there is none. DataError if it is damaged or of another schema."""
     path = run / FILE
-    try:
-        excerpt = msgspec.json.decode(path.read_bytes(), type=Excerpt)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+    try:
+        with readable(path):
+            excerpt = msgspec.json.decode(path.read_bytes(), type=Excerpt)
     except msgspec.DecodeError as error:
         raise DataError(f"{path}: is no excerpt ({error}); make it again with regrow eval.") from error
     if excerpt.schema != SCHEMA:

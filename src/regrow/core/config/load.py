@@ -19,7 +19,7 @@ import tomli_w
 
 from regrow.core.config.checks import check
 from regrow.core.config.schema import Config
-from regrow.core.errors import ConfigError
+from regrow.core.errors import ConfigError, readable
 from regrow.core.files import utf8
 
 
@@ -27,9 +27,8 @@ def load_config(path: Path | str) -> Config:
     """Read a TOML file; keys it leaves out have the defaults above. ConfigError names the file and key."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+        with readable(path, kind=ConfigError):
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text; a config is a TOML file.") from error
     return parse_config(text, str(path))

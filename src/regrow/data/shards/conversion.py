@@ -22,8 +22,9 @@ from regrow.core.files import sha256_hex, utf8
 from regrow.core.progress import Progress, Silent, Task
 from regrow.data.build import check_out, write_held_out_tokens
 from regrow.data.dataset import SCHEMA, VAL_TEXT, DataInfo, Dataset
+from regrow.data.folder_writer import FolderWriter
 from regrow.data.folders import SourceFiles
-from regrow.data.readers import read_documents
+from regrow.data.readers import read_bytes, read_documents
 from regrow.data.shards.foreign_tokenizer import (
     BOUNDARY,
     UNKNOWN,
@@ -41,7 +42,6 @@ from regrow.data.shards.format import (
 )
 from regrow.data.sources import listed
 from regrow.data.tokenizer import Tokenizer
-from regrow.data.writing import FolderWriter
 
 DOCUMENTS = "docs_selected.jsonl"
 OWN_TOKENIZER = "tokenizer.bin"
@@ -146,10 +146,7 @@ def _vocabulary(folder: Path, given: Path | None) -> Vocabulary:
             )
         path = found[0]
     if path.suffix == ".bin":
-        try:
-            return OwnVocabulary(Tokenizer.from_bytes(path.read_bytes(), str(path)))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}).") from error
+        return OwnVocabulary(Tokenizer.from_bytes(read_bytes(path), str(path)))
     return load_foreign(path)
 
 

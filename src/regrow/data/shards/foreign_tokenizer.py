@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.errors import TokenizerError
+from regrow.core.errors import TokenizerError, readable
 from regrow.core.varints import decode_varint
 from regrow.data.encoding import cores
 from regrow.data.tokenizer import Tokenizer
@@ -92,13 +92,10 @@ def load_foreign(path: Path) -> ForeignVocabulary:
     Raises TokenizerError for a file that is no such model, and for a model that cannot represent every text: not
     byte-pair, without byte fallback, or with symbols of its user's that cut text before the merges do.
     """
-    try:
+    with readable(path, "give a SentencePiece .model file", TokenizerError):
         data = path.read_bytes()
+    try:
         pieces, model_type, normalizer = _parse(data)
-    except OSError as error:
-        raise TokenizerError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a SentencePiece .model file."
-        ) from error
     except (ValueError, IndexError, struct.error) as error:
         raise TokenizerError(f"{path}: is not a SentencePiece model; get the file again.") from error
     if not pieces or model_type != _BPE:

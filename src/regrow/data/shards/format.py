@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.errors import DataError
+from regrow.core.errors import DataError, readable
 from regrow.core.files import atomic_write
 
 MAGIC = 20_240_520
@@ -27,19 +27,11 @@ _AGAIN = "get the file again"
 
 def read_shard(path: Path) -> NDArray[np.uint16]:
     """The tokens of a shard, mapped from the file. Raises DataError, naming file and field, for one that is damaged."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = np.frombuffer(file.read(12), "<i4")
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_AGAIN}."
-        ) from error
-    except ValueError as error:  # not a whole number of integers
-        raise DataError(f"{path}: {size} bytes are too few for a shard's header; {_AGAIN}.") from error
-    if size < HEADER_BYTES or len(header) < 3:
+    with readable(path, _AGAIN), path.open("rb") as file:
+        size, head = path.stat().st_size, file.read(12)
+    if size < HEADER_BYTES:
         raise DataError(f"{path}: {size} bytes are too few for a shard's header of {HEADER_BYTES}; {_AGAIN}.")
-    magic, version, count = (int(value) for value in header)
+    magic, version, count = (int(value) for value in np.frombuffer(head, "<i4"))
     if magic != MAGIC:
         raise DataError(
             f"{path}: begins with {magic}, not with a shard's magic number {MAGIC}; give shards of token ids, "

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.errors import DataError, EnvironmentProblem, reason
 from regrow.data.dataset import DATA_JSON, FILES, DataInfo, FileEntry
 
 STATE = "state.json"
@@ -202,7 +202,7 @@ class FolderWriter:
             yield
         except OSError as error:
             raise EnvironmentProblem(
-                f"{self._out}: cannot be written ({(error.strerror or str(error)).lower()}); free some space or "
+                f"{self._out}: cannot be written ({reason(error)}); free some space or "
                 "choose another place with --out."
             ) from error
 
