@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.e2e.conftest import TINY
 
 import regrow
 from regrow.core.config.load import apply_overrides
+from regrow.core.errors import DataError
+from regrow.training.checkpoint import save_checkpoint
 
 
 def test_every_public_function_takes_a_path_as_text(run: Path, data: Path, tmp_path: Path) -> None:
@@ -28,3 +31,10 @@ def test_every_public_function_takes_a_path_as_text(run: Path, data: Path, tmp_p
         page = regrow.write_report(runs, str(tmp_path / "page.html"))
         assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert regrow.audit(artifact).verdict
+
+
+def test_a_checkpoint_of_another_version_is_named(data: Path, tmp_path: Path) -> None:
+    config = apply_overrides(regrow.load_preset("demo"), TINY)
+    save_checkpoint(tmp_path / "checkpoint", 1, {"step": 1, "teacher": None})
+    with pytest.raises(DataError, match="made by another version"):
+        regrow.train(config, data, tmp_path, resume=True)

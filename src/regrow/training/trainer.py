@@ -304,10 +304,16 @@ class Trainer:
     def resume(self) -> None:
         """Go on where the newest whole checkpoint stands, with any number of processes.
 
-        Raises DataError without one or for one made on other data, ConfigError for one of another config.
+        Raises DataError without one or for one made on other data or by another version, ConfigError for one of
+        another config.
         """
         folder = self.out / "checkpoint"
         state = load_checkpoint(folder, self.progress.log)
+        if missing := sorted(self.state.state_dict().keys() - state.keys()):
+            raise DataError(
+                f"{folder}: was made by another version of regrow (there is no {missing[0]} in it); go on with that "
+                "version, or train without --resume."
+            )
         check_config(state["config"], self.config, folder)
         if state["data"] != self.data.counts:
             raise DataError(
