@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import types
@@ -304,3 +305,15 @@ def test_what_lies_beside_shards_is_named(hub: Path, tmp_path: Path) -> None:
         "extra.bin: left out (2 bytes, not a shard)",
         "texts/more.txt: left out (3 bytes, not a shard)",
     ]
+
+
+def test_shards_may_lie_where_the_name_is_not_utf8(hub: Path, tmp_path: Path) -> None:
+    """The folder's name and those of the files left out stand in data.json, as far as they can be spelled."""
+    name = os.fsdecode(b"caf\xe9_sp360")
+    place = shutil.copytree(hub, tmp_path / "hub") / "datasets" / "datasets"
+    (place / "fineweb10B_sp360").rename(place / name)
+    (place / name / os.fsdecode(b"\xff.txt")).write_bytes(b"123")
+    build_from_shards([str(place / name)], tmp_path / "data")
+    found = json.loads((tmp_path / "data" / "data.json").read_text())
+    assert found["name"] == "caf\ufffd_sp360"
+    assert found["notes"][0].startswith("\ufffd.txt: left out")

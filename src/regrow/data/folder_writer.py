@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import DataError, EnvironmentProblem, reason
+from regrow.core.files import utf8
 from regrow.data.dataset import DATA_JSON, FILES, DataInfo, FileEntry
 
 STATE = "state.json"
@@ -169,6 +170,7 @@ class FolderWriter:
 
     def finish(self, info: DataInfo) -> None:
         """Write data.json with the size and hash of every file, and put the folder in place of the old one."""
+        info.name, info.notes = utf8(info.name), [utf8(note) for note in info.notes]  # they name files
         with self.explained():
             info.files = {name: _entry(self._fresh / name) for name in FILES}
             self.write(DATA_JSON, msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")
