@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.dated import Found, Size, about
 from regrow.core.dist import process_group
 from regrow.core.errors import EnvironmentProblem, RegrowError
+from regrow.core.processes import ends_with_parent
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.network.compute import keep_freed_pages
@@ -86,7 +87,9 @@ def _in_one_group(*arguments: object) -> list[Found]:
             "-m", "benchmarks.merge", out, *map(str, arguments),
         ]  # fmt: skip
         env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        if subprocess.run(command, env=env, cwd=Path(__file__).parents[1], check=False).returncode:
+        if subprocess.run(
+            ends_with_parent(command), env=env, cwd=Path(__file__).parents[1], check=False
+        ).returncode:
             raise EnvironmentProblem("bench merge: a process failed; its message is above.")
         return [json.loads(path.read_bytes()) for path in sorted(Path(out).glob("*.json"))]
 

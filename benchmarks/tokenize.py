@@ -104,7 +104,7 @@ def _ours(corpus: Path, out: Path) -> dict[str, float]:
     """Build in a fresh process, whose memory and that of its own processes is watched."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_build, args=(str(corpus), out, there))
+    process = context.Process(target=_build, args=(str(corpus), out, there), daemon=True)
     process.start()
     with _watched(process.pid or 0) as peak:
         try:

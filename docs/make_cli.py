@@ -15,7 +15,8 @@ HEAD = """# The command line
 This page is made from `--help` by `python docs/make_cli.py`; change the commands, not the page.
 
 Exit codes: 0 fine, 1 a negative verdict (a failed proof, over budget), 2 the user's or the tool's error, 130
-interrupted, 141 nobody reads the output any more (`| head`). Errors are one line on standard error. `-o`/`--out` files
+interrupted, 141 nobody reads the output any more (`| head`), 143 or 129 ended by SIGTERM or SIGHUP. Errors are one
+line on standard error. `-o`/`--out` files
 are replaced in one step or not at all; one that cannot be written is refused before work begins.
 """
 

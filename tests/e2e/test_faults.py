@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,12 @@ from tests.e2e.forks import ForkServer, Moment
 def _train(data: Path, out: Path, *settings: str) -> list[object]:
     extra = [part for key in settings for part in ("--set", key)]
     return ["train", "--data", data, "--out", out, "--quiet", *tiny_settings(), *extra]
+
+
+def _hear_all() -> None:
+    """Whatever the tests' own terminal ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _strict_lines(log: Path) -> list[Any]:
@@ -55,7 +62,9 @@ def test_what_was_trained_outlives_packing_whatever_the_settings(
 def test_a_closed_terminal_keeps_a_checkpoint(data: Path, tmp_path: Path) -> None:
     settings = [*tiny_settings(), "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
     command = [sys.executable, "-m", "regrow", "train", "--data", data, "--out", tmp_path, *settings]
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, text=True, preexec_fn=_hear_all
+    ) as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "log.jsonl").exists() or not (tmp_path / "log.jsonl").read_text():
             assert process.poll() is None and time.monotonic() < deadline
@@ -91,3 +100,49 @@ def test_broken_products_never_become_figures(
         assert json.loads((tmp_path / "result.json").read_text())["bpb"]["neural_unquantized"] > 0
     else:
         assert not any(tmp_path.iterdir())
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
+
+
+def _is_alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_the_decoder_of_a_proof_ends_with_it_and_leaves_nothing(
+    run: Path, data: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "regrow",
+        "prove",
+        str(run / "artifact.safetensors"),
+        "--data",
+        str(data),
+    ]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=_hear_all,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (children := _children(process.pid)) or not any(tmp_path.glob("regrow-proof-*")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(number)
+        assert process.stderr
+        process.stderr.read()
+        assert process.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
+    deadline = time.monotonic() + 10
+    while any(map(_is_alive, children)):
+        assert time.monotonic() < deadline, "the decoder goes on alone"
+        time.sleep(0.01)
+    if number != signal.SIGKILL:  # which lets nobody clean up
+        assert not list(tmp_path.glob("regrow-proof-*"))

@@ -1,6 +1,7 @@
 """All commands under one name, and what becomes of an error: one line on standard error and an exit code.
 
-0 fine, 1 a negative verdict, 2 the user's or the tool's error, 130 interrupted, 141 nobody reads the output any more.
+0 fine, 1 a negative verdict, 2 the user's or the tool's error, 130 interrupted, 141 nobody reads the
+output any more, 143 or 129 ended by SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from regrow.cli import (
     train,
 )
 from regrow.core.errors import RegrowError, reason
+from regrow.core.processes import Terminated, clean_ending
 
 # Packages that are not there after a plain `pip install .`, and the extra that brings them.
 _EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
@@ -105,12 +107,14 @@ def main(arguments: Sequence[str]) -> int:
         group = typer.main.get_command(app)
         context = group.make_context("regrow", list(arguments) or ["--help"])
         debug = context.params["debug"]
-        with context:
+        with context, clean_ending():
             group.invoke(context)
     except typer.Exit as end:
         return end.exit_code if arguments else 2  # no command: a mistake, which help answers
     except KeyboardInterrupt as interrupt:
         return _tell(str(interrupt) or "interrupted", 130)
+    except Terminated as end:
+        return _tell(str(end), 128 + end.number)
     except BrokenPipeError:
         # What is still buffered must not be tried again when the interpreter ends.
         with contextlib.suppress(OSError, ValueError):

@@ -19,6 +19,7 @@ from regrow.artifact.artifact import Artifact
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import DataError, ProofError, RegrowError
 from regrow.core.files import sha256_hex
+from regrow.core.processes import ends_with_parent
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Proof
 from regrow.data.dataset import read_text_argument
@@ -169,7 +170,9 @@ def _summed(proofs: Sequence[Proof]) -> Proof:
 def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress, decoder: Sequence[str]) -> bytes:
     command = [*decoder, str(artifact), "stream", "-o", "decoded"]
     with progress.task("decode in a fresh process"):
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ends_with_parent(command), cwd=folder, capture_output=True, text=True, check=False
+        )
     if done.returncode != 0:
         raise ProofError(
             f"{artifact}: the fresh process could not decode: {done.stderr.strip() or done.returncode}"

@@ -15,6 +15,7 @@ from regrow.challenge.audit.record.accounting import crashed
 from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.verdict import Audit, judge
 from regrow.core.errors import DataError
+from regrow.core.processes import end_with_parent
 
 #: Seconds that one submission may take; past them it is reported as not judged, and the others go on.
 SECONDS_EACH = 120
@@ -100,7 +101,8 @@ def _round(
     tell: Callable[[], None],
 ) -> None:
     """Audit what can be audited until the pool breaks or nothing is left."""
-    with ProcessPoolExecutor(width) as pool:
+    # A worker whose parent is gone would wait for work for ever.
+    with ProcessPoolExecutor(width, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
         waiting: dict[Future[Audit], Path] = {
             pool.submit(_guarded, path, smoke, seconds): path for path in paths
         }
