@@ -1,0 +1,230 @@
+"""The stream's format, version 3: what stands before and between the payloads. `docs/stream.md` is its page.
+
+    AA 52 47, 30 + kind    magic, version 3 and the kind of the stream
+    4 bytes                the first of the artifact's SHA-256
+    then, of a stream that is one block: the block's fields and its payload up to the end;
+    of a stream of blocks (kind 0): each block as kind, varint raw length, varint payload length, fields, payload,
+    and a last byte 0.
+
+Fields of a block, by kind: CRC-32 of its raw bytes (little-endian), then
+    1 stored     nothing: the payload is the raw bytes
+    2 packed     varint raw length: the payload is raw LZMA2
+    3 fixed      varint number of tokens: range coded with the artifact's fixed predictor
+    4 adaptive   varint number of tokens, varints of the adaptation's settings: range coded with the adaptive one
+
+Nothing of the machine that wrote it stands in a stream: a row of frequencies is the same everywhere (docs/exact.md).
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from regrow.core.errors import StreamError
+from regrow.core.varints import decode_varint, encode_varint
+
+MAGIC = b"\xaaRG"
+VERSION = 3
+BLOCK_BYTES = 1 << 22  # raw bytes of a block: larger input is cut into blocks that know nothing of each other
+MAX_BLOCK_BYTES = 1 << 26  # what a reader takes from a stream's word
+ID_BYTES = 4
+_OLD_MAGIC = b"RGST"
+
+
+class Kind(enum.IntEnum):
+    """How a block is coded, and of a whole stream also that it is made of blocks."""
+
+    BLOCKS = 0
+    STORED = 1
+    PACKED = 2
+    FIXED = 3
+    ADAPTIVE = 4
+
+
+class AdaptiveSettings(NamedTuple):
+    """What the adaptive predictor remembers: `streams` side by side, contexts of `orders` tokens, the last
+    `tokens`."""
+
+    streams: int
+    orders: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a text, coded by itself. `raw_bytes` is None where only the decoded text tells (one block alone);
+    `tokens` is 0 but for what the artifact codes."""
+
+    kind: Kind
+    checksum: int
+    payload: bytes
+    raw_bytes: int | None = None
+    tokens: int = 0
+    settings: AdaptiveSettings | None = None
+    at: int = 0  # where the block begins in its stream
+
+    def check(self, raw: bytes) -> bytes:
+        """`raw`, if it is what this block was made of. Raises StreamError."""
+        if zlib.crc32(raw) != self.checksum or self.raw_bytes not in (None, len(raw)):
+            raise StreamError(
+                f"the stream is damaged in the block at byte {self.at:,}, or was made with another artifact; copy it "
+                "again."
+            )
+        return raw
+
+
+def block_of(
+    kind: Kind, raw: bytes, payload: bytes, tokens: int = 0, settings: AdaptiveSettings | None = None
+) -> Block:
+    """The block that holds `raw` as `payload`."""
+    return Block(kind, zlib.crc32(raw), payload, len(raw), tokens, settings)
+
+
+def single(artifact_sha256: str, block: Block) -> bytes:
+    """The stream that is one block."""
+    return _lead(block.kind, artifact_sha256) + _fields(block, alone=True) + block.payload
+
+
+def blocks_head(artifact_sha256: str) -> bytes:
+    """What a stream of blocks begins with."""
+    return _lead(Kind.BLOCKS, artifact_sha256)
+
+
+def block_bytes(block: Block) -> bytes:
+    """A block of a stream of blocks; `BLOCKS_END` follows the last."""
+    sizes = encode_varint(block.raw_bytes or 0) + encode_varint(len(block.payload))
+    return bytes([block.kind]) + sizes + _fields(block, alone=False) + block.payload
+
+
+BLOCKS_END = b"\0"
+
+
+class StreamReader:
+    """A stream read from a file: `artifact_id` (4 bytes), `kind`, and its blocks in turn, of any file, pipes too.
+
+    Raises StreamError for a file that is no stream of this version, saying what it seems to be.
+    """
+
+    def __init__(self, file: BinaryIO, name: str = "the stream") -> None:
+        self._file, self._name, self._at = file, name, 0
+        lead = self._take(len(MAGIC) + 1 + ID_BYTES, "is no regrow stream")
+        if lead[:4] == _OLD_MAGIC:
+            raise StreamError(
+                f"{name}: is a stream of version 2; regrow 0.1 reads it, on the machine that wrote it."
+            )
+        if lead[:3] != MAGIC:
+            raise StreamError(f"{name}: is no regrow stream; give a file that `regrow compress` wrote.")
+        if lead[3] >> 4 != VERSION:
+            raise StreamError(
+                f"{name}: is a stream of version {lead[3] >> 4}, this regrow reads {VERSION}; use a newer regrow."
+            )
+        self.kind = self._kind(lead[3] & 15)
+        self.artifact_id = lead[4:]
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block with its payload. Raises StreamError, naming the place, for a stream that is cut or damaged."""
+        yield from self._blocks(skip=False)
+
+    def headers(self) -> Iterator[Block]:
+        """The blocks without their payloads, which are skipped; `Block.payload` is empty. The file must be seekable."""
+        yield from self._blocks(skip=True)
+
+    def _blocks(self, skip: bool) -> Iterator[Block]:
+        if self.kind != Kind.BLOCKS:
+            yield self._single(skip)
+            return
+        while True:
+            at = self._at
+            code = self._take(1, "is cut short")[0]
+            if code == BLOCKS_END[0]:
+                if self._file.read(1):
+                    raise self._damaged("has bytes after its end", self._at)
+                return
+            kind = self._kind(code)
+            raw_bytes = self._varint(MAX_BLOCK_BYTES)
+            size = self._varint(2 * MAX_BLOCK_BYTES)
+            checksum, tokens, settings = self._read_fields(kind, raw_bytes)
+            yield self._with_payload(Block(kind, checksum, b"", raw_bytes, tokens, settings, at), size, skip)
+
+    def _single(self, skip: bool) -> Block:
+        checksum = int.from_bytes(self._take(4, "is cut short"), "little")
+        raw_bytes = self._varint(MAX_BLOCK_BYTES) if self.kind == Kind.PACKED else None
+        tokens, settings = self._code_fields(self.kind, MAX_BLOCK_BYTES)
+        payload = b"" if skip else self._file.read(2 * MAX_BLOCK_BYTES)
+        if self.kind == Kind.STORED and not skip:
+            raw_bytes = len(payload)
+        return Block(self.kind, checksum, payload, raw_bytes, tokens, settings)
+
+    def _with_payload(self, block: Block, size: int, skip: bool) -> Block:
+        if skip:
+            self._file.seek(size, io.SEEK_CUR)
+            self._at += size
+            return block
+        payload = self._take(size, "is cut short")
+        return Block(
+            block.kind, block.checksum, payload, block.raw_bytes, block.tokens, block.settings, block.at
+        )
+
+    def _read_fields(self, kind: Kind, raw_bytes: int) -> tuple[int, int, AdaptiveSettings | None]:
+        checksum = int.from_bytes(self._take(4, "is cut short"), "little")
+        return checksum, *self._code_fields(kind, raw_bytes)
+
+    def _code_fields(self, kind: Kind, raw_bytes: int) -> tuple[int, AdaptiveSettings | None]:
+        if kind not in (Kind.FIXED, Kind.ADAPTIVE):
+            return 0, None
+        tokens = self._varint(raw_bytes)
+        if kind == Kind.FIXED:
+            return tokens, None
+        settings = AdaptiveSettings(self._varint(1 << 16), self._varint(8), self._varint(1 << 40))
+        if settings.streams < 1 or settings.tokens < 1:
+            raise self._damaged("has settings that no encoder writes", self._at)
+        return tokens, settings
+
+    def _kind(self, code: int) -> Kind:
+        if code not in list(Kind):
+            raise self._damaged(f"has a block of the unknown kind {code}", self._at)
+        return Kind(code)
+
+    def _varint(self, limit: int) -> int:
+        read = bytearray()
+        while not read or read[-1] > 127:
+            read += self._take(1, "is cut short")
+            if len(read) > 6:
+                raise self._damaged("has a number that is too large", self._at)
+        value, _ = decode_varint(bytes(read), 0, 42)
+        if value > limit:
+            raise self._damaged("has a number that is too large", self._at)
+        return value
+
+    def _take(self, size: int, fault: str) -> bytes:
+        taken = bytearray()
+        while len(taken) < size:  # a pipe gives what it has
+            more = self._file.read(size - len(taken))
+            if not more:
+                raise self._damaged(fault, self._at + len(taken))
+            taken += more
+        self._at += size
+        return bytes(taken)
+
+    def _damaged(self, fault: str, at: int) -> StreamError:
+        return StreamError(f"{self._name}: {fault} (at byte {at:,}); copy the whole file again.")
+
+
+def _lead(kind: Kind, artifact_sha256: str) -> bytes:
+    return MAGIC + bytes([VERSION << 4 | kind]) + bytes.fromhex(artifact_sha256)[:ID_BYTES]
+
+
+def _fields(block: Block, *, alone: bool) -> bytes:
+    """A block's fields; `alone`: it is the whole stream, which then says nothing twice."""
+    fields = block.checksum.to_bytes(4, "little")
+    if block.kind == Kind.PACKED and alone:
+        fields += encode_varint(block.raw_bytes or 0)
+    if block.kind in (Kind.FIXED, Kind.ADAPTIVE):
+        fields += encode_varint(block.tokens)
+    for number in block.settings or ():
+        fields += encode_varint(number)
+    return fields

@@ -1,0 +1,75 @@
+"""The cache of regrown arrays: what comes back is what was kept, or nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regrow.artifact.load_cache import ArrayCache
+
+ARRAYS = {
+    "none": np.empty(0, np.int32),
+    "masses": np.arange(1000, dtype=np.float32).reshape(10, 100),
+    "tokens": np.arange(77, dtype=np.uint16),
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArrayCache:
+    return ArrayCache(tmp_path / "cache")
+
+
+def test_what_was_kept_comes_back_read_only_and_mapped(cache: ArrayCache) -> None:
+    assert cache.load("a", "1") is None
+    assert cache.keep(ARRAYS, "a", "1") is None
+    found = cache.load("a", "1")
+    assert found is not None and list(found) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+        assert not found[name].flags.writeable
+
+
+def test_another_artifact_or_version_is_another_file(cache: ArrayCache) -> None:
+    cache.keep(ARRAYS, "a", "1")
+    assert cache.load("a", "2") is None and cache.load("b", "1") is None
+
+
+def test_a_file_with_any_byte_changed_or_cut_is_not_believed(cache: ArrayCache) -> None:
+    cache.keep(ARRAYS, "a")
+    path = cache.path("a")
+    good = path.read_bytes()
+    for at in [*range(0, 400, 7), *range(400, len(good), 97), len(good) - 1]:
+        spoiled = bytearray(good)
+        spoiled[at] ^= 0x10
+        path.write_bytes(bytes(spoiled))
+        found = cache.load("a")
+        if found is not None:  # a byte between the arrays, which belongs to none of them
+            for name, array in ARRAYS.items():
+                np.testing.assert_array_equal(found[name], array)
+    for size in (0, 5, 20, 100, len(good) - 1):
+        path.write_bytes(good[:size])
+        assert cache.load("a") is None
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert ArrayCache(tmp_path / "file" / "cache").keep(ARRAYS, "a") is not None
+    assert ArrayCache(tmp_path / "file" / "cache").load("a") is None
+
+
+def test_the_folder_is_held_under_its_limit_and_the_longest_unused_goes(tmp_path: Path) -> None:
+    array = {"x": np.zeros(1000, np.uint8)}
+    cache = ArrayCache(tmp_path, limit_bytes=7000)
+    for i, name in enumerate(("a", "b", "c")):
+        cache.keep(array, name)
+        os.utime(cache.path(name), (i, i))
+    assert cache.load("a") is not None  # used again: now the youngest
+    for name in ("d", "e"):
+        cache.keep(array, name)
+    assert cache.load("a") is not None and cache.load("b") is None
+    assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= 7000
+    assert cache.keep({"x": np.zeros(8000, np.uint8)}, "z") is not None
