@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import StreamError
-from regrow.ngram.jit import compile_kernel
+from regrow.core.jit import compile_kernel
 
 PRECISION_BITS = 24
 TOTAL = 1 << PRECISION_BITS
