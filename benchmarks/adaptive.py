@@ -106,7 +106,6 @@ def _score(artifact: Path, text: Path, name: str, progress: Progress) -> Found:
         trained = both.seconds["artifact"] + both.seconds["training"]
         arms.append(arm("training", both.mixture, trained))
         arms.append(arm("all", both.adapted, trained + both.seconds["memory"]))
-        proofs["all"] = prove(artifact, text, progress, adapt=True)
     device = loaded.network.embedding.device
     return {
         **about(None, device=str(device), dtype=str(compute_dtype(device)), compiled=False), "text": name,

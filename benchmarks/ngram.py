@@ -28,8 +28,7 @@ from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
 from regrow.ngram.store.text_form import encode_tokens
 from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
-from regrow.predict.mixture import IGNORED
-from regrow.predict.predictor import split_streams, stream_count
+from regrow.predict.lockstep import IGNORED, split_streams, stream_count
 from regrow.training.batches import Plan
 
 ORDER = 6

@@ -31,7 +31,8 @@ from regrow.predict.adaptive.recent_counts import (
     RecentCounts,
 )
 from regrow.predict.adaptive.score_first import ScoreFirst
-from regrow.predict.mixture import IGNORED, Mixture
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import Mixture
 from regrow.predict.predictor import Predictor, ScoredChunk
 
 VOCAB, BOS, WINDOW, STREAMS = 40, 1, 8, 2

@@ -16,7 +16,8 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.mixture import IGNORED, Mixture, Prefix, network_inputs
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import Mixture, Prefix, network_inputs
 
 VOCAB, ORDER, BOS, STREAMS, LENGTH, WINDOW = 23, 4, 1, 2, 24, 8
 

@@ -16,8 +16,9 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.mixture import IGNORED, Mixture
-from regrow.predict.predictor import Predictor, split_streams, stream_count
+from regrow.predict.lockstep import IGNORED, split_streams, stream_count
+from regrow.predict.mixture import Mixture
+from regrow.predict.predictor import Predictor
 
 VOCAB, BOS, WINDOW = 40, 1, 8
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from regrow.artifact.load_cache import ArrayCache
 
-ARRAYS = {
+ARRAYS: dict[str, NDArray[Any]] = {
     "none": np.empty(0, np.int32),
     "masses": np.arange(1000, dtype=np.float32).reshape(10, 100),
     "tokens": np.arange(77, dtype=np.uint16),
@@ -22,7 +24,7 @@ def cache(tmp_path: Path) -> ArrayCache:
     return ArrayCache(tmp_path / "cache")
 
 
-def test_what_was_kept_comes_back_read_only_and_mapped(cache: ArrayCache) -> None:
+def test_what_was_kept_comes_back_and_a_change_of_it_stays_here(cache: ArrayCache) -> None:
     assert cache.load("a", "1") is None
     assert cache.keep(ARRAYS, "a", "1") is None
     found = cache.load("a", "1")
@@ -30,7 +32,9 @@ def test_what_was_kept_comes_back_read_only_and_mapped(cache: ArrayCache) -> Non
     for name, array in ARRAYS.items():
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array)
-        assert not found[name].flags.writeable
+    found["tokens"][0] = 9
+    again = cache.load("a", "1")
+    assert again is not None and again["tokens"][0] == 0
 
 
 def test_another_artifact_or_version_is_another_file(cache: ArrayCache) -> None:

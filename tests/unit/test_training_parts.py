@@ -18,7 +18,8 @@ from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.mixture import IGNORED, network_inputs
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import network_inputs
 from regrow.training import checkpoint
 from regrow.training.batches import Part, Plan, shuffled_batches
 from regrow.training.checkpoint import load_checkpoint, save_checkpoint

@@ -20,26 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regrow.artifact.container import read_artifact, write_artifact
+from regrow.artifact.container import write_artifact
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.quantize import quantize_rows
+from regrow.artifact.stored import StoredArtifact
 from regrow.artifact.weights import split_records, weight_bytes
-from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import Config
-from regrow.core.errors import ArtifactError, NgramError
+from regrow.core.errors import ArtifactError
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.bases import base_sha256
 from regrow.network.lora import SeededLinear
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
-from regrow.ngram.counts.hashed_counts import HashedCounts
-from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.memory import Memory, model_of
+from regrow.ngram.memory import Memory
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.ngram_model import NgramModel
-from regrow.ngram.store import table_form
-from regrow.ngram.store.text_form import decode_tokens
 
 if TYPE_CHECKING:
     from regrow.predict.predictor import Predictor
@@ -47,53 +42,52 @@ if TYPE_CHECKING:
 
 @dataclass
 class Artifact:
-    """A loaded artifact. `ledger` maps owners to bytes, `sha256` identifies the file, `load_seconds` is what
-    loading took."""
+    """A loaded artifact: the file as stored, and what is regrown from it in `load_seconds`."""
 
-    config: Config
-    manifest: dict[str, Any]
-    tokenizer: Tokenizer
+    stored: StoredArtifact
     network: Transformer
     memory: Memory | None
     mixer: Mixer
-    ledger: Ledger
-    sha256: str
     load_seconds: float
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Artifact:
         """Read, check and regrow everything. Raises ArtifactError naming what is wrong with the file."""
         started = time.perf_counter()
-        path = Path(path)
-        file = read_artifact(path)
-        manifest, payloads = file.manifest, file.payloads
-        try:
-            config = config_from_dict(manifest["config"], f"{path}: manifest")
-            vocab_size, seed = int(manifest["vocab_size"]), int(manifest["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"{path}: the manifest lacks or spoils {error}; pack the run again."
-            ) from error
-        tokenizer = Tokenizer.from_bytes(payloads["tokenizer"], str(path))
-        network = Transformer(config.model, vocab_size, config.train.seq_len, seed)
+        stored = StoredArtifact.read(path)
+        config = stored.config
+        network = Transformer(config.model, stored.vocab_size, config.train.seq_len, stored.seed)
         for name, digest in base_hashes(network).items():
-            if manifest.get("bases", {}).get(name) != digest:
+            if stored.manifest.get("bases", {}).get(name) != digest:
                 raise ArtifactError(
                     f"{path}: base {name} does not regrow to the hash in the manifest; pack the run again."
                 )
-        load_weights(network, payloads["weights"], str(path))
+        load_weights(network, stored.payloads["weights"], str(path))
         mixer = Mixer(config.mixer, torch.Generator())
-        load_vector(mixer, payloads["mixer"], str(path))
-        memory = (
-            load_memory(payloads["memory"], manifest, config, vocab_size, tokenizer.bos_id)
-            if payloads["memory"]
-            else None
-        )
-        weights = weight_bytes(payloads["weights"], config.model, vocab_size, str(path))
-        ledger = Ledger.of(payloads, weights, file.size)
+        load_vector(mixer, stored.payloads["mixer"], str(path))
+        memory = stored.memory()
         elapsed = time.perf_counter() - started
-        network, mixer = network.to(device).eval(), mixer.to(device).eval()
-        return cls(config, manifest, tokenizer, network, memory, mixer, ledger, file.sha256, elapsed)
+        return cls(stored, network.to(device).eval(), memory, mixer.to(device).eval(), elapsed)
+
+    @property
+    def config(self) -> Config:
+        """The run's config, as the manifest has it."""
+        return self.stored.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Bytes to tokens and back."""
+        return self.stored.tokenizer
+
+    @property
+    def ledger(self) -> Ledger:
+        """The file's size by component."""
+        return self.stored.ledger
+
+    @property
+    def sha256(self) -> str:
+        """What identifies the file."""
+        return self.stored.sha256
 
     def predictor(self, batch: int, device: torch.device | str | None = None, **options: Any) -> Predictor:
         """A predictor over `batch` streams: `Predictor.of`, called by its short name."""
@@ -172,31 +166,6 @@ def base_hashes(network: Transformer) -> dict[str, str]:
     """SHA-256 of every regrown base, by the name of its layer."""
     layers = {name: m for name, m in network.named_modules() if isinstance(m, SeededLinear)}
     return {name: base_sha256(layer.base.detach().float().cpu()) for name, layer in layers.items()}
-
-
-def load_memory(
-    payload: bytes, manifest: dict[str, Any], config: Config, vocab_size: int, bos_id: int
-) -> Memory:
-    """Regrow the memory from its stored form, which its first bytes name: decode the table, or decode the text, count
-    it and estimate with the manifest's discounts; or unpack the hashed tables.
-
-    Raises NgramError for damage, and for a table of another vocabulary or longest order.
-    """
-    if config.memory.kind == "hashed":
-        hashed = HashedCounts.from_bytes(payload)
-        hashed.check(vocab_size, config.memory.max_order, config.memory.buckets)
-        return model_of(hashed)
-    if payload[:4] == table_form.MAGIC:
-        model = table_form.decode_table(payload)
-        if (model.vocab_size, model.max_order) != (vocab_size, config.memory.max_order):
-            raise NgramError(
-                f"memory: it has {model.vocab_size} tokens and order {model.max_order}, the artifact {vocab_size} and "
-                f"{config.memory.max_order}; pack the run again"
-            )
-        return model
-    counts = NgramCounts(vocab_size, config.memory.max_order, bos_id=bos_id)
-    counts.add(decode_tokens(payload))
-    return NgramModel.from_counts(counts, discounts=[tuple(d) for d in manifest.get("discounts", ())] or None)
 
 
 def pack_vector(module: nn.Module) -> bytes:

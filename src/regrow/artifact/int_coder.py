@@ -23,12 +23,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import constriction
 import numpy as np
 import numpy.typing as npt
 
-from regrow.artifact.range_coder import TOTAL, bytes_to_words, words_to_bytes
-from regrow.core.errors import ArtifactError
+from regrow.artifact.range_coder import TOTAL, RangeDecoder, RangeEncoder
+from regrow.core.errors import ArtifactError, StreamError
 from regrow.core.varints import decode_varint, encode_varint
 
 FORMAT = 1
@@ -55,16 +54,18 @@ def encode_ints(array: IntArray) -> bytes:
     lowest = int(array.min()) if array.size else 0
     span = int(array.max()) - lowest if array.size else 0
     values = array.astype(np.int64).ravel() - lowest
-    coder = constriction.stream.queue.RangeEncoder()
+    coder = RangeEncoder()
     strengths = bytearray()
     for shift, alphabet in _planes(span):
         symbols = ((values >> shift) % alphabet).astype(np.int32)
         strengths.append(min(range(len(_STRENGTHS)), key=lambda index: _cost(symbols, alphabet, index)))
         model = _AdaptiveModel(alphabet, strengths[-1])
         for start, stop in _blocks(symbols.size):
-            coder.encode(symbols[start:stop], model.categorical())
+            frequency_A = model.frequencies()
+            chosen = symbols[start:stop]
+            coder.push((np.cumsum(frequency_A) - frequency_A)[chosen], frequency_A[chosen])
             model.learn(symbols[start:stop])
-    words = coder.get_compressed()
+    words = coder.words()
     head = [array.ndim, *array.shape, 2 * lowest if lowest >= 0 else -2 * lowest - 1, span]
     body = b"".join(
         [
@@ -72,7 +73,7 @@ def encode_ints(array: IntArray) -> bytes:
             *map(encode_varint, head),
             bytes(strengths),
             encode_varint(words.size),
-            words_to_bytes(words),
+            words.astype("<u4").tobytes(),
         ]
     )
     return body + zlib.crc32(body).to_bytes(4, "little")
@@ -104,18 +105,18 @@ def decode_ints(data: bytes | memoryview, *, name: str = "coded array") -> IntAr
         raise _damaged(name, "does not match its checksum")
     if reader.position != len(data):
         raise _damaged(name, f"has {len(data) - reader.position} bytes after its end")
-    coder = constriction.stream.queue.RangeDecoder(bytes_to_words(words))
+    coder = RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
     values = np.full(size, lowest, dtype=np.int64)
     for shift, alphabet, strength in planes:
         model = _AdaptiveModel(alphabet, strength)
         for start, stop in _blocks(size):
             try:
-                symbols = coder.decode(model.categorical(), stop - start)
-            except AssertionError as invalid:  # constriction's word for "no encoder wrote this"
+                symbols = coder.pop_same(model.frequencies(), stop - start)
+            except StreamError as invalid:
                 raise _damaged(name, "has words that no encoder wrote") from invalid
             model.learn(symbols)
             values[start:stop] += symbols.astype(np.int64) << shift
-    if not coder.maybe_exhausted() or (size and values.max() > lowest + span):
+    if not coder.exhausted() or (size and values.max() > lowest + span):
         raise _damaged(name, "does not decode to what its header says")
     return values.astype(dtype).reshape(shape)
 
@@ -144,9 +145,9 @@ class _AdaptiveModel:
         weights[weights.argmax()] += free - int(weights.sum())
         return weights
 
-    def categorical(self) -> Any:
-        """The model for constriction, exact for the reason given in `regrow.artifact.range_coder`."""
-        return constriction.stream.model.Categorical(self.weights().astype(np.float32), perfect=False)
+    def frequencies(self) -> npt.NDArray[np.int64]:
+        """One a symbol, at least 1, that sum to 2^24."""
+        return self.weights() + 1
 
     def learn(self, symbols: npt.NDArray[np.int32]) -> None:
         self._counts += np.bincount(symbols, minlength=self._counts.size)

@@ -56,10 +56,11 @@ class ArrayCache:
         return self.folder / (hashlib.sha256("\0".join(key).encode()).hexdigest()[:32] + _SUFFIX)
 
     def load(self, *key: str) -> dict[str, NDArray[Any]] | None:
-        """The arrays kept under this key, read-only and memory-mapped; None where there are none, or damaged ones."""
+        """The arrays kept under this key, memory-mapped; a change of them stays in this process. None where there are
+        none, or damaged ones."""
         path = self.path(*key)
         try:
-            whole = np.memmap(path, np.uint8, "r")
+            whole = np.asarray(np.memmap(path, np.uint8, "c"))
             arrays = _arrays(whole)
         except (OSError, ValueError, msgspec.MsgspecError):
             return None

@@ -1,164 +1,236 @@
-"""Range coding of a symbol per row of a matrix of probabilities, with the checks the coder does not make.
+"""Range coding with whole frequencies out of 2^24: the same bytes on every machine, symbol by symbol or row by row.
 
-constriction's `Categorical` takes any row that has a positive sum: it rescales one that sums to 2, and
-codes one with a negative entry into bytes that decode to other symbols. It then turns a row into 24-bit
-frequencies in the row's own floating point. We check the rows, and make the frequencies ourselves, as
-integers. They reach constriction as whole floats that sum to 2^24 - V, which is the weight it spreads over
-V symbols after giving each symbol one: its scale is then exactly 1, every sum it forms is a whole number
-below 2^24, exact in float32, and its model is the one we made.
+A symbol is an interval [start, start + frequency) of [0, 2^24). The coder keeps a 64-bit interval and gives out 32-bit
+words; a carry that may still come is held back. Past the end of its words a stream reads as zeros, so the last words
+are chosen to end in as many zero bytes as they can, and those are not written.
 
-Shape suffixes: S symbols of one call, V vocabulary.
+Source of the method: G. N. N. Martin, Range encoding, 1979; state, word size and the handling of carries are those of
+the constriction library (Bamler 2022), whose words these are.
+
+Shape suffixes: N symbols, S rows of one call, V vocabulary.
 """
 
 from __future__ import annotations
 
+# Inside a kernel numba's int64 and Python's int are one type; mypy cannot know.
+# mypy: disable-error-code="assignment"
 from typing import Any
 
-import constriction
 import numpy as np
-import numpy.typing as npt
+from numba.extending import register_jitable
+from numpy.typing import NDArray
 
-from regrow.core.errors import ProofError, StreamError
+from regrow.core.errors import StreamError
+from regrow.core.jit import I32x1, U32x1, U32x2, U64x1, kernel
 
 PRECISION_BITS = 24
 TOTAL = 1 << PRECISION_BITS
-SUM_TOLERANCE = 1e-6  # how far from 1 a row may sum: float32 rounding of a softmax is well below
-_MAX_VOCABULARY = 1 << 20
-# Rows may sum to 1 + SUM_TOLERANCE; scaled down by this, their whole parts still fit the weight to be spread.
-_HEADROOM = 1 - 2 * SUM_TOLERANCE
+_MASK = (1 << 64) - 1
+_WORD = 1 << 32
+_HELD = 2  # of the encoder's state: how many words wait for their carry
+LOWER, RANGE, POINT, AT = 0, 1, 2, 3  # of the decoder's
 
-Symbols = npt.NDArray[np.int32]
-Probabilities = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Frequencies = NDArray[np.uint32]
+Words = NDArray[np.uint32]
 
 
-class Encoder:
-    """Codes batches of symbols, one after the other, into one string of bytes.
-
-    After any number of `push` calls: `symbols` counts them, `ideal_bits` sums -log2 of their given
-    probabilities (each taken as at least 2^-24, the least the coder can give), `max_abs_row_sum_error` is
-    the largest distance of a row sum from 1 so far.
-    """
+class RangeEncoder:
+    """Codes symbols, given as intervals of [0, 2^24), into words."""
 
     def __init__(self) -> None:
-        self._coder = constriction.stream.queue.RangeEncoder()
-        self._family = constriction.stream.model.Categorical(perfect=False)
-        self.symbols = 0
-        self.ideal_bits = 0.0
-        self.max_abs_row_sum_error = 0.0
+        self._state = np.array([0, _MASK, 0, 0], np.uint64)
+        self._words: list[Words] = []
 
-    def push(self, symbols_S: npt.NDArray[np.integer[Any]], probs_SV: Probabilities) -> None:
-        """Append symbol s, coded with row s of `probs_SV` (float32 or float64), for every s in order.
-
-        Raises ProofError for a row that is no distribution, StreamError for a symbol outside the
-        vocabulary; nothing is appended then.
-        """
-        free_SV, error = spread_weights(probs_SV)
-        size, vocabulary = free_SV.shape
-        symbols_S = np.asarray(symbols_S)
-        if symbols_S.shape != (size,):
-            raise ValueError(f"{size} rows of probabilities, but symbols of shape {symbols_S.shape}")
-        if size == 0:
+    def push(self, start_N: NDArray[np.integer[Any]], frequency_N: NDArray[np.integer[Any]]) -> None:
+        """Append N symbols. Raises ValueError for an interval that is empty or reaches outside [0, 2^24)."""
+        start_N, frequency_N = np.asarray(start_N, np.int64), np.asarray(frequency_N, np.int64)
+        if start_N.shape != frequency_N.shape or start_N.ndim != 1:
+            raise ValueError(f"{start_N.shape} starts, but {frequency_N.shape} frequencies")
+        if start_N.size == 0:
             return
-        strange = symbols_S[(symbols_S < 0) | (symbols_S >= vocabulary)]
-        if strange.size:
-            raise StreamError(
-                f"symbol {int(strange[0])}: is outside the vocabulary of {vocabulary}; "
-                "encode with the artifact's own tokenizer."
-            )
-        given_S = probs_SV[np.arange(size), symbols_S].astype(np.float64)
-        self._coder.encode(np.ascontiguousarray(symbols_S, dtype=np.int32), self._family, free_SV)
-        self.symbols += size
-        self.ideal_bits -= float(np.log2(np.maximum(given_S, 1 / TOTAL)).sum())
-        self.max_abs_row_sum_error = max(self.max_abs_row_sum_error, error)
+        if start_N.min() < 0 or frequency_N.min() < 1 or (start_N + frequency_N).max() > TOTAL:
+            raise ValueError("a symbol's interval is empty or outside [0, 2^24)")
+        room = len(start_N) + int(self._state[_HELD]) + 1
+        words = np.empty(room, np.uint32)
+        count = _push(self._state, words, start_N.astype(np.uint32), frequency_N.astype(np.uint32))
+        self._words.append(words[:count].copy())
+
+    def words(self) -> Words:
+        """The words so far, closed as constriction closes them; more symbols may follow."""
+        lower, span, held, first = (int(x) for x in self._state)
+        tail: list[int] = []
+        if span != _MASK:
+            point = (lower + _WORD - 1) & _MASK
+            tail = _released(held, first, point < lower)
+            tail.append(point >> 32)
+            if ((lower + span) & _MASK) >> 32 == point >> 32:
+                tail.append(0)
+        return np.concatenate([*self._words, np.array(tail, np.uint32)])
 
     def finish(self) -> bytes:
-        """The coded bytes, a whole number of little-endian 32-bit words; more symbols may still be pushed."""
-        return words_to_bytes(self._coder.get_compressed())
+        """The coded bytes, big-endian words without the zero bytes at their end."""
+        lower, span, held, first = (int(x) for x in self._state)
+        tail: list[int] = []
+        if span != _MASK:
+            point = _roundest(lower, span)
+            tail = [*_released(held, first, point > _MASK), (point & _MASK) >> 32, point & (_WORD - 1)]
+        every = np.concatenate([*self._words, np.array(tail, np.uint32)])
+        return every.astype(">u4").tobytes().rstrip(b"\0")
 
 
-class Decoder:
-    """Gives back what an `Encoder` was given, from its bytes and the same rows in batches of any sizes.
+class RangeDecoder:
+    """Gives back the symbols of an encoder's words or bytes.
 
-    Bytes that were altered, cut or coded with other rows give wrong symbols or a StreamError, never a crash
-    or a hang: past its end a stream reads as zeros. Whoever stores the bytes stores a checksum of the text
-    beside them.
+    Bytes that were altered, cut or coded with other frequencies give wrong symbols or a StreamError, never a crash or
+    a hang. Whoever stores the bytes stores a checksum of the text beside them.
     """
 
-    def __init__(self, data: bytes) -> None:
-        """Raises StreamError when `data` is not a whole number of 32-bit words."""
-        self._coder = constriction.stream.queue.RangeDecoder(bytes_to_words(data))
-        self._family = constriction.stream.model.Categorical(perfect=False)
-        self.max_abs_row_sum_error = 0.0
+    def __init__(self, data: bytes | memoryview | Words) -> None:
+        """From what `finish` gave (bytes), or from `words` (uint32)."""
+        if not isinstance(data, np.ndarray):
+            padded = bytes(data) + bytes(-len(data) % 4)
+            data = np.frombuffer(padded, ">u4").astype(np.uint32)
+        self._words = np.ascontiguousarray(data, np.uint32)
+        head = [int(w) for w in self._words[:2]] + [0, 0]
+        self._state = np.array([0, _MASK, head[0] << 32 | head[1], 2], np.uint64)
 
-    def pop(self, probs_SV: Probabilities) -> Symbols:
-        """The next S symbols (int32), one per row. Raises ProofError for a row that is no distribution."""
-        free_SV, error = spread_weights(probs_SV)
-        self.max_abs_row_sum_error = max(self.max_abs_row_sum_error, error)
-        if len(free_SV) == 0:
-            return np.empty(0, dtype=np.int32)
-        try:
-            symbols_S: Symbols = self._coder.decode(self._family, free_SV)
-        except AssertionError as invalid:  # constriction's word for "no encoder wrote this"
-            raise StreamError(
-                "stream: is damaged or was made with another artifact; "
-                "decode the unaltered file with the artifact that made it."
-            ) from invalid
-        return symbols_S
+    @property
+    def state(self) -> tuple[NDArray[np.uint64], Words]:
+        """What a kernel of another room decodes with: the state (see `advance`) and the words."""
+        return self._state, self._words
 
+    def pop(self, frequency_SV: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+        """The next S symbols, one a row of frequencies that sum to 2^24 [S, V]. Raises StreamError."""
+        rows_SV = np.ascontiguousarray(frequency_SV, np.uint32)
+        symbol_S = np.empty(len(rows_SV), np.int32)
+        self.checked(_pop_rows(self._state, self._words, rows_SV, symbol_S))
+        return symbol_S
 
-def spread_weights(probs_SV: Probabilities) -> tuple[npt.NDArray[np.float32], float]:
-    """Rows of probabilities as constriction's weights: whole float32 [S, V], every row summing to 2^24 - V.
+    def pop_same(self, frequency_V: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
+        """The next `count` symbols, all of the same frequencies [V]. Raises StreamError."""
+        starts = np.concatenate(([0], np.cumsum(frequency_V))).astype(np.uint32)
+        symbol_N = np.empty(count, np.int32)
+        self.checked(_pop_same(self._state, self._words, starts, symbol_N))
+        return symbol_N
 
-    A symbol's frequency out of 2^24 is its weight plus one, so none is below 2^-24 and all can be coded. A
-    weight is the whole part of probability times 2^24 - V; what the roundings leave over goes to the
-    likeliest symbol, which costs less than V / 2^24 nats a symbol. Also returns the largest distance of a
-    row sum from 1, summed in float64.
+    def exhausted(self) -> bool:
+        """Whether the words may end here."""
+        lower, span, point, at = (int(x) for x in self._state)
+        return at >= len(self._words) and (span == _MASK or (point - lower) & _MASK < 2 * _WORD - 1)
 
-    Raises ProofError when an entry is negative or not finite, or a row sum is further than 1e-6 from 1.
-    """
-    if probs_SV.ndim != 2 or probs_SV.dtype not in (np.float32, np.float64):
-        raise ValueError(
-            f"probabilities are a float matrix, got {probs_SV.dtype} of {probs_SV.ndim} dimensions"
-        )
-    size, vocabulary = probs_SV.shape
-    if not 2 <= vocabulary <= _MAX_VOCABULARY:
-        raise ValueError(f"a vocabulary of {vocabulary} is outside 2 to {_MAX_VOCABULARY}")
-    if size == 0:
-        return np.empty((0, vocabulary), dtype=np.float32), 0.0
-    with np.errstate(invalid="ignore"):
-        error_S = np.abs(probs_SV.sum(axis=1, dtype=np.float64) - 1)
-        least = probs_SV.min()
-    if not (least >= 0 and error_S.max() <= SUM_TOLERANCE):  # written so that NaN fails it
-        raise _no_distribution(probs_SV, error_S)
-    free = TOTAL - vocabulary
-    free_SV = np.multiply(probs_SV, np.float32(free * _HEADROOM), dtype=np.float32, casting="same_kind")
-    np.floor(free_SV, out=free_SV)
-    rows_S = np.arange(size)
-    free_SV[rows_S, free_SV.argmax(axis=1)] += free - free_SV.sum(axis=1)
-    return free_SV, float(error_S.max())
+    def checked(self, good: bool) -> None:
+        """Raise StreamError unless `good`."""
+        if not good:
+            raise StreamError("the stream is damaged, or was made with another artifact; copy it again.")
 
 
-def words_to_bytes(words: npt.NDArray[np.uint32]) -> bytes:
-    """32-bit words as little-endian bytes."""
-    return words.astype("<u4").tobytes()
+def _released(held: int, first: int, carry: bool) -> list[int]:
+    """Words that were held back, now that their carry is known."""
+    if not held:
+        return []
+    return [(first + carry) % _WORD, *[0 if carry else _WORD - 1] * (held - 1)]
 
 
-def bytes_to_words(data: bytes | memoryview) -> npt.NDArray[np.uint32]:
-    """Little-endian bytes as 32-bit words. Raises StreamError when they are not a whole number of words."""
-    if len(data) % 4:
-        raise StreamError(
-            f"stream: {len(data)} bytes are not a whole number of words; get the whole file again."
-        )
-    return np.frombuffer(data, dtype="<u4").astype(np.uint32)
+def _roundest(lower: int, span: int) -> int:
+    """The point of [lower, lower + span) with the most zero bits at its end."""
+    for zeros in range(64, -1, -1):
+        point = -(-lower >> zeros) << zeros
+        if point < lower + span:
+            return point
+    raise AssertionError("a span is never empty")
 
 
-def _no_distribution(probs_SV: Probabilities, error_S: npt.NDArray[np.float64]) -> ProofError:
-    bad = ~(probs_SV.min(axis=1) >= 0) | ~(error_S <= SUM_TOLERANCE)
-    row = int(np.flatnonzero(bad)[0])
-    if not np.isfinite(probs_SV[row]).all():
-        fault = "has entries that are not finite"
-    elif (probs_SV[row] < 0).any():
-        fault = f"has the negative entry {probs_SV[row].min():.3g}"
-    else:
-        fault = f"sums to {probs_SV[row].sum(dtype=np.float64):.9g}, further than {SUM_TOLERANCE:g} from 1"
-    return ProofError(f"predicted distribution in row {row}: {fault}; a predictor must normalise every row.")
+@kernel
+def _push(state: U64x1, words: U32x1, start_N: U32x1, frequency_N: U32x1) -> int:
+    lower, span, held, first = state[0], state[1], state[2], state[3]
+    zero, one, all_ones = np.uint64(0), np.uint64(1), np.uint32(0xFFFFFFFF)
+    count = 0
+    for n in range(len(start_N)):
+        scale = span >> np.uint64(24)
+        span = scale * np.uint64(frequency_N[n])
+        moved = lower + scale * np.uint64(start_N[n])
+        if held > zero and moved + span > moved:  # the interval no longer straddles a carry
+            carry = moved < lower
+            words[count] = np.uint32(first + (one if carry else zero))
+            for i in range(1, np.int64(held)):
+                words[count + i] = np.uint32(0) if carry else all_ones
+            count += np.int64(held)
+            held = zero
+        lower = moved
+        if span < np.uint64(0x100000000):
+            word = lower >> np.uint64(32)
+            lower = lower << np.uint64(32)
+            span = span << np.uint64(32)
+            if held > zero:
+                held += one
+            elif lower + span > lower:
+                words[count] = np.uint32(word)
+                count += 1
+            else:
+                held, first = one, word
+    state[0], state[1], state[2], state[3] = lower, span, held, first
+    return count
+
+
+@register_jitable
+def advance(state, words, start, frequency, scale):  # type: ignore[no-untyped-def]
+    """Move a decoder's state past the symbol of this interval; `scale` is the state's range >> 24."""
+    state[0] += scale * np.uint64(start)
+    span = scale * np.uint64(frequency)
+    if span < np.uint64(0x100000000):
+        at = np.int64(state[3])
+        word = np.uint64(words[at]) if at < len(words) else np.uint64(0)
+        state[0] = state[0] << np.uint64(32)
+        span = span << np.uint64(32)
+        state[2] = (state[2] << np.uint64(32)) | word
+        state[3] = np.uint64(at + 1)
+    state[1] = span
+
+
+@kernel
+def _pop_rows(state: U64x1, words: U32x1, frequency_SV: U32x2, symbol_S: I32x1) -> bool:
+    S, V = frequency_SV.shape
+    for s in range(S):
+        scale = state[1] >> np.uint64(24)
+        quantile = (state[2] - state[0]) // scale
+        if quantile >= np.uint64(0x1000000):
+            return False
+        wanted = np.uint32(quantile)
+        start, at = np.uint32(0), 0
+        while True:  # whole blocks of 64 first: their sums are vector instructions
+            block = np.uint32(0)
+            end = min(at + 64, V)
+            for v in range(at, end):
+                block += frequency_SV[s, v]
+            if wanted < start + block:
+                break
+            if end == V:
+                return False
+            start += block
+            at = end
+        while wanted >= start + frequency_SV[s, at]:
+            start += frequency_SV[s, at]
+            at += 1
+        symbol_S[s] = at
+        advance(state, words, start, frequency_SV[s, at], scale)  # type: ignore[no-untyped-call]
+    return True
+
+
+@kernel
+def _pop_same(state: U64x1, words: U32x1, start_V1: U32x1, symbol_N: I32x1) -> bool:
+    for n in range(len(symbol_N)):
+        scale = state[1] >> np.uint64(24)
+        quantile = (state[2] - state[0]) // scale
+        if quantile >= np.uint64(0x1000000):
+            return False
+        low, high = 0, len(start_V1) - 1  # the symbol whose interval holds the quantile
+        while high - low > 1:
+            middle = (low + high) >> 1
+            if np.uint64(start_V1[middle]) <= quantile:
+                low = middle
+            else:
+                high = middle
+        symbol_N[n] = low
+        width = np.uint32(start_V1[low + 1] - start_V1[low])
+        advance(state, words, start_V1[low], width, scale)  # type: ignore[no-untyped-call]
+    return True

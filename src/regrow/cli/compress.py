@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, EvalOverrides, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, Cache, EvalOverrides, Json, Quiet, array_cache, refuse_settings
 from regrow.cli.output import command_output
 from regrow.core.files import atomic_write_bytes, check_writable
 
@@ -22,6 +22,7 @@ def command(
         bool, typer.Option("--ttt", help="Train on the file while it is coded (test-time training).")
     ] = False,
     settings: EvalOverrides = None,
+    cache: Cache = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,12 +35,12 @@ def command(
         check_writable(out)
         raw = file.read_bytes()
 
-        from regrow.predict.adaptive.predictor import adaptation_of
-        from regrow.predict.codec import compress, load
+        from regrow.predict.adaptive.settings import adaptive_settings
+        from regrow.predict.codec import Codec
 
-        loaded = load(artifact)
-        adaptation = adaptation_of(loaded.config, settings or ()) if ttt else None
-        stream = compress(loaded, raw, output.progress, adaptation=adaptation)
+        codec = Codec.load(artifact, cache=array_cache(cache), notice=output.progress.log)
+        adapt = adaptive_settings(codec.config, settings or True) if ttt else None
+        stream = codec.encode(raw, output.progress, settings=adapt).stream
         atomic_write_bytes(out, stream)
         bpb = 8 * len(stream) / len(raw) if raw else None
         output.result({"out": out, "raw_bytes": len(raw), "stream_bytes": len(stream), "bpb": bpb})

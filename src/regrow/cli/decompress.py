@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, EvalOverrides, Json, Quiet, refuse_settings
+from regrow.cli.options import ArtifactFile, Cache, EvalOverrides, Json, Quiet, array_cache, refuse_settings
 from regrow.cli.output import command_output
 from regrow.core.files import atomic_write_bytes, check_writable
 
@@ -29,6 +29,7 @@ def command(
         ),
     ] = None,
     settings: EvalOverrides = None,
+    cache: Cache = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,14 +42,14 @@ def command(
         check_writable(out)
         stream = file.read_bytes()
 
-        from regrow.predict.adaptive.predictor import adaptation_of
-        from regrow.predict.codec import Expected, decompress, load
+        from regrow.predict.adaptive.settings import adaptive_settings
+        from regrow.predict.codec import Codec, Expected
 
-        loaded = load(artifact)
+        codec = Codec.load(artifact, cache=array_cache(cache), notice=output.progress.log)
         expected: Expected = "any"
         if ttt is not None:
-            expected = adaptation_of(loaded.config, settings or ()) if ttt else "fixed"
-        raw = decompress(loaded, stream, output.progress, expected=expected)
+            expected = adaptive_settings(codec.config, settings or True) if ttt else "fixed"
+        raw = codec.decode(stream, output.progress, expected=expected)
         atomic_write_bytes(out, raw)
         output.result({"out": out, "raw_bytes": len(raw), "stream_bytes": len(stream)})
         output.line(f"{out}: {len(raw):,} bytes")

@@ -10,6 +10,7 @@ import typer
 from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from regrow.artifact.load_cache import ArrayCache
     from regrow.core.config.schema import Config
 
 Json: TypeAlias = Annotated[
@@ -47,6 +48,18 @@ EvalOverrides: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+Cache: TypeAlias = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="Keep what takes seconds to regrow in the user's cache folder."),
+]
+
+
+def array_cache(wanted: bool) -> ArrayCache | None:
+    """The user's cache of regrown arrays, unless it is not wanted."""
+    from regrow.artifact.load_cache import ArrayCache
+
+    return ArrayCache() if wanted else None
 
 
 def refuse_settings(settings: list[str] | None, ttt: bool | None) -> None:

@@ -1,270 +1,322 @@
-"""The codec: any bytes to a stream and back, with an artifact as the model.
+"""The codec: any bytes to a stream and back, with an artifact as the model, the same bytes on every machine.
 
-Encoder and decoder call the same predictor at the same fixed shapes, one token a stream and step, so both see the same
-bits. A stream says what it must be decoded with, and ends in a checksum of the raw bytes: a stream that is
-damaged, or that another artifact or other arithmetic would decode to another text, is an error and never a wrong text.
+Rows come from `regrow.predict.exact`, in integers alone, so the encoder works on all positions at once and a decoder
+needs no machine like the encoder's, and no torch. Text is cut into blocks that know nothing of each other; each is
+stored as it is, packed by LZMA, or coded with the artifact, whichever is smallest. `regrow.predict.stream` is the
+format.
 
-Stream: b"RGST", a header (msgpack, led by its length in two bytes and followed by its CRC-32 in four, both
-little-endian), the range coder's bytes.
+Legend: S streams, T tokens.
 """
 
 from __future__ import annotations
 
-import zlib
+import io
+import lzma
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import BinaryIO, Literal, Protocol, TypeAlias
 
-import msgspec
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from regrow.artifact.artifact import Artifact
-from regrow.artifact.range_coder import Decoder, Encoder
+from regrow.artifact.load_cache import ArrayCache
+from regrow.artifact.range_coder import RangeDecoder, RangeEncoder
+from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import ArtifactError, StreamError
-from regrow.core.files import sha256_hex
-from regrow.core.magic import HEAD_BYTES, describe_bytes
-from regrow.core.progress import Progress, Silent
-from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor, adaptive_predictor
-from regrow.predict.mixture import IGNORED
-from regrow.predict.predictor import Predictor, split_streams, stream_count
+from regrow.core.progress import Progress, Silent, Task
+from regrow.predict.exact.adaptive import AdaptiveStreams
+from regrow.predict.exact.loading import exact_model
+from regrow.predict.exact.model import ExactModel
+from regrow.predict.exact.streams import Streams
+from regrow.predict.exact.symbols import pop
+from regrow.predict.lockstep import IGNORED, split_streams, stream_count
+from regrow.predict.stream import (
+    BLOCK_BYTES,
+    BLOCKS_END,
+    AdaptiveSettings,
+    Block,
+    Kind,
+    StreamReader,
+    block_bytes,
+    block_of,
+    blocks_head,
+    read_exactly,
+    single,
+)
 
-Expected: TypeAlias = Adaptation | Literal["fixed", "any"]  # of a stream: how it was made
+Expected: TypeAlias = AdaptiveSettings | Literal["fixed", "any"]  # of a stream: how it was made
 
-MAGIC = b"RGST"
-FORMAT_VERSION = 2
-_CHECK_BYTES = 16
+CHUNK = 64  # tokens of a stream that are predicted in one call when they are known
+_SAMPLE = 2048  # bytes that tell whether the artifact is worth trying
+_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 23}]
 
 
-class StreamHeader(msgspec.Struct, frozen=True, array_like=True):
-    """What the decoder must know and have: written as an array, so field order is the format."""
+class Rows(Protocol):
+    """Streams in lock-step, fixed or adaptive: what `regrow.predict.exact.streams.Streams` offers."""
 
-    version: int
-    artifact: bytes  # first 16 bytes of the artifact's SHA-256
-    raw: bytes  # first 16 bytes of the text's SHA-256
-    raw_bytes: int
-    tokens: int
-    streams: int
-    payload_crc32: int
-    dtype: str  # number format of the network
-    threads: int
-    torch: str
-    capability: str  # instruction set torch used
-    adaptation: Adaptation | None = None  # how the predictor adapted; None: fixed
+    def intervals(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Start and length of the known tokens' intervals, [S, T, 2]."""
+
+    def weights(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The weights of the next token [S, V] and their sums [S]."""
+
+    def advance(self, tokens_S: NDArray[np.int64]) -> None:
+        """The streams' next tokens are known."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A stream, and what making it showed."""
+    """A stream, and the bits of its tokens' rows (0 for what was not coded with the artifact)."""
 
     stream: bytes
     ideal_bits: float
-    max_abs_row_sum_error: float
 
 
-def encode(
-    artifact: Artifact,
-    raw: bytes,
-    progress: Progress | None = None,
-    *,
-    adaptation: Adaptation | None = None,
-    streams: int | None = None,
-) -> Encoded:
-    """Compress `raw` (any bytes); with `adaptation`, by a predictor that learns from what it has coded.
+class Codec:
+    """An artifact as a codec: `encode` any bytes, `decode` them again. The parts without floats are in memory once."""
 
-    `streams`: side by side at most, of a predictor that does not adapt (None: as the artifact's config says).
-    """
-    tokens = artifact.tokenizer.encode(raw)
-    max_streams = adaptation.streams if adaptation else streams or artifact.config.eval.streams
-    count = stream_count(len(tokens), max_streams)
-    predictor = _predictor(artifact, len(tokens), count, torch.get_num_threads(), adaptation)
-    symbols_ST = split_streams(tokens, count)
-    coder = Encoder()
-    with (progress or Silent()).task("encode", len(tokens), "tokens") as task:
-        for symbols_S in np.ascontiguousarray(symbols_ST.T):
-            probs_SV = predictor.probabilities()
-            active = int((symbols_S != IGNORED).sum())  # streams that ended come last
-            coder.push(symbols_S[:active], probs_SV[:active])
-            predictor.advance(symbols_S)
-            task.advance(active)
-    payload = coder.finish()
-    header = StreamHeader(
-        FORMAT_VERSION, bytes.fromhex(artifact.sha256)[:_CHECK_BYTES], _digest(raw), len(raw), len(tokens), count,
-        zlib.crc32(payload), _dtype_name(predictor), torch.get_num_threads(), str(torch.__version__),
-        torch.backends.cpu.get_cpu_capability(), adaptation,
-    )  # fmt: skip
-    packed = msgspec.msgpack.encode(header)
-    lead = MAGIC + len(packed).to_bytes(2, "little")
-    stream = lead + packed + zlib.crc32(packed).to_bytes(4, "little") + payload
-    return Encoded(stream, coder.ideal_bits, coder.max_abs_row_sum_error)
+    def __init__(self, model: ExactModel, stored: StoredArtifact, threads: int | None = None) -> None:
+        self.model, self.config, self.sha256 = model, stored.config, stored.sha256
+        self.tokenizer = stored.tokenizer
+        self.threads = threads or len(os.sched_getaffinity(0))
 
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        cache: ArrayCache | None = None,
+        threads: int | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> Codec:
+        """From an artifact's file; with a `cache`, what takes seconds to regrow is kept there for the next time.
 
-def decode(
-    artifact: Artifact,
-    stream: bytes,
-    progress: Progress | None = None,
-    *,
-    expected: Expected = "any",
-) -> bytes:
-    """The bytes that `encode` was given; the stream itself says whether and how its predictor adapted.
+        `notice` is told in a sentence where nothing could be kept. Raises ArtifactError.
+        """
+        stored = StoredArtifact.read(path)
+        model = exact_model(stored, cache, notice)
+        return cls(model, stored, threads)
 
-    `expected`: refuse a stream that was made in another way. Raises StreamError for a stream that is damaged,
-    is not this artifact's, or is not of the expected kind.
-    """
-    header, payload = read_header(stream)
-    _check_kind(header.adaptation, expected)
-    if header.artifact != bytes.fromhex(artifact.sha256)[:_CHECK_BYTES]:
-        raise StreamError(
-            f"the stream was made with the artifact {header.artifact.hex()}, and the one given is "
-            f"{artifact.sha256[: 2 * _CHECK_BYTES]} (regrow inspect shows both); give the one it was made with."
-        )
-    if header.payload_crc32 != zlib.crc32(payload):
-        raise StreamError("the stream is damaged or cut short; copy it again.")
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(header.threads)
-    try:
-        raw = _decode_payload(artifact, header, payload, progress or Silent())
-    finally:
-        torch.set_num_threads(threads_before)
-    if len(raw) != header.raw_bytes or _digest(raw) != header.raw:
-        raise StreamError(
-            f"the stream does not decode to its checksum here; it was made with torch {header.torch} and "
-            f"{header.capability} arithmetic, so decode it on such a machine."
-        )
-    return raw
+    def rows(self, streams: int, chunk: int, settings: AdaptiveSettings | None) -> Rows:
+        """The predictor of a block."""
+        threads = self._threads_for(streams * chunk)
+        if settings is not None:
+            return AdaptiveStreams(
+                self.model,
+                streams,
+                orders=settings.orders,
+                tokens=settings.tokens,
+                chunk=chunk,
+                threads=threads,
+            )
+        return Streams(self.model, streams, chunk=chunk, threads=threads)
+
+    def encode(
+        self, raw: bytes, progress: Progress | None = None, *, settings: AdaptiveSettings | None = None,
+        always: bool = False,
+    ) -> Encoded:  # fmt: skip
+        """Compress `raw`; with `settings`, by the predictor that learns from what it has coded. `always`: with the
+        artifact even where another form is smaller, as a proof of the artifact must."""
+        pieces = [raw[at : at + BLOCK_BYTES] for at in range(0, len(raw), BLOCK_BYTES)] or [b""]
+        with (progress or Silent()).task("encode", len(raw), "bytes") as task:
+            coded = [self.encode_block(piece, settings, task, always) for piece in pieces]
+        bits = sum(b for _, b in coded)
+        if len(coded) == 1:
+            return Encoded(single(self.sha256, coded[0][0]), bits)
+        body = b"".join(block_bytes(block) for block, _ in coded)
+        return Encoded(blocks_head(self.sha256) + body + BLOCKS_END, bits)
+
+    def decode(self, stream: bytes, progress: Progress | None = None, *, expected: Expected = "any") -> bytes:
+        """The bytes that `encode` was given. Raises StreamError for a stream that is damaged, is not this artifact's,
+        or is not of the kind `expected`."""
+        out = io.BytesIO()
+        self.decode_file(io.BytesIO(stream), out, progress, expected=expected)
+        return out.getvalue()
+
+    def encode_file(
+        self, source: BinaryIO, out: BinaryIO, progress: Progress | None = None, *,
+        settings: AdaptiveSettings | None = None, total: int | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
+        """Compress a file or pipe into another, block by block; returns the bytes read and written."""
+        read, written = 0, 0
+        with (progress or Silent()).task("encode", total, "bytes") as task:
+            pieces = _pieces(source)
+            first, second = next(pieces, b""), next(pieces, None)
+            if second is None:
+                stream = single(self.sha256, self.encode_block(first, settings, task)[0])
+                out.write(stream)
+                return len(first), len(stream)
+            written += out.write(blocks_head(self.sha256))
+            for piece in _chain(first, second, pieces):
+                read += len(piece)
+                written += out.write(block_bytes(self.encode_block(piece, settings, task)[0]))
+            written += out.write(BLOCKS_END)
+        return read, written
+
+    def decode_file(
+        self, source: BinaryIO, out: BinaryIO, progress: Progress | None = None, *, expected: Expected = "any",
+        name: str = "the stream",
+    ) -> int:  # fmt: skip
+        """Decompress a file or pipe into another, block by block; returns the bytes written."""
+        reader = StreamReader(source, name)
+        self.check_artifact(reader, name)
+        written = 0
+        with (progress or Silent()).task("decode", None, "bytes") as task:
+            for block in reader.blocks():
+                _check_kind(block, expected)
+                written += out.write(self.decode_block(block, task))
+        return written
+
+    def check_artifact(self, reader: StreamReader, name: str) -> None:
+        """Raise StreamError if the stream was made with another artifact."""
+        if reader.artifact_id.hex() != self.sha256[:8]:
+            raise StreamError(
+                f"{name}: was made with the artifact whose SHA-256 begins {reader.artifact_id.hex()}, and the one "
+                f"given begins {self.sha256[:8]}; decompress it with the artifact it names."
+            )
+
+    def encode_block(
+        self, raw: bytes, settings: AdaptiveSettings | None, task: Task, always: bool = False
+    ) -> tuple[Block, float]:
+        """The smallest form of a block, and the bits of its tokens' rows."""
+        packed = lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA)
+        best = block_of(Kind.STORED, raw, raw)
+        if len(packed) + 4 < len(raw):
+            best = block_of(Kind.PACKED, raw, packed)
+        bits = 0.0
+        if always or self._worth_trying(raw, len(best.payload)):
+            tokens = self.tokenizer.encode(raw)
+            payload, bits = self.encode_tokens(tokens, settings, task, len(raw))
+            kind = Kind.FIXED if settings is None else Kind.ADAPTIVE
+            if always or len(payload) < len(best.payload):
+                return block_of(kind, raw, payload, len(tokens), settings), bits
+        task.advance(len(raw))
+        return best, 0.0
+
+    def decode_block(self, block: Block, task: Task) -> bytes:
+        """A block's raw bytes. Raises StreamError where they are not what was coded."""
+        if block.kind == Kind.STORED:
+            raw = block.payload
+        elif block.kind == Kind.PACKED:
+            raw = _unpacked(block)
+        else:
+            tokens = self.decode_tokens(block.payload, block.tokens, block.settings, task)
+            return block.check(self.tokenizer.decode(tokens))
+        task.advance(len(raw))
+        return block.check(raw)
+
+    def encode_tokens(
+        self, tokens: NDArray[np.integer], settings: AdaptiveSettings | None, task: Task, raw_bytes: int
+    ) -> tuple[bytes, float]:
+        """Tokens range coded in lock-step, and the bits of their rows."""
+        streams = stream_count(len(tokens), settings.streams if settings else None)
+        tokens_ST = split_streams(tokens, streams)
+        rows = self.rows(streams, min(CHUNK, max(1, tokens_ST.shape[1])), settings)
+        coder, bits = RangeEncoder(), 0.0
+        for at in range(0, tokens_ST.shape[1], CHUNK):
+            chunk_ST = tokens_ST[:, at : at + CHUNK]
+            found = (
+                rows.intervals(chunk_ST).transpose(1, 0, 2).reshape(-1, 2)
+            )  # step by step, as they are decoded
+            found = found[found[:, 1] > 0]
+            coder.push(found[:, 0], found[:, 1])
+            bits += float((24 - np.log2(found[:, 1])).sum())
+            task.advance(raw_bytes * len(found) // max(1, len(tokens)))
+        return coder.finish(), bits
+
+    def decode_tokens(
+        self, payload: bytes, tokens: int, settings: AdaptiveSettings | None, task: Task
+    ) -> NDArray[np.int64]:
+        """The inverse of `encode_tokens`."""
+        streams = stream_count(tokens, settings.streams if settings else None)
+        rows, decoder = self.rows(streams, 1, settings), RangeDecoder(payload)
+        known_ST = split_streams(np.zeros(tokens, np.int64), streams)
+        sizes = np.array([len(piece) for piece in self.tokenizer.token_bytes])
+        for t in range(known_ST.shape[1]):
+            active = int((known_ST[:, t] != IGNORED).sum())  # streams that ended come last
+            known_ST[:active, t] = pop(decoder, *rows.weights(), active)
+            rows.advance(known_ST[:, t])
+            task.advance(int(sizes[known_ST[:active, t]].sum()))
+        tokens_N: NDArray[np.int64] = known_ST[known_ST != IGNORED]
+        return tokens_N
+
+    def _worth_trying(self, raw: bytes, best: int) -> bool:
+        """Whether the artifact may code `raw` in less than `best` bytes: short texts always, of long ones samples."""
+        if len(raw) <= 8 * _SAMPLE:
+            return len(raw) > 0
+        starts = (0, len(raw) // 3, 2 * len(raw) // 3, len(raw) - _SAMPLE)
+        sample = [raw[at : at + _SAMPLE] for at in starts]
+        task = Silent().task("sample")
+        with task as silent:
+            bits = [self.encode_tokens(self.tokenizer.encode(s), None, silent, 0)[1] for s in sample]
+        return min(bits) / 8 / _SAMPLE < best / len(raw)
+
+    def _threads_for(self, rows: int) -> int:
+        """Small steps run on one thread: two that wait for each other are slower, most of all beside other work."""
+        return self.threads if rows >= 1024 else 1
 
 
 def compress(
-    artifact: Artifact | Path | str,
-    data: bytes,
-    progress: Progress | None = None,
-    *,
-    adaptation: Adaptation | None = None,
-) -> bytes:
-    """Compress any bytes with an artifact (or the path of one); see `encode`."""
-    return encode(load(artifact), data, progress, adaptation=adaptation).stream
+    artifact: Path | str | Codec, data: bytes, progress: Progress | None = None, *,
+    settings: AdaptiveSettings | None = None,
+) -> bytes:  # fmt: skip
+    """Compress any bytes with an artifact (its path, or a `Codec`)."""
+    return _codec(artifact).encode(data, progress, settings=settings).stream
 
 
 def decompress(
-    artifact: Artifact | Path | str,
-    data: bytes,
-    progress: Progress | None = None,
-    *,
-    expected: Expected = "any",
+    artifact: Path | str | Codec, data: bytes, progress: Progress | None = None, *, expected: Expected = "any"
 ) -> bytes:
-    """The inverse of `compress`; see `decode`. Raises StreamError; never returns wrong bytes."""
-    return decode(load(artifact), data, progress, expected=expected)
+    """The inverse of `compress`. Raises StreamError; never returns wrong bytes."""
+    return _codec(artifact).decode(data, progress, expected=expected)
 
 
-def _check_kind(found: Adaptation | None, expected: Expected) -> None:
-    if expected == "any" or found == (None if expected == "fixed" else expected):
+def _codec(artifact: object) -> Codec:
+    if isinstance(artifact, Codec):
+        return artifact
+    stored = getattr(artifact, "stored", None)  # a loaded Artifact, whose memory is there already
+    if isinstance(stored, StoredArtifact):
+        memory = getattr(artifact, "memory", None)
+        return Codec(exact_model(stored, memory=memory), stored)
+    if isinstance(artifact, Path | str):
+        return Codec.load(artifact)
+    raise ArtifactError(f"{artifact!r} is no artifact; give its path.")
+
+
+def _check_kind(block: Block, expected: Expected) -> None:
+    if expected == "any" or block.kind in (Kind.STORED, Kind.PACKED):
         return
-    if expected == "fixed" or isinstance(expected, str):
-        raise StreamError("the stream was made by a predictor that adapts; decompress it with --ttt.")
-    if found is None:
+    if expected == "fixed":
+        if block.kind == Kind.ADAPTIVE:
+            raise StreamError("the stream was made by a predictor that adapts; decompress it with --ttt.")
+    elif block.kind == Kind.FIXED:
         raise StreamError(
             "the stream was made by a predictor that does not adapt; decompress it without --ttt."
         )
-    raise StreamError(
-        f"the stream was made with other settings ({found.sentence()}) than those asked for "
-        f"({expected.sentence()}); decompress it without --set."
-    )
-
-
-def read_header(stream: bytes) -> tuple[StreamHeader, bytes]:
-    """Header and coder bytes of a stream. Raises StreamError."""
-    size = int.from_bytes(stream[4:6], "little")
-    if stream[:4] != MAGIC:
-        kind = describe_bytes(stream[:HEAD_BYTES])
+    elif block.settings != expected:
         raise StreamError(
-            f"this is {kind}, no stream of version {FORMAT_VERSION}; give what `regrow compress` wrote."
+            f"the stream was made with other settings ({block.settings}) than those asked for ({expected}); decompress "
+            "it without --set."
         )
-    if len(stream) < 10 + size:
-        raise StreamError("the stream is cut short within its header; copy the file again.")
+
+
+def _unpacked(block: Block) -> bytes:
+    limit = block.raw_bytes or 0
     try:
-        header = msgspec.msgpack.decode(stream[6 : 6 + size], type=StreamHeader)
-    except msgspec.DecodeError as error:
-        raise StreamError("the stream's header is damaged; copy the file again.") from error
-    if header.version != FORMAT_VERSION:
-        raise StreamError(
-            f"the stream has format version {header.version}, this regrow reads {FORMAT_VERSION}."
-        )
-    if (
-        int.from_bytes(stream[6 + size : 10 + size], "little") != zlib.crc32(stream[6 : 6 + size])
-        or not 1 <= header.streams <= 65536
-        or not 1 <= header.threads <= 1024
-        or not 0 <= header.tokens <= header.raw_bytes
-        or not (header.adaptation is None or _possible(header.adaptation))
-    ):
-        raise StreamError("the stream's header is damaged; copy the file again.")
-    return header, stream[10 + size :]
+        raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA).decompress(block.payload, limit + 1)
+    except (lzma.LZMAError, EOFError):
+        raw = b""
+    return block.check(raw)
 
 
-def _decode_payload(artifact: Artifact, header: StreamHeader, payload: bytes, progress: Progress) -> bytes:
-    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(header.dtype)
-    if dtype is None:
-        raise StreamError("the stream's header is damaged; copy the file again.")
-    limit = header.adaptation.streams if header.adaptation else header.streams
-    if header.streams > limit or (header.adaptation and header.streams != stream_count(header.tokens, limit)):
-        raise StreamError("the stream's header is damaged; copy the file again.")
-    predictor = _predictor(artifact, header.tokens, header.streams, header.threads, header.adaptation, dtype)
-    lengths = (split_streams(np.zeros(header.tokens, np.int64), header.streams) != IGNORED).sum(0)
-    columns = []
-    coder = Decoder(payload)
-    with progress.task("decode", header.tokens, "tokens") as task:
-        for active in lengths.tolist():
-            probs_SV = predictor.probabilities()
-            symbols_S = np.full(header.streams, IGNORED, np.int64)
-            symbols_S[:active] = coder.pop(probs_SV[:active])
-            predictor.advance(symbols_S)
-            columns.append(symbols_S)
-            task.advance(active)
-    tokens = np.stack(columns, axis=1).reshape(-1) if columns else np.empty(0, np.int64)
-    return artifact.tokenizer.decode(tokens[tokens != IGNORED])
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    while piece := read_exactly(source, BLOCK_BYTES):
+        yield piece
 
 
-def _predictor(
-    artifact: Artifact,
-    tokens: int,
-    streams: int,
-    threads: int,
-    adaptation: Adaptation | None,
-    dtype: torch.dtype | None = None,
-) -> Predictor | AdaptivePredictor:
-    if adaptation is not None:
-        return adaptive_predictor(artifact, adaptation, tokens, dtype=dtype, threads=threads)
-    return artifact.predictor(streams, dtype=dtype, threads=threads)
-
-
-def _possible(a: Adaptation) -> bool:
-    """Whether a header's settings are such as `Adaptation.of` makes: a damaged header must not make the decoder
-    allocate without bound."""
-    trains = a.ttt in ("adapters", "all") and a.optimiser in ("sgd", "adamw")
-    return (
-        1 <= a.streams <= 65536
-        and 0 <= a.orders <= 8
-        and 1 <= a.tokens < 1 << 40
-        and (trains or a.ttt == "none")
-        and 0 <= a.chunk_tokens < 1 << 40
-        and a.chunk_tokens % a.streams == 0
-        and 0 <= a.epochs <= 1000
-        and a.rate >= 0
-        and a.clip >= 0
-    )
-
-
-def _dtype_name(predictor: Predictor | AdaptivePredictor) -> str:
-    return str(predictor.dtype).removeprefix("torch.")
-
-
-def _digest(raw: bytes) -> bytes:
-    return bytes.fromhex(sha256_hex(raw))[:_CHECK_BYTES]
-
-
-def load(artifact: Artifact | Path | str) -> Artifact:
-    """The artifact at a path, or the one given. Raises ArtifactError."""
-    if isinstance(artifact, Artifact):
-        return artifact
-    if not Path(artifact).exists():
-        raise ArtifactError(f"{artifact}: there is no such file; give the path of an artifact.")
-    return Artifact.load(artifact)
+def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from rest

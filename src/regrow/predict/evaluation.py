@@ -30,8 +30,9 @@ from regrow.data.dataset import read_text_argument
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.compute import check_products, compute_dtype, keep_freed_pages
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
-from regrow.predict.mixture import IGNORED, Mixture
-from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of, split_streams, stream_count
+from regrow.predict.lockstep import IGNORED, split_streams, stream_count
+from regrow.predict.mixture import Mixture
+from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of
 from regrow.predict.scattered import scattered_work
 
 OfficialBpb: TypeAlias = Callable[[float, NDArray[np.integer[Any]], Tokenizer], float]
@@ -209,7 +210,7 @@ def score_streams(
     batch_size = max(1, settings.chunk_tokens // window)
     batches: list[NDArray[np.int64]] = []
     for piece in pieces:
-        streams = stream_count(len(piece), settings.streams)
+        streams = stream_count(len(piece))
         tokens_ST = split_streams(piece, streams, window)
         batches += [tokens_ST[first : first + batch_size] for first in range(0, streams, batch_size)]
     lengths = [int((batch_ST != IGNORED).sum()) for batch_ST in batches]

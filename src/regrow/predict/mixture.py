@@ -22,8 +22,7 @@ from torch import Tensor
 from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.memory import Memory
-
-IGNORED = -1  # a target that is not scored: a document marker, or padding
+from regrow.predict.lockstep import IGNORED
 
 
 class MixtureRows(NamedTuple):

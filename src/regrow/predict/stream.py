@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from regrow.core.errors import StreamError
+from regrow.core.magic import HEAD_BYTES, describe_bytes
 from regrow.core.varints import decode_varint, encode_varint
 
 MAGIC = b"\xaaRG"
@@ -32,6 +33,7 @@ VERSION = 3
 BLOCK_BYTES = 1 << 22  # raw bytes of a block: larger input is cut into blocks that know nothing of each other
 MAX_BLOCK_BYTES = 1 << 26  # what a reader takes from a stream's word
 ID_BYTES = 4
+LEAD_BYTES = len(MAGIC) + 1 + ID_BYTES
 _OLD_MAGIC = b"RGST"
 
 
@@ -111,13 +113,17 @@ class StreamReader:
 
     def __init__(self, file: BinaryIO, name: str = "the stream") -> None:
         self._file, self._name, self._at = file, name, 0
-        lead = self._take(len(MAGIC) + 1 + ID_BYTES, "is no regrow stream")
+        lead = read_exactly(file, LEAD_BYTES)
         if lead[:4] == _OLD_MAGIC:
             raise StreamError(
                 f"{name}: is a stream of version 2; regrow 0.1 reads it, on the machine that wrote it."
             )
-        if lead[:3] != MAGIC:
-            raise StreamError(f"{name}: is no regrow stream; give a file that `regrow compress` wrote.")
+        if lead[:3] != MAGIC[: len(lead)] or not lead:
+            kind = describe_bytes(lead + read_exactly(file, HEAD_BYTES))
+            raise StreamError(f"{name}: this is {kind}, no stream; give a file that `regrow compress` wrote.")
+        if len(lead) < LEAD_BYTES:
+            raise self._damaged("is cut short", len(lead))
+        self._at = LEAD_BYTES
         if lead[3] >> 4 != VERSION:
             raise StreamError(
                 f"{name}: is a stream of version {lead[3] >> 4}, this regrow reads {VERSION}; use a newer regrow."
@@ -201,17 +207,22 @@ class StreamReader:
         return value
 
     def _take(self, size: int, fault: str) -> bytes:
-        taken = bytearray()
-        while len(taken) < size:  # a pipe gives what it has
-            more = self._file.read(size - len(taken))
-            if not more:
-                raise self._damaged(fault, self._at + len(taken))
-            taken += more
+        taken = read_exactly(self._file, size)
+        if len(taken) < size:
+            raise self._damaged(fault, self._at + len(taken))
         self._at += size
-        return bytes(taken)
+        return taken
 
     def _damaged(self, fault: str, at: int) -> StreamError:
         return StreamError(f"{self._name}: {fault} (at byte {at:,}); copy the whole file again.")
+
+
+def read_exactly(file: BinaryIO, size: int) -> bytes:
+    """`size` bytes, or what is left: a pipe gives less at a time."""
+    taken = bytearray()
+    while len(taken) < size and (more := file.read(size - len(taken))):
+        taken += more
+    return bytes(taken)
 
 
 def _lead(kind: Kind, artifact_sha256: str) -> bytes:

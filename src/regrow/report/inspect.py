@@ -16,6 +16,7 @@ from regrow.core.magic import OLD_STREAM, STREAM, file_kind, head_of
 from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
 from regrow.network.shapes import seeded_matrices
+from regrow.predict.stream import VERSION, Kind, StreamReader
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -30,23 +31,19 @@ def describe(path: Path) -> dict[str, Any]:
 
 def describe_stream(path: Path) -> dict[str, Any]:
     """What a stream says of itself: sizes, how it was made, and `artifact`, the beginning of the SHA-256 of the
-    artifact that decodes it. Raises StreamError if its header is damaged."""
-    from regrow.predict.codec import read_header
-
-    stream = path.read_bytes()
-    header, payload = read_header(stream)
+    artifact that decodes it; `raw_bytes` is None where only decoding tells. Raises StreamError if it is damaged."""
+    with path.open("rb") as file:
+        reader = StreamReader(file, str(path))
+        blocks = list(reader.headers())
+    sizes = [block.raw_bytes for block in blocks]
     return {
         "stream": str(path),
-        "format_version": header.version,
-        "artifact": header.artifact.hex(),
-        "raw_bytes": header.raw_bytes,
-        "raw_sha256": header.raw.hex(),
-        "stream_bytes": len(stream),
-        "payload_bytes": len(payload),
-        "tokens": header.tokens,
-        "streams": header.streams,
-        "predictor": f"adaptive: {header.adaptation.sentence()}" if header.adaptation else "fixed",
-        "made_with": f"torch {header.torch}, {header.capability}, {header.dtype}, {header.threads} threads",
+        "format_version": VERSION,
+        "artifact": reader.artifact_id.hex(),
+        "raw_bytes": None if None in sizes else sum(size or 0 for size in sizes),
+        "stream_bytes": path.stat().st_size,
+        "tokens": sum(block.tokens for block in blocks),
+        "blocks": {kind.name.lower(): sum(b.kind == kind for b in blocks) for kind in Kind if kind},
     }
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from regrow.data.dataset import Dataset
 from regrow.ngram.contexts import contexts_of
-from regrow.predict.mixture import IGNORED
+from regrow.predict.lockstep import IGNORED
 
 _PIECES = 64  # a text of few documents is cut into this many pieces that are left out instead
 

@@ -20,7 +20,8 @@ from regrow.core.progress import Progress
 from regrow.network.compute import has_compiler
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import RunBlock, Transformer, block_forward, capped_logits
-from regrow.predict.mixture import IGNORED, mixture_rows, network_inputs
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import mixture_rows, network_inputs
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
 

@@ -25,7 +25,8 @@ from regrow.ngram.model.kneser_ney import Discounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.table_budget import Adjust
-from regrow.predict.mixture import IGNORED, memory_rows, mixture_rows, network_inputs
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import memory_rows, mixture_rows, network_inputs
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
 

@@ -11,7 +11,6 @@ import fcntl
 import sys
 from pathlib import Path
 
-from regrow.artifact.artifact import Artifact
 from regrow.challenge.log_lines import log_writers, proof_line, whole_log
 from regrow.core.config.load import apply_overrides, parse_config
 from regrow.core.config.schema import Config
@@ -21,7 +20,7 @@ from regrow.core.progress import Lines, Progress
 from regrow.core.results import Proof, Result
 from regrow.data.shards.conversion import build_from_shards
 from regrow.data.shards.format import is_shards
-from regrow.predict.codec import decode
+from regrow.predict.codec import decompress
 from regrow.predict.evaluation import evaluate
 from regrow.predict.proof import prove
 from regrow.training.log import read_records
@@ -62,7 +61,7 @@ def main(config_toml: str, script: str, arguments: list[str]) -> int:
             data = _data(given.data, given.artifact.parent, progress)
             sys.stdout.write(proof_line(_prove(given.artifact, data, script, progress)) + "\n")
         else:
-            raw = decode(Artifact.load(given.artifact), given.stream.read_bytes())
+            raw = decompress(given.artifact, given.stream.read_bytes())
             atomic_write_bytes(given.out, raw)
     except RegrowError as error:
         sys.stderr.write(f"{Path(script).name}: error: {error}\n")

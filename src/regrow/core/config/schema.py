@@ -114,13 +114,14 @@ class EvalConfig(Section, frozen=True):
 
     stride: Count = 0  # tokens scored a window; 0 = the whole window
     chunk_tokens: Positive = 8_192  # tokens a chunk handed to `score`
-    streams: Positive = 64  # streams coded side by side
+    streams: Positive = 64  # unused since streams of version 3: their number follows from the text's length
     window: Count = 0  # tokens a window; 0 = train.seq_len
     # The adaptive predictor (--ttt).
     adapt_streams: Positive = 16  # streams side by side, at most; fewer start cold less often
     adapt_orders: Annotated[int, Meta(ge=0, le=8)] = 4  # longest context, in tokens, of recent text; 0 = none
     adapt_tokens: Positive = 1_048_576  # recent tokens remembered; past that, the newer half is kept
-    ttt: Literal["none", "adapters", "all"] = "adapters"  # what trains on a chunk once it is scored
+    # what trains on a chunk once it is scored; float arithmetic, so evaluated only: streams leave it out
+    ttt: Literal["none", "adapters", "all"] = "none"
     ttt_chunk_tokens: Positive = 2_048  # over all streams, a multiple of adapt_streams * window
     ttt_epochs: Positive = 1  # passes over a chunk
     ttt_optimiser: Literal["sgd", "adamw"] = "adamw"

@@ -28,8 +28,10 @@ from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.errors import ConfigError, DataError, RegrowError
 from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
 from regrow.predict.adaptive.score_first import ScoreFirst
+from regrow.predict.adaptive.settings import eval_overrides
+from regrow.predict.lockstep import stream_count
 from regrow.predict.mixture import MixtureRows
-from regrow.predict.predictor import _SEAL, Predictor, ScoredChunk, mixture_of, stream_count
+from regrow.predict.predictor import _SEAL, Predictor, ScoredChunk, mixture_of
 
 
 class Adaptation(msgspec.Struct, frozen=True, array_like=True):
@@ -184,12 +186,7 @@ def adaptation_of(config: Config, adapt: bool | Sequence[str] = True) -> Adaptat
 
     Raises ConfigError for an override of another section: an artifact's network and memory are what they are.
     """
-    overrides = [] if isinstance(adapt, bool) else [adapt] if isinstance(adapt, str) else list(adapt)
-    for override in overrides:
-        if not override.strip().startswith("eval."):
-            raise ConfigError(
-                f"--set {override}: only keys of [eval] can be set here, for instance eval.ttt=none."
-            )
+    overrides = eval_overrides(adapt)
     return Adaptation.of(apply_overrides(config, overrides) if overrides else config)
 
 

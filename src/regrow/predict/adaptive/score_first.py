@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from regrow.core.config.schema import EvalConfig
-from regrow.predict.mixture import IGNORED, Mixture, Prefix
+from regrow.predict.lockstep import IGNORED
+from regrow.predict.mixture import Mixture, Prefix
 from regrow.predict.predictor import ScoredChunk
 
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that a backward pass holds

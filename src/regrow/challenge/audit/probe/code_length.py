@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import time
 
-import constriction
 import numpy as np
 
+from regrow.artifact.range_coder import TOTAL, RangeDecoder, RangeEncoder
 from regrow.challenge.audit.probe.probe import Answer, probe, skipped, verdict
 from regrow.challenge.audit.probe.scorer import Scorer, ScorerSession
 
@@ -78,14 +78,30 @@ def _score_rows(scorer: Scorer, session: ScorerSession, at: list[int]) -> np.nda
 
 def _code(probs_RV: np.ndarray, symbols_R: np.ndarray) -> tuple[float, bool]:
     """Bits that a range coder spends on the symbols, its constant spread thin; and whether they decode."""
-    family = constriction.stream.model.Categorical(perfect=False)
-    floor = np.maximum(probs_RV, 1e-12).astype(np.float32)
-    symbols = symbols_R.astype(np.int32)
+    frequency_RV = _frequencies(probs_RV)
+    at, symbols = np.arange(len(symbols_R)), symbols_R.astype(np.int64)
+    start_R, length_R = (
+        (np.cumsum(frequency_RV, axis=1) - frequency_RV)[at, symbols],
+        frequency_RV[at, symbols],
+    )
     times = -(-_SYMBOLS // len(symbols))
-    encoder = constriction.stream.queue.RangeEncoder()
+    encoder = RangeEncoder()
     for _ in range(times):
-        encoder.encode(symbols, family, floor)
-    words = encoder.get_compressed()
-    decoder = constriction.stream.queue.RangeDecoder(words)
-    right = all(np.array_equal(decoder.decode(family, floor), symbols) for _ in range(times))
-    return 32.0 * len(words) / times, right
+        encoder.push(start_R, length_R)
+    stream = encoder.finish()
+    decoder = RangeDecoder(stream)
+    right = all(np.array_equal(decoder.pop(frequency_RV), symbols) for _ in range(times))
+    return 8.0 * len(stream) / times, right
+
+
+def _frequencies(probs_RV: np.ndarray) -> np.ndarray:
+    """Every row normalised to whole frequencies, at least 1, that sum to 2^24."""
+    shares_RV = np.maximum(np.asarray(probs_RV, np.float64), 1e-12)
+    free = TOTAL - probs_RV.shape[1]
+    frequency_RV: np.ndarray = (
+        np.floor(shares_RV / shares_RV.sum(axis=1, keepdims=True) * free).astype(np.int64) + 1
+    )
+    frequency_RV[np.arange(len(frequency_RV)), frequency_RV.argmax(axis=1)] += TOTAL - frequency_RV.sum(
+        axis=1
+    )
+    return frequency_RV
