@@ -16,7 +16,7 @@ from tests.unit.test_cli import error_line
 from regrow.cli import main
 from regrow.core.magic import describe_bytes
 from regrow.predict.codec import Codec
-from regrow.predict.stream import Kind, block_of, single
+from regrow.predict.stream import BlockKind, block_of, single
 
 FILES = {
     "a gzip file": gzip.compress(b"text"),
@@ -63,7 +63,7 @@ def test_a_program_of_this_machine_is_named() -> None:
 
 
 def stream_of(artifact_sha256: str) -> bytes:
-    return single(artifact_sha256, block_of(Kind.FIXED, bytes(5000), b"payload", 2000))
+    return single(artifact_sha256, block_of(BlockKind.FIXED, bytes(5000), b"payload", 2000))
 
 
 class Named(Codec):

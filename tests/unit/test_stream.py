@@ -13,8 +13,8 @@ from regrow.core.errors import StreamError
 from regrow.predict.stream import (
     BLOCKS_END,
     AdaptiveSettings,
-    Block,
-    Kind,
+    BlockKind,
+    StreamBlock,
     StreamReader,
     block_bytes,
     block_of,
@@ -25,24 +25,24 @@ from regrow.predict.stream import (
 SHA = "c0ffee11" + "00" * 28
 
 payloads = st.binary(max_size=200)
-kinds = st.sampled_from([Kind.STORED, Kind.PACKED, Kind.FIXED, Kind.ADAPTIVE])
+kinds = st.sampled_from([BlockKind.STORED, BlockKind.PACKED, BlockKind.FIXED, BlockKind.ADAPTIVE])
 
 
 @st.composite
-def blocks(draw: st.DrawFn) -> Block:
+def blocks(draw: st.DrawFn) -> StreamBlock:
     kind, raw = draw(kinds), draw(st.binary(max_size=300))
-    payload = raw if kind == Kind.STORED else draw(payloads)
-    settings = AdaptiveSettings(16, 4, 1 << 20) if kind == Kind.ADAPTIVE else None
-    tokens = draw(st.integers(0, len(raw))) if kind in (Kind.FIXED, Kind.ADAPTIVE) else 0
+    payload = raw if kind == BlockKind.STORED else draw(payloads)
+    settings = AdaptiveSettings(16, 4, 1 << 20) if kind == BlockKind.ADAPTIVE else None
+    tokens = draw(st.integers(0, len(raw))) if kind in (BlockKind.FIXED, BlockKind.ADAPTIVE) else 0
     return block_of(kind, raw, payload, tokens, settings)
 
 
-def read(stream: bytes) -> list[Block]:
+def read(stream: bytes) -> list[StreamBlock]:
     return list(StreamReader(io.BytesIO(stream)).blocks())
 
 
 @given(block=blocks())
-def test_a_stream_of_one_block_is_read_as_written(block: Block) -> None:
+def test_a_stream_of_one_block_is_read_as_written(block: StreamBlock) -> None:
     reader = StreamReader(io.BytesIO(single(SHA, block)))
     (found,) = reader.blocks()
     assert reader.artifact_id.hex() == SHA[:8] and reader.kind == block.kind
@@ -51,7 +51,7 @@ def test_a_stream_of_one_block_is_read_as_written(block: Block) -> None:
 
 
 @given(several=st.lists(blocks(), max_size=4))
-def test_a_stream_of_blocks_is_read_as_written_and_can_be_skipped_through(several: list[Block]) -> None:
+def test_a_stream_of_blocks_is_read_as_written_and_can_be_skipped_through(several: list[StreamBlock]) -> None:
     stream = blocks_head(SHA) + b"".join(map(block_bytes, several)) + BLOCKS_END
     found = read(stream)
     assert [(b.kind, b.checksum, b.payload, b.raw_bytes, b.tokens) for b in found] == [
@@ -64,15 +64,15 @@ def test_a_stream_of_blocks_is_read_as_written_and_can_be_skipped_through(severa
 def test_a_short_text_costs_at_most_16_bytes_beside_its_payload() -> None:
     raw = bytes(1000)
     for block in (
-        block_of(Kind.STORED, raw, raw),
-        block_of(Kind.PACKED, raw, b"x"),
-        block_of(Kind.FIXED, raw, b"x", 300),
+        block_of(BlockKind.STORED, raw, raw),
+        block_of(BlockKind.PACKED, raw, b"x"),
+        block_of(BlockKind.FIXED, raw, b"x", 300),
     ):
         assert len(single(SHA, block)) - len(block.payload) <= 16
 
 
 @given(several=st.lists(blocks(), min_size=1, max_size=3), data=st.data())
-def test_a_stream_cut_short_is_an_error(several: list[Block], data: st.DataObject) -> None:
+def test_a_stream_cut_short_is_an_error(several: list[StreamBlock], data: st.DataObject) -> None:
     stream = blocks_head(SHA) + b"".join(map(block_bytes, several)) + BLOCKS_END
     cut = data.draw(st.integers(0, len(stream) - 1))
     with pytest.raises(StreamError, match=r"cut short|no stream"):
@@ -97,7 +97,7 @@ def test_what_is_no_stream_is_said(stream: bytes, sentence: str) -> None:
 
 
 def test_a_block_believes_only_what_it_was_made_of() -> None:
-    block = block_of(Kind.FIXED, b"text", b"", 2)
+    block = block_of(BlockKind.FIXED, b"text", b"", 2)
     assert block.check(b"text") == b"text"
     assert block.checksum == zlib.crc32(b"text")
     for other in (b"texT", b"text ", b""):

@@ -36,8 +36,8 @@ from regrow.predict.stream import (
     BLOCK_BYTES,
     BLOCKS_END,
     AdaptiveSettings,
-    Block,
-    Kind,
+    BlockKind,
+    StreamBlock,
     StreamReader,
     block_bytes,
     block_of,
@@ -179,27 +179,27 @@ class Codec:
 
     def encode_block(
         self, raw: bytes, settings: AdaptiveSettings | None, task: Task, always: bool = False
-    ) -> tuple[Block, float]:
+    ) -> tuple[StreamBlock, float]:
         """The smallest form of a block, and the bits of its tokens' rows."""
         packed = lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA)
-        best = block_of(Kind.STORED, raw, raw)
+        best = block_of(BlockKind.STORED, raw, raw)
         if len(packed) + 4 < len(raw):
-            best = block_of(Kind.PACKED, raw, packed)
+            best = block_of(BlockKind.PACKED, raw, packed)
         bits = 0.0
         if always or self._worth_trying(raw, len(best.payload)):
             tokens = self.tokenizer.encode(raw)
             payload, bits = self.encode_tokens(tokens, settings, task, len(raw))
-            kind = Kind.FIXED if settings is None else Kind.ADAPTIVE
+            kind = BlockKind.FIXED if settings is None else BlockKind.ADAPTIVE
             if always or len(payload) < len(best.payload):
                 return block_of(kind, raw, payload, len(tokens), settings), bits
         task.advance(len(raw))
         return best, 0.0
 
-    def decode_block(self, block: Block, task: Task) -> bytes:
+    def decode_block(self, block: StreamBlock, task: Task) -> bytes:
         """A block's raw bytes. Raises StreamError where they are not what was coded."""
-        if block.kind == Kind.STORED:
+        if block.kind == BlockKind.STORED:
             raw = block.payload
-        elif block.kind == Kind.PACKED:
+        elif block.kind == BlockKind.PACKED:
             raw = _unpacked(block)
         else:
             tokens = self.decode_tokens(block.payload, block.tokens, block.settings, task)
@@ -285,13 +285,13 @@ def _codec(artifact: object) -> Codec:
     raise ArtifactError(f"{artifact!r} is no artifact; give its path.")
 
 
-def _check_kind(block: Block, expected: Expected) -> None:
-    if expected == "any" or block.kind in (Kind.STORED, Kind.PACKED):
+def _check_kind(block: StreamBlock, expected: Expected) -> None:
+    if expected == "any" or block.kind in (BlockKind.STORED, BlockKind.PACKED):
         return
     if expected == "fixed":
-        if block.kind == Kind.ADAPTIVE:
+        if block.kind == BlockKind.ADAPTIVE:
             raise StreamError("the stream was made by a predictor that adapts; decompress it with --ttt.")
-    elif block.kind == Kind.FIXED:
+    elif block.kind == BlockKind.FIXED:
         raise StreamError(
             "the stream was made by a predictor that does not adapt; decompress it without --ttt."
         )
@@ -302,7 +302,7 @@ def _check_kind(block: Block, expected: Expected) -> None:
         )
 
 
-def _unpacked(block: Block) -> bytes:
+def _unpacked(block: StreamBlock) -> bytes:
     limit = block.raw_bytes or 0
     try:
         raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA).decompress(block.payload, limit + 1)

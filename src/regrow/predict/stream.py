@@ -37,7 +37,7 @@ LEAD_BYTES = len(MAGIC) + 1 + ID_BYTES
 _OLD_MAGIC = b"RGST"
 
 
-class Kind(enum.IntEnum):
+class BlockKind(enum.IntEnum):
     """How a block is coded, and of a whole stream also that it is made of blocks."""
 
     BLOCKS = 0
@@ -57,11 +57,11 @@ class AdaptiveSettings(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Block:
+class StreamBlock:
     """A piece of a text, coded by itself. `raw_bytes` is None where only the decoded text tells (one block alone);
     `tokens` is 0 but for what the artifact codes."""
 
-    kind: Kind
+    kind: BlockKind
     checksum: int
     payload: bytes
     raw_bytes: int | None = None
@@ -80,23 +80,23 @@ class Block:
 
 
 def block_of(
-    kind: Kind, raw: bytes, payload: bytes, tokens: int = 0, settings: AdaptiveSettings | None = None
-) -> Block:
+    kind: BlockKind, raw: bytes, payload: bytes, tokens: int = 0, settings: AdaptiveSettings | None = None
+) -> StreamBlock:
     """The block that holds `raw` as `payload`."""
-    return Block(kind, zlib.crc32(raw), payload, len(raw), tokens, settings)
+    return StreamBlock(kind, zlib.crc32(raw), payload, len(raw), tokens, settings)
 
 
-def single(artifact_sha256: str, block: Block) -> bytes:
+def single(artifact_sha256: str, block: StreamBlock) -> bytes:
     """The stream that is one block."""
     return _lead(block.kind, artifact_sha256) + _fields(block, alone=True) + block.payload
 
 
 def blocks_head(artifact_sha256: str) -> bytes:
     """What a stream of blocks begins with."""
-    return _lead(Kind.BLOCKS, artifact_sha256)
+    return _lead(BlockKind.BLOCKS, artifact_sha256)
 
 
-def block_bytes(block: Block) -> bytes:
+def block_bytes(block: StreamBlock) -> bytes:
     """A block of a stream of blocks; `BLOCKS_END` follows the last."""
     sizes = encode_varint(block.raw_bytes or 0) + encode_varint(len(block.payload))
     return bytes([block.kind]) + sizes + _fields(block, alone=False) + block.payload
@@ -131,16 +131,16 @@ class StreamReader:
         self.kind = self._kind(lead[3] & 15)
         self.artifact_id = lead[4:]
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[StreamBlock]:
         """Every block with its payload. Raises StreamError, naming the place, for a stream that is cut or damaged."""
         yield from self._blocks(skip=False)
 
-    def headers(self) -> Iterator[Block]:
-        """The blocks without their payloads, which are skipped; `Block.payload` is empty. The file must be seekable."""
+    def headers(self) -> Iterator[StreamBlock]:
+        """The blocks without their payloads, which are skipped; `StreamBlock.payload` is empty. The file must be seekable."""
         yield from self._blocks(skip=True)
 
-    def _blocks(self, skip: bool) -> Iterator[Block]:
-        if self.kind != Kind.BLOCKS:
+    def _blocks(self, skip: bool) -> Iterator[StreamBlock]:
+        if self.kind != BlockKind.BLOCKS:
             yield self._single(skip)
             return
         while True:
@@ -154,46 +154,48 @@ class StreamReader:
             raw_bytes = self._varint(MAX_BLOCK_BYTES)
             size = self._varint(2 * MAX_BLOCK_BYTES)
             checksum, tokens, settings = self._read_fields(kind, raw_bytes)
-            yield self._with_payload(Block(kind, checksum, b"", raw_bytes, tokens, settings, at), size, skip)
+            yield self._with_payload(
+                StreamBlock(kind, checksum, b"", raw_bytes, tokens, settings, at), size, skip
+            )
 
-    def _single(self, skip: bool) -> Block:
+    def _single(self, skip: bool) -> StreamBlock:
         checksum = int.from_bytes(self._take(4, "is cut short"), "little")
-        raw_bytes = self._varint(MAX_BLOCK_BYTES) if self.kind == Kind.PACKED else None
+        raw_bytes = self._varint(MAX_BLOCK_BYTES) if self.kind == BlockKind.PACKED else None
         tokens, settings = self._code_fields(self.kind, MAX_BLOCK_BYTES)
         payload = b"" if skip else self._file.read(2 * MAX_BLOCK_BYTES)
-        if self.kind == Kind.STORED and not skip:
+        if self.kind == BlockKind.STORED and not skip:
             raw_bytes = len(payload)
-        return Block(self.kind, checksum, payload, raw_bytes, tokens, settings)
+        return StreamBlock(self.kind, checksum, payload, raw_bytes, tokens, settings)
 
-    def _with_payload(self, block: Block, size: int, skip: bool) -> Block:
+    def _with_payload(self, block: StreamBlock, size: int, skip: bool) -> StreamBlock:
         if skip:
             self._file.seek(size, io.SEEK_CUR)
             self._at += size
             return block
         payload = self._take(size, "is cut short")
-        return Block(
+        return StreamBlock(
             block.kind, block.checksum, payload, block.raw_bytes, block.tokens, block.settings, block.at
         )
 
-    def _read_fields(self, kind: Kind, raw_bytes: int) -> tuple[int, int, AdaptiveSettings | None]:
+    def _read_fields(self, kind: BlockKind, raw_bytes: int) -> tuple[int, int, AdaptiveSettings | None]:
         checksum = int.from_bytes(self._take(4, "is cut short"), "little")
         return checksum, *self._code_fields(kind, raw_bytes)
 
-    def _code_fields(self, kind: Kind, raw_bytes: int) -> tuple[int, AdaptiveSettings | None]:
-        if kind not in (Kind.FIXED, Kind.ADAPTIVE):
+    def _code_fields(self, kind: BlockKind, raw_bytes: int) -> tuple[int, AdaptiveSettings | None]:
+        if kind not in (BlockKind.FIXED, BlockKind.ADAPTIVE):
             return 0, None
         tokens = self._varint(raw_bytes)
-        if kind == Kind.FIXED:
+        if kind == BlockKind.FIXED:
             return tokens, None
         settings = AdaptiveSettings(self._varint(1 << 16), self._varint(8), self._varint(1 << 40))
         if settings.streams < 1 or settings.tokens < 1:
             raise self._damaged("has settings that no encoder writes", self._at)
         return tokens, settings
 
-    def _kind(self, code: int) -> Kind:
-        if code not in list(Kind):
+    def _kind(self, code: int) -> BlockKind:
+        if code not in list(BlockKind):
             raise self._damaged(f"has a block of the unknown kind {code}", self._at)
-        return Kind(code)
+        return BlockKind(code)
 
     def _varint(self, limit: int) -> int:
         read = bytearray()
@@ -225,16 +227,16 @@ def read_exactly(file: BinaryIO, size: int) -> bytes:
     return bytes(taken)
 
 
-def _lead(kind: Kind, artifact_sha256: str) -> bytes:
+def _lead(kind: BlockKind, artifact_sha256: str) -> bytes:
     return MAGIC + bytes([VERSION << 4 | kind]) + bytes.fromhex(artifact_sha256)[:ID_BYTES]
 
 
-def _fields(block: Block, *, alone: bool) -> bytes:
+def _fields(block: StreamBlock, *, alone: bool) -> bytes:
     """A block's fields; `alone`: it is the whole stream, which then says nothing twice."""
     fields = block.checksum.to_bytes(4, "little")
-    if block.kind == Kind.PACKED and alone:
+    if block.kind == BlockKind.PACKED and alone:
         fields += encode_varint(block.raw_bytes or 0)
-    if block.kind in (Kind.FIXED, Kind.ADAPTIVE):
+    if block.kind in (BlockKind.FIXED, BlockKind.ADAPTIVE):
         fields += encode_varint(block.tokens)
     for number in block.settings or ():
         fields += encode_varint(number)

@@ -16,7 +16,7 @@ from regrow.core.magic import OLD_STREAM, STREAM, file_kind, head_of
 from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
 from regrow.network.shapes import seeded_matrices
-from regrow.predict.stream import VERSION, Kind, StreamReader
+from regrow.predict.stream import VERSION, BlockKind, StreamReader
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def describe_stream(path: Path) -> dict[str, Any]:
         "raw_bytes": None if None in sizes else sum(size or 0 for size in sizes),
         "stream_bytes": path.stat().st_size,
         "tokens": sum(block.tokens for block in blocks),
-        "blocks": {kind.name.lower(): sum(b.kind == kind for b in blocks) for kind in Kind if kind},
+        "blocks": {kind.name.lower(): sum(b.kind == kind for b in blocks) for kind in BlockKind if kind},
     }
 
 
