@@ -37,6 +37,7 @@ def test_a_stream_says_how_it_was_made_and_another_way_is_refused(
     adaptive, fixed, back = tmp_path / "a", tmp_path / "f", tmp_path / "back"
     assert server.run("compress", artifact, text, "-o", adaptive, "--ttt", *SMALL).fine
     assert server.run("compress", artifact, text, "-o", fixed).fine
+    how: tuple[str, ...]
     for stream, how in ((adaptive, ()), (adaptive, ("--ttt", *SMALL)), (fixed, ()), (fixed, ("--no-ttt",))):
         assert server.run("decompress", artifact, stream, "-o", back, *how).fine
         assert back.read_bytes() == text.read_bytes()

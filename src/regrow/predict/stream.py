@@ -136,7 +136,7 @@ class StreamReader:
         yield from self._blocks(skip=False)
 
     def headers(self) -> Iterator[StreamBlock]:
-        """The blocks without their payloads, which are skipped; `StreamBlock.payload` is empty. The file must be seekable."""
+        """The blocks without their payloads, which are skipped and empty here. The file must be seekable."""
         yield from self._blocks(skip=True)
 
     def _blocks(self, skip: bool) -> Iterator[StreamBlock]:
