@@ -8,7 +8,7 @@ WORKERS  ?= 2
 BIN      := .venv/bin
 INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt -e
 
-.PHONY: demo test docs mutants kills clean help
+.PHONY: portable demo test docs mutants kills clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -62,3 +62,11 @@ kills: .venv/.installed-dev
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* mutants site
+
+# Streams of the demo's artifact, written and read with other threads, other instructions and on an emulated 64-bit Arm.
+ARM ?= .venv/arm64
+portable: .venv/.installed-demo
+	@test -f runs/demo/artifact.safetensors || { echo "make: run make demo first" >&2; exit 2; }
+	dev/arm64 $(ARM)
+	head -c 2000 runs/demo/data/val.txt > $(ARM)/text
+	PYTHON=$(BIN)/python dev/portable.sh runs/demo/artifact.safetensors $(ARM)/text $(ARM)
