@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.e2e.forks import ForkServer
+from tests.e2e.forks import ForkServer, fork_server
 
 TINY = [
     "data.vocab_size=400", "model.n_layer=2", "model.d_model=64", "model.n_head=2", "model.n_kv_head=1", "model.r=8",
@@ -20,12 +19,17 @@ TINY = [
     "pack.budget_bytes=400000", "eval.streams=8", "train.closing=0.4",
 ]  # fmt: skip
 
-Regrow = Callable[..., "subprocess.CompletedProcess[str]"]
 
-
-def run_regrow(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def start_regrow(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`regrow ARGUMENTS` as a user starts it."""
     command = [sys.executable, "-m", "regrow", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def run_regrow(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same, in a process forked from one that has imported everything."""
+    ended = fork_server().run(*arguments)
+    return subprocess.CompletedProcess(["regrow", *arguments], ended.codes[0], ended.out[0], ended.err[0])
 
 
 def run_json(*arguments: object) -> Any:
@@ -66,7 +70,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def data(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data") / "tiny"
-    done = run_regrow("data", corpus, "--out", out, "--set", "data.vocab_size=400")
+    done = start_regrow("data", corpus, "--out", out, "--set", "data.vocab_size=400")
     assert done.returncode == 0, done.stderr
     return out
 
@@ -74,13 +78,12 @@ def data(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    done = run_regrow("train", "--data", data, "--out", out, *tiny_settings())
+    done = start_regrow("train", "--data", data, "--out", out, *tiny_settings())
     assert done.returncode == 0, done.stderr
     return out
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[ForkServer]:
+def server() -> ForkServer:
     """Runs of the command line that start in milliseconds."""
-    with ForkServer() as server:
-        yield server
+    return fork_server()

@@ -7,7 +7,9 @@ SIGKILL, the signal that nothing can catch.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import json
 import os
 import resource
@@ -44,11 +46,17 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ended:
-    """How each process of a run ended: exit codes (negative: by that signal), seconds, what they said."""
+    """How each process of a run ended: exit codes (negative: by that signal), seconds, standard output and error."""
 
     codes: list[int]
     seconds: list[float]
-    said: list[str]
+    out: list[str]
+    err: list[str]
+
+    @property
+    def said(self) -> list[str]:
+        """Both, standard output last."""
+        return [err + out for err, out in zip(self.err, self.out, strict=True)]
 
     @property
     def fine(self) -> bool:
@@ -110,9 +118,18 @@ class ForkServer:
         return json.loads(ended.said[0].splitlines()[-1])
 
 
+@functools.cache
+def fork_server() -> ForkServer:
+    """One a worker, until pytest ends."""
+    server = ForkServer().__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server
+
+
 def serve() -> None:
     """Answer requests on standard input until it is closed."""
-    # What a run imports on its way, all at once.
+    # What a run imports on its way, all at once; the first optimiser would import torch._dynamo, two seconds of it.
+    import torch._dynamo
     import torch.utils.tensorboard  # noqa: F401
 
     import regrow.cli.app
@@ -125,12 +142,12 @@ def serve() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        pipes = [os.pipe() for _ in range(n)]
+        pipes = [os.pipe() for _ in range(2 * n)]  # standard output of each process, then standard error
         children = {_fork(request, rank, n, port, pipes): rank for rank in range(n)}
         for _, writer in pipes:
             os.close(writer)
-        said = [""] * n
-        readers = [threading.Thread(target=_read, args=(pipes[r][0], said, r)) for r in range(n)]
+        said = [""] * (2 * n)
+        readers = [threading.Thread(target=_read, args=(pipes[i][0], said, i)) for i in range(2 * n)]
         for reader in readers:
             reader.start()
         started = time.monotonic()
@@ -146,7 +163,7 @@ def serve() -> None:
             seconds[children[pid]] = time.monotonic() - started
         for reader in readers:
             reader.join()
-        print(json.dumps({"codes": codes, "seconds": seconds, "said": said}), flush=True)
+        print(json.dumps({"codes": codes, "seconds": seconds, "out": said[:n], "err": said[n:]}), flush=True)
 
 
 def _read(descriptor: int, said: list[str], rank: int) -> None:
@@ -162,7 +179,7 @@ def _fork(request: dict[str, Any], rank: int, n: int, port: int, pipes: list[tup
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(pipes[rank][1], 1)
-        os.dup2(pipes[rank][1], 2)
+        os.dup2(pipes[n + rank][1], 2)
         # The server's objects think of the files that were there before, in which one can seek.
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         for reader, writer in pipes:
