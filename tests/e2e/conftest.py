@@ -29,7 +29,9 @@ def start_regrow(*arguments: object) -> subprocess.CompletedProcess[str]:
 def run_regrow(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The same, in a process forked from one that has imported everything."""
     ended = fork_server().run(*arguments)
-    return subprocess.CompletedProcess(["regrow", *arguments], ended.codes[0], ended.out[0], ended.err[0])
+    return subprocess.CompletedProcess(
+        ["regrow", *map(str, arguments)], ended.codes[0], ended.out[0], ended.err[0]
+    )
 
 
 def run_json(*arguments: object) -> Any:
