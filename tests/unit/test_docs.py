@@ -35,3 +35,11 @@ def test_the_code_layout_names_every_room() -> None:
     source = ROOT / "src" / "regrow"
     rooms = {path.parent.relative_to(source) for path in source.rglob("__init__.py")} - {Path()}
     assert sorted(str(room) for room in rooms if f" {room.name}/" not in layout) == []
+
+
+def test_mutation_testing_names_files_that_are_there() -> None:
+    import tomllib
+
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    paths = [*named["only_mutate"], *named["pytest_add_cli_args_test_selection"]]
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
