@@ -131,7 +131,7 @@ def test_the_bounds_that_counts_name_are_accepted() -> None:
 
 def test_a_text_shorter_than_a_chunk_can_be_scored_as_advised() -> None:
     """A smaller chunk may not exist (it is a multiple of all streams' windows); training on none always does."""
-    short = Adaptation.of(apply_overrides(Config(), ["eval.ttt_chunk_tokens=8192"]))
+    short = Adaptation.of(apply_overrides(Config(), ["eval.ttt=adapters", "eval.ttt_chunk_tokens=8192"]))
     with pytest.raises(DataError, match=r'set eval\.ttt = "none"'):
         short.check(100, "a.txt")
     Adaptation.of(apply_overrides(Config(), ["eval.ttt_chunk_tokens=8192", "eval.ttt=none"])).check(
