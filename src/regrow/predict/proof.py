@@ -59,22 +59,19 @@ def prove(
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
     if group is None or group.world_size == 1:
-        return _prove_piece(_Job(artifact, data, raw, 1, adapt, decoder_command), progress)
+        return _prove_piece(_Job(artifact, data, raw, adapt, decoder_command), progress)
     if adapt is not False:
         raise ValueError("an adaptive proof is one process's work")
-    return _prove_together(
-        _Job(artifact, data, raw, group.world_size, False, decoder_command), progress, group
-    )
+    return _prove_together(_Job(artifact, data, raw, False, decoder_command), progress, group)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What a process has to prove: `raw`, one of so many pieces of the text of `data`."""
+    """What a process has to prove: `raw`, the text of `data` or a piece of it."""
 
     artifact: Path
     data: Path
     raw: bytes
-    pieces: int
     adapt: bool | Sequence[str]
     decoder: Sequence[str]
 
@@ -92,7 +89,7 @@ def _prove_together(job: _Job, progress: Progress, group: ProcessGroup) -> Proof
     outcome: Proof | str | None = None
     if group.rank < len(pieces):
         try:
-            piece = replace(job, raw=pieces[group.rank], pieces=len(pieces))
+            piece = replace(job, raw=pieces[group.rank])
             outcome = _prove_piece(piece, progress)
         except RegrowError as error:
             outcome = f"process {group.rank}: {error}"  # goes to all, for all wait for each other
