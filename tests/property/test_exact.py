@@ -34,6 +34,7 @@ CONFIGS = {
     "all seeded": Config(model=msgspec.structs.replace(MODEL, seeded="all", n_head=1, n_kv_head=1)),
     "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
     "fixed": Config(model=MODEL, mixer=MixerConfig(kind="fixed")),
+    "memory alone": Config(model=msgspec.structs.replace(MODEL, n_layer=0), mixer=MixerConfig(kind="fixed")),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
     "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
 }

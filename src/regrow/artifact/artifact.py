@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regrow.artifact.container import write_artifact
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.quantize import quantize_rows
-from regrow.artifact.stored import StoredArtifact
-from regrow.artifact.weights import split_records, weight_bytes
+from regrow.artifact.stored import StoredArtifact, store_artifact
+from regrow.artifact.weights import split_records
 from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError
 from regrow.data.tokenizer import Tokenizer
@@ -111,27 +109,16 @@ def save_artifact(
     `memory` is the stored form (empty: no memory), `discounts` those of its model (None: estimated).
     Raises BudgetError before anything is written.
     """
-    weights = pack_weights(network)
     payloads = {
         "tokenizer": tokenizer.to_bytes(),
-        "weights": weights,
+        "weights": pack_weights(network),
         "memory": memory,
         "mixer": pack_vector(mixer),
     }
-    manifest = {
-        "config": msgspec.to_builtins(config),
-        "seed": config.train.seed,
-        "vocab_size": tokenizer.vocab_size,
-        "bases": base_hashes(network),
-        "counts_sha256": counts_sha256,
-        "discounts": [list(of_order) for of_order in discounts or ()],
-    }
-    size = write_artifact(path, payloads, manifest, dry_run=True)
-    sizes = weight_bytes(weights, config.model, tokenizer.vocab_size, str(path))
-    ledger = Ledger.of(payloads, sizes, size)
-    ledger.check(config.pack.budget_bytes)
-    write_artifact(path, payloads, manifest)
-    return ledger
+    return store_artifact(
+        path, config, payloads, vocab_size=tokenizer.vocab_size, bases=base_hashes(network),
+        counts_sha256=counts_sha256, discounts=discounts,
+    )  # fmt: skip
 
 
 def pack_weights(network: Transformer) -> bytes:

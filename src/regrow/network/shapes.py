@@ -33,7 +33,9 @@ def is_seeded(config: ModelConfig, name: str) -> bool:
 
 
 def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
-    """Every trained parameter of the network, in the order of the weights payload: by name."""
+    """Every trained parameter of the network, in the order of the weights payload: by name; none without layers."""
+    if not config.n_layer:
+        return {}
     shapes: dict[str, tuple[int, ...]] = {"embedding": (vocab_size, config.d_model)}
     for layer in range(config.n_layer):
         block = f"blocks.{layer}"

@@ -120,7 +120,10 @@ class Transformer(nn.Module):
         self.head_width = config.d_model // config.n_head
         bound = 3.0**0.5 * 0.05
         embedding = seeded_uniform(derive_seed(seed, "embedding"), vocab_size, config.d_model, bound)
-        self.embedding = nn.Parameter(embedding)
+        if config.n_layer:
+            self.embedding: Tensor = nn.Parameter(embedding)
+        else:  # no network: nothing is trained or stored, and every token is as likely as the others
+            self.register_buffer("embedding", torch.zeros_like(embedding), persistent=False)
         self.blocks = nn.ModuleList(Block(config, seed, layer) for layer in range(config.n_layer))
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
@@ -150,7 +153,7 @@ class Transformer(nn.Module):
         """
         run_block = run_block or block_forward
         T = tokens_BT.size(1)
-        dtype, device = weights[0].qkv.dtype, tokens_BT.device
+        dtype, device = _dtype_of(weights), tokens_BT.device
         window = min(self.window, T) if cache is None else self.window
         start = cache.length if cache else 0
         cos, sin = rotary_tables(start, T, self.config.rope_dims, device)
@@ -173,7 +176,7 @@ class Transformer(nn.Module):
 
     def step(self, tokens_S: Tensor, weights: list[BlockWeights], cache: KeyValueCache) -> Tensor:
         """Final normalised states [S, D] after one more token a stream; the cache moves on by one."""
-        dtype = weights[0].qkv.dtype
+        dtype = _dtype_of(weights)
         slot = cache.length % self.window
         seen_W = (torch.arange(self.window, device=tokens_S.device) <= cache.length).float()
         cos, sin = rotary_tables(cache.length, 1, self.config.rope_dims, tokens_S.device)
@@ -202,6 +205,10 @@ class Transformer(nn.Module):
             return [torch.zeros(size, dtype=dtype, device=device) for _ in self.blocks]
 
         return KeyValueCache(rings(), rings())
+
+
+def _dtype_of(weights: list[BlockWeights]) -> torch.dtype:
+    return weights[0].qkv.dtype if weights else torch.float32
 
 
 def block_forward(

@@ -127,7 +127,7 @@ def evaluate(
     to_bpb = 1 / math.log(2) / len(raw)
     memory = None if scores.memory is None else float(scores.memory.sum()) * to_bpb
     bpb = Bpb(
-        neural=float(scores.network.sum()) * to_bpb,
+        neural=float(scores.network.sum()) * to_bpb if loaded.config.model.n_layer else None,
         memory=memory,
         blended=float(scores.mixture.sum()) * to_bpb,
         official_bytes=official(float(scores.mixture.sum()), scores.tokens, loaded.tokenizer)

@@ -28,6 +28,10 @@ MAX_SCORE = 60  # of attention, as the network has it
 LOG2_E = 94548  # 2^16 log2 e
 _FACTS, _HIDDEN = MAX_ORDER + 3 + 4, 24
 _GATE_LIMIT = 1 << 15
+# Of each of Layers' packed matrices, then multipliers, then offsets but one.
+_NO_LAYERS = [
+    *(np.zeros((0, 1, 1, 1, 1), np.int8) for _ in range(4)), *(np.zeros((0, 1), np.int32) for _ in range(7)),
+]  # fmt: skip
 
 
 class ExactModel(NamedTuple):
@@ -59,6 +63,11 @@ class ExactModel(NamedTuple):
         Raises ArtifactError, naming the tensor, for numbers that leave the range in which exact inference is exact.
         """
         weights = read_weights(payloads["weights"], config.model, vocab_size, source)
+        if (
+            not config.model.n_layer
+        ):  # no network: embeddings of zero make all tokens equal, and the exponent 0 ignores them
+            zeros = np.zeros((vocab_size, config.model.d_model), np.int64)
+            weights["embedding"] = StoredWeight(zeros, np.full(vocab_size, 1 << STEP_BITS - 4, np.int64))
         layers = _layers(weights, config, seed, source)
         kind = 0 if memory is None else 2 if config.mixer.kind == "gate" else 1
         head = _head(weights["embedding"], payloads["mixer"], config, kind, source)
@@ -96,9 +105,14 @@ def _layers(weights: dict[str, StoredWeight], config: Config, seed: int, source:
         exponents.append([b[n].exponent for n in ("v", "out", "up", "down")])
         gains.append([_score_gain(int(g), E) for g in weights[f"blocks.{layer}.q_gain"].q.reshape(-1)])
     # Every matrix of all layers, then every multiplier, then every offset but that of `down`, which has none.
-    stacked: Any = [np.stack([layer[part] for layer in packed[n]]) for part in range(3) for n in packed][:-1]
+    stacked: Any = (
+        _NO_LAYERS
+        if not m.n_layer
+        else [np.stack([layer[part] for layer in packed[n]]) for part in range(3) for n in packed][:-1]
+    )
     fields = [
-        *stacked, np.zeros((m.n_layer, m.d_model), np.int32), np.array(gains, np.int64), np.array(exponents, np.int64),
+        *stacked, np.zeros((m.n_layer, m.d_model), np.int32), np.array(gains, np.int64).reshape(m.n_layer, m.n_head),
+        np.array(exponents, np.int64).reshape(m.n_layer, 4),
         _first_states(weights["embedding"].q), tables().exp2,
         np.array([m.n_head, m.n_kv_head, E, m.window or config.train.seq_len], np.int64),
     ]  # fmt: skip

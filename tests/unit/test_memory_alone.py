@@ -1,0 +1,103 @@
+"""An artifact without a network: it predicts what its memory predicts, in floats, exactly, and without torch."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from regrow.artifact.artifact import Artifact
+from regrow.artifact.stored import StoredArtifact, memory_alone, store_memory
+from regrow.core.config.load import config_from_dict
+from regrow.core.config.schema import Config, MemoryConfig, PackConfig
+from regrow.core.errors import BudgetError, ConfigError
+from regrow.data.tokenizer import Tokenizer
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.model.scoring import text_bits
+from regrow.ngram.store.text_form import encode_tokens
+from regrow.predict.codec import Codec
+from regrow.predict.evaluation import evaluate
+
+CONFIG = Config(memory=MemoryConfig(max_order=4))
+
+
+def words(seed: int, size: int) -> bytes:
+    rng = random.Random(seed)
+    return " ".join(
+        rng.choice("the cat sat on a mat and saw the dog run home".split()) for _ in range(size)
+    ).encode()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NgramModel, Tokenizer]:
+    tokenizer = Tokenizer.train([words(1, 3000)], 300)
+    tokens = np.concatenate(([tokenizer.bos_id], tokenizer.encode(words(1, 3000)))).astype(np.uint16)
+    counts = NgramCounts(300, 4, bos_id=tokenizer.bos_id)
+    counts.add(tokens)
+    path = tmp_path_factory.mktemp("memory") / "artifact.safetensors"
+    ledger = store_memory(path, CONFIG, tokenizer, encode_tokens(tokens, 300), counts.sha256())
+    assert (
+        ledger.total == path.stat().st_size
+        and ledger.parts()["matrices"] == ledger.parts()["embeddings"] == 0
+    )
+    return path, NgramModel.from_counts(counts), tokenizer
+
+
+def test_it_scores_as_its_memory_does_and_has_no_figure_of_a_network(
+    stored: tuple[Path, NgramModel, Tokenizer],
+) -> None:
+    path, model, tokenizer = stored
+    text = words(2, 40)  # short, so that it is one stream
+    tokens = tokenizer.encode(text)
+    measured = evaluate(path, text)
+    wanted = text_bits(model, np.asarray(tokens), tokenizer.bos_id) / len(text)
+    assert measured.bpb.neural is None
+    assert [measured.bpb.memory, measured.bpb.blended] == pytest.approx([wanted, wanted], rel=1e-5)
+    encoded = Codec.load(path).encode(text, always=True)
+    assert encoded.ideal_bits / len(text) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_it_codes_any_bytes_without_torch(stored: tuple[Path, NgramModel, Tokenizer], tmp_path: Path) -> None:
+    path, *_ = stored
+    text = words(3, 300) + bytes(range(256))
+    (tmp_path / "text").write_bytes(text)
+    code = (
+        "import sys, pathlib\nsys.modules['torch'] = None\nfrom regrow.predict.codec import Codec\n"
+        f"codec, folder = Codec.load({str(path)!r}), pathlib.Path({str(tmp_path)!r})\n"
+        "stream = codec.encode((folder / 'text').read_bytes(), always=True).stream\n"
+        "(folder / 'back').write_bytes(codec.decode(stream))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "back").read_bytes() == text
+
+
+def test_it_is_loaded_with_a_network_of_no_parameters(stored: tuple[Path, NgramModel, Tokenizer]) -> None:
+    path, *_ = stored
+    loaded = Artifact.load(path)
+    assert not list(loaded.network.parameters()) and StoredArtifact.read(path).config == memory_alone(CONFIG)
+    predictor = loaded.predictor(2)
+    rows_SV = predictor.predict()
+    predictor.update(np.array([5, 6]))
+    assert rows_SV.exp().sum(-1).tolist() == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_a_memory_over_the_budget_is_not_written(
+    stored: tuple[Path, NgramModel, Tokenizer], tmp_path: Path
+) -> None:
+    *_, tokenizer = stored
+    config = msgspec.structs.replace(CONFIG, pack=PackConfig(budget_bytes=500))
+    with pytest.raises(BudgetError, match=r"over pack\.budget_bytes = 500"):
+        store_memory(tmp_path / "a", config, tokenizer, b"x" * 600, "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sections", [{"memory": {"kind": "none"}, "mixer": {"kind": "fixed"}}, {}])
+def test_no_network_needs_a_memory_and_fixed_exponents(sections: dict[str, dict[str, str]]) -> None:
+    with pytest.raises(ConfigError, match="n_layer is 0"):
+        config_from_dict({"model": {"n_layer": 0}, **sections}, "here")
