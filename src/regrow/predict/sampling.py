@@ -1,0 +1,38 @@
+"""Drawing the next token from a row of probabilities: temperature and nucleus (top-p) sampling."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regrow.core.errors import ConfigError
+
+
+def draw(
+    probs_V: NDArray[np.float64], chance: random.Random, temperature: float = 1.0, top_p: float = 1.0
+) -> int:
+    """A token drawn from `probs_V` (they need not sum to 1), the likeliest one at `temperature` 0.
+
+    A temperature below 1 sharpens the row: p ** (1 / temperature). Of the sharpened row only the likeliest tokens that
+    together reach `top_p` are drawn from. Raises ConfigError for a temperature below 0 or a `top_p` outside (0, 1].
+    """
+    if temperature < 0 or not 0 < top_p <= 1:
+        raise ConfigError(
+            f"temperature is {temperature:g} and top_p is {top_p:g}; choose a temperature of 0 or more, and a top_p "
+            "above 0 and at most 1."
+        )
+    if temperature == 0:
+        return int(np.argmax(probs_V))
+    if temperature != 1:
+        with np.errstate(divide="ignore"):
+            logs_V = np.log(probs_V) / temperature
+        probs_V = np.exp(logs_V - logs_V.max())
+    if top_p < 1:
+        order = np.argsort(-probs_V, kind="stable")
+        before = np.cumsum(probs_V[order]) - probs_V[order]
+        probs_V = probs_V.copy()
+        probs_V[order[before >= top_p * probs_V.sum()]] = 0
+    total = np.cumsum(probs_V)
+    return int(np.searchsorted(total, chance.random() * total[-1], side="right"))
