@@ -16,6 +16,7 @@ help:
 	@echo "make test    install the development extras and run every check"
 	@echo "make docs    build the pages of docs/ as a site, and check their links"
 	@echo "make mutants change the coders, the container and the verdict at random, and see whether the tests notice"
+	@echo "make portable  golden streams with other threads and instructions, and on an emulated 64-bit Arm"
 	@echo "make kills   kill training 50 times at random moments, and compare what it comes to"
 
 demo: .venv/.installed-demo
@@ -63,10 +64,15 @@ kills: .venv/.installed-dev
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* mutants site
 
-# Streams of the demo's artifact, written and read with other threads, other instructions and on an emulated 64-bit Arm.
+# Golden streams, and streams of the demo's artifact where there is one, written and read with one and two threads, with the
+# oldest instructions and on an emulated 64-bit Arm: about a quarter of an hour at first, for the emulated compiler.
 ARM ?= .venv/arm64
 portable: .venv/.installed-demo
-	@test -f runs/demo/artifact.safetensors || { echo "make: run make demo first" >&2; exit 2; }
-	dev/arm64 $(ARM)
-	head -c 2000 runs/demo/data/val.txt > $(ARM)/text
-	PYTHON=$(BIN)/python dev/portable.sh runs/demo/artifact.safetensors $(ARM)/text $(ARM)
+	PYTHON=$(BIN)/python dev/arm64 $(ARM)
+	PYTHON=$(BIN)/python dev/portable.sh tests/golden/streams $(ARM)
+	if [ -f runs/demo/artifact.safetensors ]; then \
+	  mkdir -p $(ARM)/demo && cp runs/demo/artifact.safetensors $(ARM)/demo && \
+	  head -c 1000 runs/demo/data/val.txt > $(ARM)/demo/text && \
+	  PYTHONPATH=src $(BIN)/python tests/portable.py $(ARM)/demo --write && \
+	  PYTHON=$(BIN)/python dev/portable.sh $(ARM)/demo $(ARM); \
+	fi

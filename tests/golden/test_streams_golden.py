@@ -1,0 +1,65 @@
+"""Golden streams: whatever regrow has once written in format 3 decodes for ever, on every machine.
+
+`streams/artifact.safetensors` was trained for them, once: `regrow train` on 40,000 bytes of presidents' messages with
+d_model 64, one layer, 320 tokens and a memory of order 4. `text` is its validation text.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.portable import SETTINGS
+
+from regrow.predict.codec import Codec
+from regrow.predict.stream import BLOCKS_END, StreamReader, block_bytes, blocks_head
+
+FOLDER = Path(__file__).parent / "streams"
+ROOT = FOLDER.parents[2]
+TEXT = (FOLDER / "text").read_bytes()
+PACKED = b"The state of the Union. " * 20
+TEXTS = {
+    "fixed": TEXT,
+    "adaptive": TEXT,
+    "stored": bytes(range(0, 256, 5)),
+    "packed": PACKED,
+    "empty": b"",
+    "blocks": TEXT[:500] + bytes(range(99)) + PACKED + TEXT[500:900],
+}
+KINDS = {"fixed": 3, "adaptive": 4, "stored": 1, "packed": 2, "empty": 1, "blocks": 0}
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec.load(FOLDER / "artifact.safetensors")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_golden_stream_decodes(codec: Codec, name: str) -> None:
+    stream = (FOLDER / f"{name}.rg").read_bytes()
+    assert codec.decode(stream) == TEXTS[name]
+    with (FOLDER / f"{name}.rg").open("rb") as file:
+        assert StreamReader(file).kind == KINDS[name]
+    assert len(stream) < len(TEXTS[name]) // 3 or name in ("stored", "empty")
+
+
+def test_the_stream_of_blocks_has_one_of_each_kind(codec: Codec) -> None:
+    stream = (FOLDER / "blocks.rg").read_bytes()
+    blocks = list(StreamReader(io.BytesIO(stream)).blocks())
+    assert [block.kind for block in blocks] == [3, 1, 2, 4]
+    assert blocks_head(codec.sha256) + b"".join(map(block_bytes, blocks)) + BLOCKS_END == stream
+
+
+@pytest.mark.slow
+def test_streams_are_the_same_with_the_oldest_instructions() -> None:
+    """And with one and two threads, fixed and adaptive, written and read; 64-bit Arm: `make portable`, and CI."""
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    command = [str(ROOT / "dev" / "portable.sh"), str(FOLDER)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + 1)), done.stderr
+    here, old = (line for line in done.stdout.splitlines() if line[0] != " ")
+    assert old.endswith("; numba: generic, 0 features; numpy: baseline") and here != old
