@@ -54,6 +54,8 @@ def build_dataset(
         progress.log(f"read {line}")
     for line in corpus.left_out:
         progress.log(line)
+    if corpus.split:
+        progress.log(corpus.split)
     key = sha256_hex(f"{SCHEMA} {corpus.fingerprint} {config.vocab_size} {corpus.name}".encode())
     with FolderWriter(out, key) as writer:
         payload = writer.kept("tokenizer.bin")
@@ -72,7 +74,7 @@ def build_dataset(
         with progress.task("tokenising", corpus.train_bytes + held_out_bytes, "B") as task:
             info = _train_part(corpus, tokenizer, writer, task, processes)
             _held_out_part(corpus, tokenizer, writer, task, processes, info)
-        info.notes = list(corpus.left_out)
+        info.notes = [*corpus.left_out, *([corpus.split] if corpus.split else [])]
         writer.finish(info)
     return Dataset.load(out)
 

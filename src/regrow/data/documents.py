@@ -10,7 +10,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -115,6 +115,7 @@ class Corpus:
     fingerprint: str  # equal for equal texts split alike
     files: tuple[str, ...] = ()  # what was read, a line a file
     left_out: tuple[str, ...] = ()  # what was not, and why
+    split: str = ""  # what was held out, in a sentence, where `hold_out` chose it
 
     @property
     def validation(self) -> bytes:
@@ -140,29 +141,65 @@ MIN_PART_BYTES = 1024
 _MOST_REACH = 1 << 20  # bytes in which the end of a line is looked for
 
 
+_NEAR = 0.1  # of the bytes to hold out: nearer than this to it is near enough
+
+
 def hold_out(texts: Texts, fraction: float, source: str) -> tuple[Texts, Texts]:
-    """Split `texts` into those to train on and those held out, about `fraction` of them.
+    """Split `texts` into those to train on and those held out, about `fraction` of their bytes.
 
     Which documents are held out depends on the SHA-256 of each alone, so equal ones are never on both sides
-    and the order of files does not matter. Of a single document the end is held out, from a line's beginning
-    if there is one near. Raises DataError, naming `source`, if either side would be empty.
+    and the order of files does not matter. Of one that is too long the end is held out, from a line's beginning
+    if there is one near; what would be less than `MIN_PART_BYTES` is not cut. Raises DataError, naming `source`, if
+    either side would be empty.
     """
-    distinct: NDArray[np.uint64] = np.unique(texts.keys)
-    if len(distinct) > 1:
-        number = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
-        held = texts.keys <= distinct[number - 1]
-        return texts.chosen(~held), texts.chosen(held)
-    whole = next(iter(texts))
-    cut = boundary(whole, int(len(whole) * (1 - fraction)), len(whole) // 100)
-    if not 0 < cut < len(whole):
-        raise DataError(
-            f"{source}: {len(whole)} bytes are too few to hold out a part of them (data.val_fraction is "
-            f"{fraction:g}); give it more text."
-        )
-    return (
-        Texts.survey(lambda: [whole[:cut]], source),
-        Texts.survey(lambda: [whole[cut:]], source),
-    )
+    if len(np.unique(texts.keys)) == 1:  # one document, however often
+        only = next(iter(texts))
+        texts = Texts.survey(lambda: [only], source)
+    taken, cut = _held_out(texts, fraction * texts.total_bytes)
+    held = np.isin(texts.keys, np.array(taken, np.uint64))
+    if cut is not None:
+        number, length = cut
+        document = next(islice(iter(texts), number, None))
+        at = boundary(document, len(document) - length, length // 4)
+        if not 0 < at < len(document):
+            raise DataError(
+                f"{source}: {len(document)} bytes are too few to hold out a part of them (data.val_fraction is "
+                f"{fraction:g}); give it more text."
+            )
+        whole, held = texts, np.insert(held, number + 1, True)
+        texts = Texts.survey(lambda: _cut(whole, number, at), source)
+    return texts.chosen(~held), texts.chosen(held)
+
+
+def _held_out(texts: Texts, wanted: float) -> tuple[list[int], tuple[int, int] | None]:
+    """The keys of the documents that are held out whole, and the number of the one whose end is, with its bytes."""
+    keys, first, copies = np.unique(texts.keys, return_index=True, return_counts=True)
+    sizes: NDArray[np.int64] = texts.sizes[first]
+    small = int(np.argmin(sizes * copies))
+    if len(keys) > 1 and sizes[small] * copies[small] <= MIN_PART_BYTES:
+        least = max(MIN_PART_BYTES, _NEAR * wanted)
+    else:
+        least = 0.0  # no document is small enough to be held out whole for want of another
+    taken: list[int] = []
+    missing = wanted
+    for key, number, size, count in zip(*(a.tolist() for a in (keys, first, sizes, copies)), strict=True):
+        if len(taken) + 1 < len(keys) and size * count <= missing + _NEAR * wanted:
+            taken.append(key)
+            missing -= size * count
+        elif count == 1 and size > missing >= least:
+            return taken, (number, max(1, round(missing)))
+        if missing <= _NEAR * wanted:
+            break
+    return taken or [int(keys[small])], None
+
+
+def _cut(texts: Iterable[Text], number: int, at: int) -> Iterator[Text]:
+    """The texts, of which that of this number comes as two."""
+    for i, text in enumerate(texts):
+        if i == number:
+            yield text[:at]
+            text = text[at:]
+        yield text
 
 
 def in_groups(texts: Texts) -> Documents:

@@ -63,7 +63,20 @@ def read_source(
     texts = Texts.survey(
         lambda: (text for file in found.files for text in reading.documents(file)), source, tell
     )
-    return reading.told(Corpus.of(name, *hold_out(_some(texts, path), val_fraction, source)))
+    train, held_out = hold_out(_some(texts, path), val_fraction, source)
+    return replace(reading.told(Corpus.of(name, train, held_out)), split=_split(train, held_out, len(texts)))
+
+
+def _split(train: Texts, held_out: Texts, documents: int) -> str:
+    """What was held out, for the user."""
+    size = held_out.total_bytes
+    share = f"{size:,} bytes, {100 * size / (size + train.total_bytes):.1f} % of the text"
+    if documents == 1:
+        return f"held out: the end of the text ({share})"
+    cut = len(train) + len(held_out) > documents
+    whole = f"{len(held_out) - cut:,} of {documents:,} documents" if len(held_out) > cut else ""
+    end = "the end of one of the documents" if not whole else " and the end of another" if cut else ""
+    return f"held out: {whole}{end} ({share})"
 
 
 class _Reading:

@@ -29,7 +29,7 @@ class DataConfig(Section, frozen=True):
     # tokens: 256 bytes, one that begins a document, and what is learned; each has 16 bits
     vocab_size: Annotated[int, Meta(ge=MIN_VOCAB, le=MAX_VOCAB)] = 1024
     val_fraction: Annotated[float, Meta(gt=0, lt=1)] = (
-        0.1  # part of the documents held out; `sotu` has its own held-out years instead
+        0.1  # part of the bytes held out, whole documents as far as possible; `sotu` has its own held-out years
     )
 
 
