@@ -473,3 +473,18 @@ def test_a_folder_whose_name_is_not_utf8_gives_a_name_that_is(tmp_path: Path) ->
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     write(folder / "a.txt", LINE * 9)
     assert read_source(str(folder), 0.1).name == "caf\ufffd"
+
+
+def test_several_sources_are_one_corpus_and_each_file_is_read_once(tmp_path: Path) -> None:
+    """Files and folders, in the order given."""
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "a.txt", "one\n" * 30)
+    write(tmp_path / "b" / "c.txt", "two\n" * 40)
+    write(tmp_path / "b" / "d.txt", "six\n" * 50)
+    places = [str(tmp_path / name) for name in ("b/d.txt", "a.txt", "b", "a.txt")]
+    corpus = read_source(places, 0.5)
+    assert corpus.name == "d.txt and 3 more"
+    assert corpus.files == ("b/d.txt: 200 bytes", "a.txt: 120 bytes", "b/c.txt: 160 bytes")
+    assert corpus.train_bytes + sum(map(len, corpus.held_out)) == 480
+    with pytest.raises(DataError, match="nowhere: no such file"):
+        read_source([places[0], str(tmp_path / "nowhere")], 0.5)

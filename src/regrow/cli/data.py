@@ -73,7 +73,7 @@ def command(
 
     Says which files were read and what was left out; the latter stands in data.json too, under "notes".
 
-    Several SOURCEs are for shards alone. An interrupted build resumes when the same command is given again.
+    An interrupted build resumes when the same command is given again.
     """
     with command_output(json, quiet) as output:
         import msgspec
@@ -124,9 +124,5 @@ def _build(
         build_from_shards(list(map(str, places)), out, progress, tokenizer=model, name=f"fineweb-{chosen}")
     elif shards:
         build_from_shards(sources, out, progress, tokenizer=tokenizer)
-    elif len(sources) > 1:
-        raise ConfigError(
-            f"{sources[1]}: several sources are for shards; put texts into one folder and give that."
-        )
     else:
-        build_dataset(sources[0], out, config.data, progress, read_as=read_as)
+        build_dataset(sources, out, config.data, progress, read_as=read_as)

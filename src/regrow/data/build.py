@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +27,7 @@ _COPY_BYTES = 1 << 22
 
 
 def build_dataset(
-    source: str,
+    source: str | Sequence[str],
     out: Path | str,
     config: DataConfig | None = None,
     progress: Progress | None = None,
@@ -34,7 +35,7 @@ def build_dataset(
     processes: int | None = None,
     read_as: ReadAs | None = None,
 ) -> Dataset:
-    """Read `source` (see `read_source`), train a tokenizer on its training part, and write the folder `out`.
+    """Read `source` or several (see `read_source`), train a tokenizer on the training part, and write the folder `out`.
 
     Says what was read and what of the source was left out; the latter stands in data.json too. `read_as`: how files
     are read, see `ReadAs`. The same source and config give the same bytes, whatever the number of `processes` (None:
@@ -47,9 +48,12 @@ def build_dataset(
     config = config or DataConfig()
     progress = progress or Silent()
     out = Path(out)
-    check_out(out, source)
-    with progress.task(f"reading {source}", unit="B") as task:
-        corpus = read_source(source, config.val_fraction, task.advance, read_as or ReadAs())
+    sources = [source] if isinstance(source, str) else list(source)
+    for one in sources:
+        check_out(out, one)
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    with progress.task(f"reading {sources[0]}{more}", unit="B") as task:
+        corpus = read_source(sources, config.val_fraction, task.advance, read_as or ReadAs())
     for line in corpus.files:
         progress.log(f"read {line}")
     for line in corpus.left_out:

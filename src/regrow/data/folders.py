@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from regrow.core.errors import readable
@@ -30,9 +31,23 @@ class SourceFiles:
             self._follow(links.pop(), links)
         self.files.sort(key=self._order)
 
+    @classmethod
+    def of(cls, sources: Sequence[Path]) -> SourceFiles:
+        """Those of several sources in the order given, each file once."""
+        first, *others = map(cls, sources)
+        if others:
+            found = [first, *others]
+            files: dict[str, Path] = {}
+            for file in (file for one in found for file in one.files):
+                files.setdefault(os.path.realpath(file), file)
+            first.files = list(files.values())
+            first.left_out = [line for one in found for line in one.left_out]
+            first.root = Path(os.path.commonpath([one.root.absolute() for one in found]))
+        return first
+
     def name(self, path: Path) -> str:
         """The path of a file of this source, without the folder's own."""
-        return str(path.relative_to(self.root))
+        return os.path.relpath(path, self.root)
 
     def leave_out(self, path: Path, reason: str) -> None:
         """Note that `path` is not read."""

