@@ -124,6 +124,8 @@ class Trainer:
 
     def _check(self) -> None:
         t, world, memory = self.config.train, self.group.world_size, self.config.memory
+        if not self.config.model.n_layer:
+            raise ConfigError("model.n_layer = 0: there is no network to train; choose 1 or more.")
         if memory.kind == "hashed" and world > 1:
             raise ConfigError(
                 'memory.kind = "hashed": is counted in one process; start without torchrun or use "exact".'

@@ -30,8 +30,8 @@ def _finite(config: Config) -> str:
 
 def _model(config: Config) -> str:
     model, seq_len = config.model, config.train.seq_len
-    if not model.n_layer and (config.memory.kind == "none" or config.mixer.kind != "fixed"):
-        return 'model.n_layer is 0, no network, which needs a memory and mixer.kind = "fixed", or choose 1 or more'
+    if not model.n_layer and config.memory.kind == "none":
+        return 'model.n_layer is 0, no network, choose 1 or more, or memory.kind = "exact"'
     if model.d_model % model.n_head:
         return f"model.n_head is {model.n_head}, choose a divisor of model.d_model ({model.d_model})"
     if model.n_head % model.n_kv_head:

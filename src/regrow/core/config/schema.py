@@ -36,7 +36,7 @@ class DataConfig(Section, frozen=True):
 class ModelConfig(Section, frozen=True):
     """The network."""
 
-    n_layer: Count = 4  # 0 = no network, the memory predicts alone (needs mixer.kind = "fixed")
+    n_layer: Count = 4  # 0 = no network: the memory predicts alone
     d_model: Annotated[int, Meta(ge=SIDE, multiple_of=SIDE)] = 256  # width
     n_head: Positive = 4
     n_kv_head: Positive = 2  # key/value heads, each shared by n_head / n_kv_head query heads
