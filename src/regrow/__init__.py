@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.predict.codec import decompress as decompress
     from regrow.predict.evaluation import EvalResult as EvalResult
     from regrow.predict.evaluation import evaluate as evaluate
+    from regrow.predict.model_proof import prove_model as prove_model
     from regrow.predict.predictor import Predictor as Predictor
     from regrow.predict.proof import prove as prove
     from regrow.report.page import write_report as write_report
@@ -42,6 +43,7 @@ _HOME = {
     "load_config": "core.config.load",
     "load_preset": "core.config.load",
     "prove": "predict.proof",
+    "prove_model": "predict.model_proof",
     "seeded_orthogonal": "network.bases",
     "train": "training.trainer",
     "write_report": "report.page",

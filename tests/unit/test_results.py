@@ -28,7 +28,7 @@ TOP = [
 TOP += ["seconds", "steps", "train_tokens_seen", "tokens_per_second"]
 BPB = ["neural", "neural_unquantized", "memory", "blended", "ttt", "official_bytes"]
 PROOF = ["bpb", "stream_bytes", "raw_bytes", "sha256_match", "max_abs_row_sum_error"]
-PROOF += ["encode_seconds", "decode_seconds", "track", "processes"]
+PROOF += ["encode_seconds", "decode_seconds", "track", "processes", "portable"]
 SECONDS = [
     "total",
     "train",

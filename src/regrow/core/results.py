@@ -54,6 +54,7 @@ class Proof(Struct):
     decode_seconds: float
     track: Literal["fixed", "adaptive"] = "fixed"
     processes: int = 1  # how many proved a piece each, with their share of the streams
+    portable: bool = True  # False: rows were floats, so that this machine alone decodes the stream
 
 
 class Seconds(Struct):

@@ -126,7 +126,7 @@ def _prove_piece(job: _Job, progress: Progress) -> Proof:
     with tempfile.TemporaryDirectory(prefix="regrow-proof-") as folder:
         (Path(folder) / "stream").write_bytes(encoded.stream)
         started = time.perf_counter()
-        decoded = _decode_elsewhere(job.artifact.resolve(), Path(folder), progress, job.decoder)
+        decoded = decode_elsewhere(job.artifact.resolve(), Path(folder), progress, job.decoder)
         decode_seconds = time.perf_counter() - started
     return Proof(
         bpb=8 * len(encoded.stream) / len(job.raw),
@@ -162,7 +162,8 @@ def _summed(proofs: Sequence[Proof]) -> Proof:
     )
 
 
-def _decode_elsewhere(artifact: Path, folder: Path, progress: Progress, decoder: Sequence[str]) -> bytes:
+def decode_elsewhere(artifact: Path | str, folder: Path, progress: Progress, decoder: Sequence[str]) -> bytes:
+    """What `decoder` makes in a new process of `folder`'s one file, the stream. Raises ProofError if it fails."""
     command = [*decoder, str(artifact), "stream", "-o", "decoded"]
     with progress.task("decode in a fresh process"):
         done = subprocess.run(
