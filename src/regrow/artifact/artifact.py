@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regrow.artifact.hub import artifact_file, push, save_folder
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.quantize import quantize_rows
@@ -66,6 +67,37 @@ class Artifact:
         memory = stored.memory()
         elapsed = time.perf_counter() - started
         return cls(stored, network.to(device).eval(), memory, mixer.to(device).eval(), elapsed)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        place: Path | str,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Artifact:
+        """The artifact of a folder (a run's, or one that `save_pretrained` wrote) or of a repository OWNER/NAME on the
+        Hugging Face hub, with its `revision` and `token`. Raises ArtifactError, or EnvironmentProblem when the hub
+        cannot be asked."""
+        return cls.load(artifact_file(place, revision=revision, token=token), device)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the file, a model card and the run's result.json into `folder`, as a repository of the hub holds them.
+        Raises DataError for files of these names that hold something else."""
+        save_folder(self.stored, folder)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Upload the same to the repository OWNER/NAME, made if it is missing; a model card that it has stays as it is.
+        Returns the commit's address. Raises EnvironmentProblem when the hub refuses or cannot be reached."""
+        return push(self.stored, repository, private=private, token=token, message=message)
 
     @property
     def config(self) -> Config:

@@ -32,8 +32,8 @@ _MAX_GEN_TOKENS = 256  # of generate_until where a task does not say
 
 
 class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
-    """An artifact as lm-eval asks for it. `artifact`: its path, or its run's folder. Batches are as large as fits
-    memory, so lm-eval's `batch_size` and `max_batch_size` change nothing."""
+    """An artifact as lm-eval asks for it. `artifact`: its path, its run's folder, or a repository of the Hugging Face
+    hub. Batches are as large as fits memory, so lm-eval's `batch_size` and `max_batch_size` change nothing."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
         usable = (
             device if torch.cuda.is_available() else "cpu"
         )  # lm-eval's default is cuda:0 on every machine
-        self._artifact = Artifact.load(artifact, usable or "cpu")
+        self._artifact = Artifact.from_pretrained(artifact, device=usable or "cpu")
         self._tokenizer = self._artifact.tokenizer
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
