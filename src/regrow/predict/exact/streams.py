@@ -31,13 +31,15 @@ Compute = Callable[[slice, States, RowWork], None]  # which rows of all, what is
 
 class Streams:
     """S texts in lock-step, each of which begins after BOS. `chunk` is the most tokens a stream that one call may
-    take."""
+    take, `longest` the most of a stream altogether where that is known: there is less to look back at."""
 
-    def __init__(self, model: ExactModel, streams: int, *, chunk: int = 1, threads: int = 1) -> None:
+    def __init__(
+        self, model: ExactModel, streams: int, *, chunk: int = 1, threads: int = 1, longest: int | None = None
+    ) -> None:
         self._model, self._streams, self._chunk = model, streams, chunk
         layers = model.layers
         _, K, E, W = layers.sizes.tolist()
-        R = -(-(W - 1 + chunk) // COLUMNS) * COLUMNS
+        R = -(-min(W - 1 + chunk, longest or W - 1 + chunk) // COLUMNS) * COLUMNS
         rings = layers.gain.shape[0] * streams * K
         terms, columns = -(-E // 4) * 4, -(-E // COLUMNS) * COLUMNS
         self._rings = Rings(
@@ -70,6 +72,10 @@ class Streams:
 
         self._read(tokens_ST, compute)
         return result.reshape(S, T, 2)
+
+    def skip(self, tokens_ST: NDArray[np.int64]) -> None:
+        """The next T tokens of every stream are known, and nobody asks what they cost. The streams move on."""
+        self._read(tokens_ST, lambda span, states, work: None)
 
     def parts(self, tokens_ST: NDArray[np.int64]) -> tuple[Parts, NDArray[np.int32]]:
         """What mixture, network and memory said before each of the next T known tokens, and the order that matched: R
