@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.predict.model_proof import prove_model as prove_model
     from regrow.predict.predictor import Predictor as Predictor
     from regrow.predict.proof import prove as prove
+    from regrow.predict.record_codec import RecordCodec as RecordCodec
     from regrow.report.page import write_report as write_report
     from regrow.training.trainer import train as train
 
@@ -35,6 +36,7 @@ _HOME = {
     "NgramCounts": "ngram.counts.ngram_counts",
     "NgramModel": "ngram.model.ngram_model",
     "Predictor": "predict.predictor",
+    "RecordCodec": "predict.record_codec",
     "SeededLinear": "network.lora",
     "audit": "challenge.audit",
     "compress": "predict.codec",

@@ -23,6 +23,8 @@ import pytest
 from tests.e2e.forks import ForkServer
 from tests.shard_files import hub_folder
 
+from benchmarks.json_logs import json_log
+
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"bash", "python", "text", "yaml", "toml", "json"}
 
@@ -156,6 +158,7 @@ def prepare(folder: Path) -> None:
     for i in range(10):
         part = len(english) // 10
         (folder / "my-texts" / f"{i}.txt").write_text(english[i * part : (i + 1) * part], encoding="utf-8")
+    (folder / "log.jsonl").write_bytes(b"".join(line + b"\n" for line in json_log(2000)))
     (folder / "letter.txt").write_text("My fellow citizens, this is a letter.\n")
     hub = hub_folder(folder / "copy", "sp1024")
     shutil.copytree(hub / "datasets", folder / "data")

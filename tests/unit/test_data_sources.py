@@ -40,6 +40,15 @@ def test_a_text_file_is_one_document_split_at_lines_of_one_form_feed(tmp_path: P
     assert read_documents(path) == [b"one\x0c\n\xff\r\n", b"two\n", b"\x0c x\nthree\n"]
 
 
+def test_lines_are_documents_with_their_newlines_when_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", b'{"a":1}\n\n\x00\n{"a":2}')
+    as_lines = readers.ReadAs("lines")
+    assert list(readers.read_documents(path, as_lines)) == [b'{"a":1}\n', b"\n", b"\x00\n", b'{"a":2}']
+    corpus = read_source(str(path), 0.3, read_as=as_lines)
+    documents = [bytes(document.text) for document in corpus.train]
+    assert sorted([*documents, *corpus.held_out]) == sorted(readers.read_documents(path, as_lines))
+
+
 def test_json_lines_give_their_text_field(tmp_path: Path) -> None:
     """A document a line, other fields ignored, empty lines and texts left out, half surrogates kept."""
     rows = [{"text": "eins\n", "id": 3}, {"text": ""}, {"text": "größe"}]

@@ -29,6 +29,7 @@ from regrow.cli import (
     evaluate,
     inspect,
     prove,
+    records,
     report,
     sample,
     submit,
@@ -74,6 +75,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "prove": prove.command,
     "compress": compress.command,
     "decompress": decompress.command,
+    "records compress": records.compress,
+    "records decompress": records.decompress,
     "sample": sample.command,
     "inspect": inspect.command,
     "audit": audit.command,
@@ -82,6 +85,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench.command,
     "config": config.command,
 }
+GROUPS = {"records": "Compress many small records, each decodable by itself."}
 
 
 def _help(function: Callable[..., None]) -> str:
@@ -95,8 +99,13 @@ def _help(function: Callable[..., None]) -> str:
 
 
 app.callback(help=_help(regrow))(regrow)
+_groups = {"": app}
 for name, command in COMMANDS.items():
-    app.command(name, help=_help(command))(command)
+    group, _, word = name.rpartition(" ")
+    if group not in _groups:
+        _groups[group] = typer.Typer(rich_markup_mode=None, no_args_is_help=False)
+        app.add_typer(_groups[group], name=group, help=GROUPS[group])
+    _groups[group].command(word, help=_help(command))(command)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ class FileKind(StrEnum):
     """How a file is read."""
 
     text = "text"
+    lines = "lines"
     jsonl = "jsonl"
     parquet = "parquet"
 

@@ -15,8 +15,8 @@ from regrow.data.documents import Text
 
 
 class ReadAs(NamedTuple):
-    """How files are read: `kind` "text", "jsonl" or "parquet", None for what each file's name says; `field`: the
-    field of a JSON line, and the column of a Parquet file, that holds the document."""
+    """How files are read: `kind` "text", "lines", "jsonl" or "parquet", None for what each file's name says; `field`:
+    the field of a JSON line, and the column of a Parquet file, that holds the document."""
 
     kind: str | None = None
     field: str = "text"
@@ -57,19 +57,38 @@ def read_documents(
 
     jsonl (`.jsonl`, `.ndjson`): a field of each line. parquet: a column, a row a document. In both a null is an empty
     document, and at the end `tell_empty` is told how many rows were. text: one document, or several where a line holds
-    a form feed and nothing else. Raises DataError if the file cannot be read so.
+    a form feed and nothing else. lines: each line of a text, its newline included. Raises DataError if the file cannot
+    be read so.
     """
     kind = read_as.kind_of(path)
+    if kind == "lines":
+        yield from lines_of(path)
+        return
     if kind == "text":
         yield from (part for part in _text(path, insist=read_as.kind is not None) if len(part))
         return
     empty = 0
-    for row in _json_lines(path, read_as.field) if kind == "jsonl" else _parquet(path, read_as.field):
+    for row in read_rows(path, read_as):
         if row:
             yield row
         else:
             empty += 1
     tell_empty(empty)
+
+
+def read_rows(path: Path, read_as: ReadAs) -> Iterator[bytes]:
+    """The rows of a JSONL or Parquet file one by one, empty ones too. Raises DataError if it cannot be read so."""
+    return (
+        _json_lines(path, read_as.field)
+        if read_as.kind_of(path) == "jsonl"
+        else _parquet(path, read_as.field)
+    )
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, whatever it holds, with their newlines."""
+    with readable(path), path.open("rb") as file:
+        yield from file
 
 
 def read_bytes(path: Path) -> bytes:
@@ -115,13 +134,8 @@ def _text(path: Path, insist: bool) -> Iterator[Text]:
     yield data[start:]
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with readable(path), path.open("rb") as file:
-        yield from file
-
-
 def _json_lines(path: Path, field: str) -> Iterator[bytes]:
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if not line.strip():
             continue
         try:

@@ -32,6 +32,7 @@ from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.streams import Streams
 from regrow.predict.exact.symbols import pop
 from regrow.predict.lockstep import IGNORED, split_streams, stream_count
+from regrow.predict.record_codec import RecordCodec
 from regrow.predict.stream import (
     BLOCK_BYTES,
     BLOCKS_END,
@@ -98,6 +99,10 @@ class Codec:
         stored = StoredArtifact.read(path)
         model = exact_model(stored, cache, notice)
         return cls(model, stored, threads)
+
+    def records(self) -> RecordCodec:
+        """The same model for many small records, each coded by itself."""
+        return RecordCodec(self.model, self.tokenizer, threads=self.threads)
 
     def rows(self, streams: int, chunk: int, settings: AdaptiveSettings | None) -> Rows:
         """The predictor of a block."""

@@ -12,9 +12,10 @@ Legend: S records of a batch, T tokens, N symbols.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +37,9 @@ from regrow.predict.lockstep import IGNORED
 MAX_RECORD_BYTES = 1 << 20  # a longer record is stored as it is
 RAW = 255  # the first byte of a record that is stored as it is
 _LINE, _COUNTED = 0, 1
-_WAYS = np.array([240, 15, 1]) << (PRECISION_BITS - 8)  # how a record ends; the last part is that of the byte RAW
+_WAYS = np.array([240, 15, 1]) << (
+    PRECISION_BITS - 8
+)  # how a record ends; the last part is that of the byte RAW
 _CLASSES = 32  # of a number of tokens: how many bits it has
 _TOKENS_A_BYTE = 4096  # at most, and of none at all: a damaged record must not be decoded for ever
 _BATCH = 256  # records in lock-step
@@ -44,7 +47,7 @@ _ROW_CELLS = 1 << 22  # entries of a batch's rows of weights
 _RING_CELLS = 1 << 26  # bytes of its keys and values
 _ENCODE_CHUNK, _REPLAY_CHUNK = 32, 8  # tokens of a record that are read in one call
 _FIRST_LENGTH = 64  # tokens that a batch is decoded with room for at first
-_SAMPLE = 64  # records that tell how the others are best coded
+_SAMPLE, _SAMPLE_BYTES = 64, 1 << 13  # records, and bytes of them, that tell how the others are best coded
 
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
@@ -66,7 +69,11 @@ class RecordCodec:
     length has to be known."""
 
     def __init__(
-        self, model: ExactModel, tokenizer: Tokenizer, form: RecordForm | None = None, threads: int | None = None
+        self,
+        model: ExactModel,
+        tokenizer: Tokenizer,
+        form: RecordForm | None = None,
+        threads: int | None = None,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.form = form or RecordForm()
@@ -94,7 +101,9 @@ class RecordCodec:
     def fitted(self, records: Sequence[bytes]) -> RecordCodec:
         """The same model with the form that suits a sample of these records best."""
         step = max(1, len(records) // _SAMPLE)
-        sample = list(records[::step][:_SAMPLE])
+        few = list(records[::step][:_SAMPLE])
+        sizes = accumulate(len(record) for record in few)
+        sample = [record for record, size in zip(few, sizes, strict=True) if size <= _SAMPLE_BYTES]
         best = min((self.with_form(form) for form in FORMS), key=lambda codec: sum(codec.bits(sample)))
         return best if sample else self
 
@@ -113,7 +122,7 @@ class RecordCodec:
             return [coded for coded, _ in self._encoded(records, task)]
 
     def bits(self, records: Sequence[bytes]) -> list[float]:
-        """The bits that each record's symbols cost, before they are rounded up to bytes; 8 a byte where it is stored."""
+        """The bits that each record's symbols cost, not rounded up to bytes; where it is stored, 8 a byte of it."""
         with Silent().task("encode") as task:
             return [bits for _, bits in self._encoded(records, task)]
 
@@ -141,7 +150,9 @@ class RecordCodec:
     def _encoded(self, records: Sequence[bytes], task: Task) -> Iterator[tuple[bytes, float]]:
         """The coded bytes and the bits of each record."""
         result = [(bytes([RAW]) + bytes(record), 8.0 * len(record)) for record in records]
-        ready = [self._tokens(i, record) for i, record in enumerate(records) if len(record) <= MAX_RECORD_BYTES]
+        ready = [
+            self._tokens(i, record) for i, record in enumerate(records) if len(record) <= MAX_RECORD_BYTES
+        ]
         ready.sort(key=lambda record: len(record.tokens))
         jobs: list[list[_Ready]] = []
         for batch in _shares(ready, _BATCH, self.threads):
@@ -150,7 +161,9 @@ class RecordCodec:
         task.advance(len(records) - len(ready))
         for batch, found in zip(jobs, self._on_threads(self._encode_batch, jobs), strict=True):
             for record, (coded, bits) in zip(batch, found, strict=True):
-                if len(coded) < len(result[record.index][0]) and len(record.tokens) <= _most_tokens(len(coded)):
+                if len(coded) < len(result[record.index][0]) and len(record.tokens) <= _most_tokens(
+                    len(coded)
+                ):
                     result[record.index] = coded, bits
             task.advance(len(batch))
         return iter(result)
@@ -178,7 +191,7 @@ class RecordCodec:
         return result
 
     def _decode_batch(self, batch: Sequence[_Started]) -> list[NDArray[np.int64]]:
-        """The tokens of each record. Records that end leave the batch: once half have, the others go on without them."""
+        """The tokens of each record. Once half of the records have ended, the others go on without them."""
         result: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(batch)
         count_N = np.array([record.count for record in batch])
         limit_N = np.array([_most_tokens(record.coded_bytes) for record in batch])
@@ -206,7 +219,12 @@ class RecordCodec:
         return result
 
     def _decode_steps(
-        self, job: _Job, room: int, batch: Sequence[_Started], count_S: NDArray[np.int64], limit_S: NDArray[np.int64]
+        self,
+        job: _Job,
+        room: int,
+        batch: Sequence[_Started],
+        count_S: NDArray[np.int64],
+        limit_S: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Decode until `room` tokens are known or half of the records have ended: all tokens so far [S, T], IGNORED
         after a record's end, and the records that go on."""
@@ -249,7 +267,7 @@ class RecordCodec:
         layers = self.model.layers
         _, K, E, window = layers.sizes.tolist()
         slots = min(window + _ENCODE_CHUNK, longest) + 64
-        ring = layers.gain.shape[0] * K * slots * (2 * E + 12)
+        ring = max(1, layers.gain.shape[0]) * K * slots * (2 * E + 12)
         return max(1, min(_BATCH, _ROW_CELLS // self.model.vocab_size, _RING_CELLS // ring))
 
     def _on_threads(self, work: Callable[[_Part], _Result], parts: Sequence[_Part]) -> Iterator[_Result]:
@@ -346,10 +364,8 @@ def _shares(parts: Sequence[_Part], most: int, threads: int) -> list[Sequence[_P
     if len(parts) >= 32 * threads:
         batches = -(-batches // threads) * threads
     edges = np.linspace(0, len(parts), batches + 1).astype(int).tolist()
-    return [parts[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [parts[a:b] for a, b in pairwise(edges)]
 
 
 def _damaged(place: int) -> StreamError:
     return StreamError(f"record {place:,}: is damaged, or was made with another artifact; copy it again.")
-
-

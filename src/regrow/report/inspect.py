@@ -16,16 +16,19 @@ from regrow.core.magic import OLD_STREAM, STREAM, file_kind, head_of
 from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
 from regrow.network.shapes import seeded_matrices
+from regrow.predict.record_file import MARK, RecordReader
 from regrow.predict.stream import VERSION, BlockKind, StreamReader
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What the artifact or the stream at `path` is made of; see `describe_artifact` and `describe_stream`."""
+    """What the artifact, stream or file of records at `path` is made of; see the functions below."""
     path = Path(path)
     try:
         kind = file_kind(head_of(path))
     except OSError:
         kind = None  # which reading the artifact says better
+    if kind == STREAM and head_of(path)[:4] == MARK:
+        return describe_records(path)
     return describe_stream(path) if kind in (STREAM, OLD_STREAM) else describe_artifact(path)
 
 
@@ -44,6 +47,24 @@ def describe_stream(path: Path) -> dict[str, Any]:
         "stream_bytes": path.stat().st_size,
         "tokens": sum(block.tokens for block in blocks),
         "blocks": {kind.name.lower(): sum(b.kind == kind for b in blocks) for kind in BlockKind if kind},
+    }
+
+
+def describe_records(path: Path) -> dict[str, Any]:
+    """What a file of records says of itself: how many, their coded bytes alone and those of the whole file, what each
+    is taken to follow, the field they came from (empty: lines), and `artifact` as for a stream. Raises StreamError."""
+    with path.open("rb") as file:
+        reader = RecordReader(file, str(path))
+        blocks = list(reader.index())
+    return {
+        "stream": str(path),
+        "format_version": VERSION,
+        "artifact": reader.artifact_id.hex(),
+        "records": sum(len(block.lengths_N) for block in blocks),
+        "record_bytes": sum(block.size for block in blocks),
+        "stream_bytes": path.stat().st_size,
+        "lead": reader.lead.decode("utf-8", "backslashreplace"),
+        "field": reader.field,
     }
 
 

@@ -38,7 +38,9 @@ class Decoders:
         self._words = np.concatenate(words)
         self._ends_S1 = np.concatenate(([0], np.cumsum([len(w) for w in words])))
 
-    def pop(self, weights_SV: NDArray[np.int32], total_S: NDArray[np.int64], tokens_S: NDArray[np.int64]) -> int:
+    def pop(
+        self, weights_SV: NDArray[np.int32], total_S: NDArray[np.int64], tokens_S: NDArray[np.int64]
+    ) -> int:
         """The next token of each stream whose entry of `tokens_S` is not below 0, in its place.
 
         Returns the first stream that holds no token, because it is damaged, or -1."""
