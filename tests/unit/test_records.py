@@ -170,12 +170,14 @@ def test_blocks_are_decoded_one_after_the_other(
     assert reader.record(memory_codec, 101) == records[100]
 
 
-def test_the_lead_of_a_file_is_read_from_it(network_codec: RecordCodec) -> None:
+def test_the_lead_of_a_file_is_read_from_it(
+    network_codec: RecordCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The small artifact has met lines only in the middle of its one document."""
     lead = network_codec.with_form(RecordForm(b"\n"))
     out = io.BytesIO()
     writer = RecordWriter(out, lead, SHA)
-    writer._codec.fitted = lambda records: lead
+    monkeypatch.setattr(lead, "fitted", lambda records: lead)
     writer.add(b"the union")
     writer.finish()
     assert records_of(network_codec, out.getvalue()) == [b"the union"]

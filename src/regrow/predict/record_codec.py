@@ -143,7 +143,7 @@ class RecordCodec:
             task.advance(len(coded) - len(started))
             for batch, found in zip(jobs, self._on_threads(self._decode_batch, jobs), strict=True):
                 for record, tokens in zip(batch, found, strict=True):
-                    records[record.index] = self._text(record, tokens)
+                    records[record.at] = self._text(record, tokens)
                 task.advance(len(batch))
         return records
 
@@ -154,17 +154,15 @@ class RecordCodec:
             self._tokens(i, record) for i, record in enumerate(records) if len(record) <= MAX_RECORD_BYTES
         ]
         ready.sort(key=lambda record: len(record.tokens))
-        jobs: list[list[_Ready]] = []
+        jobs: list[Sequence[_Ready]] = []
         for batch in _shares(ready, _BATCH, self.threads):
             most = self._batch(len(self._lead) + len(batch[-1].tokens))
             jobs += [batch[at : at + most] for at in range(0, len(batch), most)]
         task.advance(len(records) - len(ready))
         for batch, found in zip(jobs, self._on_threads(self._encode_batch, jobs), strict=True):
             for record, (coded, bits) in zip(batch, found, strict=True):
-                if len(coded) < len(result[record.index][0]) and len(record.tokens) <= _most_tokens(
-                    len(coded)
-                ):
-                    result[record.index] = coded, bits
+                if len(coded) < len(result[record.at][0]) and len(record.tokens) <= _most_tokens(len(coded)):
+                    result[record.at] = coded, bits
             task.advance(len(batch))
         return iter(result)
 
@@ -193,7 +191,7 @@ class RecordCodec:
     def _decode_batch(self, batch: Sequence[_Started]) -> list[NDArray[np.int64]]:
         """The tokens of each record. Once half of the records have ended, the others go on without them."""
         result: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(batch)
-        count_N = np.array([record.count for record in batch])
+        count_N = np.array([record.known_tokens for record in batch])
         limit_N = np.array([_most_tokens(record.coded_bytes) for record in batch])
         index = np.flatnonzero(count_N != 0)
         if not len(index):
@@ -249,7 +247,7 @@ class RecordCodec:
 
     def _text(self, record: _Started, tokens: NDArray[np.int64]) -> bytes:
         text = self.tokenizer.decode(tokens)
-        if record.count >= 0:
+        if record.known_tokens >= 0:
             return text
         if text.find(b"\n") != len(text) - 1:
             raise record.damaged()
@@ -265,10 +263,10 @@ class RecordCodec:
     def _batch(self, longest: int) -> int:
         """How many records of so many tokens fit a batch's memory."""
         layers = self.model.layers
-        _, K, E, window = layers.sizes.tolist()
+        _, K, E, window = (int(n) for n in layers.sizes)
         slots = min(window + _ENCODE_CHUNK, longest) + 64
-        ring = max(1, layers.gain.shape[0]) * K * slots * (2 * E + 12)
-        return max(1, min(_BATCH, _ROW_CELLS // self.model.vocab_size, _RING_CELLS // ring))
+        ring = max(1, len(layers.gain)) * K * slots * (2 * E + 12)
+        return int(max(1, min(_BATCH, _ROW_CELLS // self.model.vocab_size, _RING_CELLS // ring)))
 
     def _on_threads(self, work: Callable[[_Part], _Result], parts: Sequence[_Part]) -> Iterator[_Result]:
         """The results in order. A thread works on a batch by itself: threads never wait for each other."""
@@ -283,21 +281,22 @@ class RecordCodec:
 
 
 class _Ready(NamedTuple):
-    """A record to encode: its place, whether it ends as a line does, its tokens [T]."""
+    """A record to encode: where it stands, whether it ends as a line does, its tokens [T]."""
 
-    index: int
+    at: int
     line: bool
     tokens: NDArray[np.int64]
 
 
 class _Started(NamedTuple):
-    """A record whose decoder stands before its tokens; `count` of them, -1 where it ends as a line does."""
+    """A record whose decoder stands before its tokens: where it stands, the place it goes by in errors, and its number
+    of tokens, -1 where it ends as a line does."""
 
-    index: int
+    at: int
     place: int
     coded_bytes: int
     decoder: RangeDecoder
-    count: int
+    known_tokens: int
 
     def damaged(self) -> StreamError:
         return _damaged(self.place)
