@@ -11,6 +11,7 @@ Legend: R rows (positions), V vocabulary, C facts, H hidden units of the gate.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -72,9 +73,13 @@ class Mixer(nn.Module):
 
     def exponents_at(self, logits_RV: Tensor, log_probs_RV: Tensor, facts_RC: Tensor) -> Tensor:
         """The exponents of network and memory in each row [R, 2]."""
-        exponents_R2 = self.exponents.expand(logits_RV.size(0), 2)
+        certainty_RC = agreement(logits_RV.detach(), log_probs_RV) if self.kind == "gate" else facts_RC
+        return self.exponents_of(facts_RC, certainty_RC)
+
+    def exponents_of(self, facts_RC: Tensor, certainty_RC: Tensor) -> Tensor:
+        """The exponents of network and memory [R, 2], from facts about the contexts and what `agreement` gives."""
+        exponents_R2 = self.exponents.expand(facts_RC.size(0), 2)
         if self.kind == "gate":
-            certainty_RC = agreement(logits_RV.detach(), log_probs_RV)
             hidden_RH = torch.tanh(torch.cat((facts_RC, certainty_RC), 1) @ self.gate_in.T + self.gate_bias)
             exponents_R2 = exponents_R2 + hidden_RH @ self.gate_out.T
         return exponents_R2
@@ -86,10 +91,22 @@ def agreement(logits_RV: Tensor, memory_RV: Tensor) -> Tensor:
     total_R1 = logits_RV.logsumexp(-1, keepdim=True)
     network_top, network_best = logits_RV.max(-1, keepdim=True)
     memory_top, memory_best = memory_RV.max(-1, keepdim=True)
-    facts = (
-        network_top - total_R1,
-        memory_top,
-        logits_RV.gather(-1, memory_best) - total_R1,
-        memory_RV.gather(-1, network_best),
-    )
-    return torch.cat(facts, dim=-1) / 4
+    favourites = logits_RV.gather(-1, memory_best), memory_RV.gather(-1, network_best)
+    return certainty(Favourites(total_R1, network_top, memory_top, *favourites))
+
+
+class Favourites(NamedTuple):
+    """Facts [R, 1] of rows: the log of the sum of the network's exponentials, its largest logit, the memory's largest
+    log probability, and what each gives the other's favourite."""
+
+    total: Tensor
+    network_top: Tensor
+    memory_top: Tensor
+    network_at_memory_best: Tensor
+    memory_at_network_best: Tensor
+
+
+def certainty(best: Favourites) -> Tensor:
+    """The gate's facts [R, 4] of favourites."""
+    total, network, memory, network_at_memory, memory_at_network = best
+    return torch.cat((network - total, memory, network_at_memory - total, memory_at_network), dim=-1) / 4

@@ -6,24 +6,23 @@ Legend: B sequences, T tokens, R = B * T rows, V vocabulary, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from regrow.core.config.schema import TrainConfig
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.network.compute import has_compiler
-from regrow.network.mixer import Mixer
-from regrow.network.transformer import RunBlock, Transformer, block_forward, capped_logits
+from regrow.network.mixer import Favourites, Mixer, certainty
+from regrow.network.transformer import RunBlock, Transformer, block_forward
 from regrow.predict.lockstep import IGNORED
-from regrow.predict.mixture import mixture_rows, network_inputs
+from regrow.predict.mixture import network_inputs
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
+from regrow.training.row_loss import ROW_KERNELS, MixtureInputs, mixture_loss, network_loss, network_nats
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class StepLoss:
     ) -> None:
         self._network, self._mixer, self._memory = network, mixer, memory
         self._bos_id, self._dtype = bos_id, dtype
-        self._nats: Any = network_nats
+        self._kernels = ROW_KERNELS
         self._run_block: RunBlock = block_forward
 
     def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, joint: bool) -> Nats:
@@ -60,17 +59,24 @@ class StepLoss:
         targets_BT = part.targets(index_B)
         targets = torch.from_numpy(targets_BT).to(device)
         inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
-        hidden_BTD = self._network.hidden(inputs, self._network.weights(self._dtype), self._run_block)
-        embedding = self._network.embedding.to(self._dtype)
-        nats = self._nats(hidden_BTD, embedding, targets, self._network.config.softcap)
-        loss, mixture = nats, 0.0
-        if joint and self._memory is not None:
-            rows = self._memory.rows(part, index_B, device)
-            mixture_RV = mixture_rows(self._network, self._mixer, hidden_BTD.flatten(0, 1), rows).mixture_RV
-            loss = F.cross_entropy(mixture_RV, targets.flatten(), reduction="sum", ignore_index=IGNORED)
-            mixture = float(loss.detach())
-        (loss / batch_tokens).backward()
-        return Nats(float(nats.detach()), mixture, float((targets_BT != IGNORED).sum()))
+        weights = self._network.weights(self._dtype)
+        hidden_RD = self._network.hidden(inputs, weights, self._run_block).flatten(0, 1)
+        embedding_VD, targets_R = self._network.embedding.to(self._dtype), targets.flatten()
+        cap = self._network.config.softcap
+        if not joint or self._memory is None:
+            loss = network_loss(hidden_RD, embedding_VD, targets_R, cap, self._kernels)
+            network, mixture = float(loss.detach()), 0.0
+        else:
+            memory = self._memory.rows(part, index_B, device)
+            with torch.no_grad():
+                logits_RV = F.linear(hidden_RD, embedding_VD)
+                best = Favourites(*self._kernels.favourites(logits_RV, memory.log_probs_RV, cap))
+            exponents_R2 = self._mixer.exponents_of(memory.facts_RC, certainty(best))
+            rows = MixtureInputs(memory.log_probs_RV, targets_R, best)
+            loss = mixture_loss(hidden_RD, embedding_VD, exponents_R2, logits_RV, rows, cap, self._kernels)
+            network, mixture = network_nats(logits_RV, targets_R, best.total, cap), float(loss.detach())
+        torch.autograd.backward(loss / batch_tokens)
+        return Nats(network, mixture, float((targets_BT != IGNORED).sum()))
 
     def compile(self, config: TrainConfig, progress: Progress) -> None:
         """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back.
@@ -89,10 +95,4 @@ class StepLoss:
                 )
             progress.log("no C++ compiler found: training runs uncompiled, about a third slower")
             return
-        self._run_block, self._nats = torch.compile(block_forward), torch.compile(network_nats)
-
-
-def network_nats(hidden_BTD: Tensor, embedding_VD: Tensor, targets_BT: Tensor, softcap: float) -> Tensor:
-    """Sum over the scored targets of the network's nats, float32."""
-    logits = capped_logits(hidden_BTD, embedding_VD, softcap)
-    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum", ignore_index=IGNORED)
+        self._run_block, self._kernels = torch.compile(block_forward), ROW_KERNELS.compiled()
