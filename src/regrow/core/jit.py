@@ -37,6 +37,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime import rtsys
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -65,6 +66,10 @@ Boolx1 = Annotated[NDArray[np.bool_], types.boolean[::1]]
 Strided = Annotated[NDArray[np.uint64], types.uint64[:, :]]  # rows may be slices of longer ones
 
 _SCALARS = {int: types.int64, float: types.float64, bool: types.boolean, type(None): types.void}
+
+# Of these versions it is known what a kernel from the cache needs to run: numba's runtime alone. numba itself first makes
+# ready to compile, for half a second.
+_LEAN = "0.68."
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -138,7 +143,12 @@ class _Cache(FunctionCache):
 
     def load_overload(self, *args: Any) -> Any:
         try:
-            return super().load_overload(*args)
+            if not numba.__version__.startswith(_LEAN):
+                return super().load_overload(*args)
+            rtsys.initialize(args[1])
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(*args)
+            return None  # after an error that the guard has taken
         except Exception:  # whatever a damaged file makes of pickle
             with contextlib.suppress(Exception):
                 self.flush()
