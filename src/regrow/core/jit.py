@@ -74,6 +74,15 @@ _LEAN = "0.68."
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """The function, compiled when it is first called. Every parameter is annotated; arguments are positional."""
+    return _called(function, {})
+
+
+def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As `kernel`, of a function that makes no arrays: no references are counted, wherever a record is read."""
+    return _called(function, {"_nrt": False})
+
+
+def _called(function: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
     compiled: Callable[..., R] | None = None
     lock = threading.Lock()
 
@@ -82,7 +91,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
         nonlocal compiled
         if compiled is None:
             with lock:
-                compiled = compiled or _compile(function)
+                compiled = compiled or _compile(function, options)
         return compiled(*args)
 
     return call
@@ -124,8 +133,8 @@ def source_digest(function: Callable[..., Any]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _compile(function: Callable[..., R]) -> Callable[..., R]:
-    dispatcher: Any = numba.njit(nogil=True)(function)
+def _compile(function: Callable[..., R], options: dict[str, Any]) -> Callable[..., R]:
+    dispatcher: Any = numba.njit(nogil=True, **options)(function)
     # No folder for a cache (a read-only installation without a home), no source: compile for this process alone.
     with contextlib.suppress(RuntimeError, OSError):
         dispatcher._cache = _Cache(function)

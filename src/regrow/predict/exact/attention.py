@@ -92,12 +92,12 @@ def attend(layers, layer, rings, work, span, s, k):
     key, value = rings.key[ring].ctypes.data, rings.value[ring].ctypes.data
     queries = work.queries[s * kv_heads + k].ctypes.data
     tiles = (width + COLUMNS - 1) // COLUMNS
-    factor = np.empty(ROWS, np.int64)
+    factor = work.factor
     for first in range(0, tokens * group, ROWS):
         rows = min(np.int64(ROWS), tokens * group - first)
         for tile in range(slots // COLUMNS):
             c = work.scores.ctypes.data + tile * COLUMNS * 4
-            multiply(queries + first * terms, terms, key + tile * terms * COLUMNS, c, slots, terms)
+            multiply(queries + first * terms, terms, key + tile * terms * COLUMNS, c, slots, rows, terms)
         for i in range(rows):
             t, g = (first + i) // group, (first + i) % group
             scale = work.query_scale[s * tokens + t, k * group + g]
@@ -106,8 +106,8 @@ def attend(layers, layer, rings, work, span, s, k):
         for tile in range(tiles):
             b = value + tile * slots * COLUMNS
             c = work.numerators.ctypes.data + tile * COLUMNS * 4
-            multiply(work.high.ctypes.data, work.high.shape[1], b, c, stride, slots)
-            multiply(work.low.ctypes.data, work.low.shape[1], b, c + ROWS * stride * 4, stride, slots)
+            multiply(work.high.ctypes.data, work.high.shape[1], b, c, stride, rows, slots)
+            multiply(work.low.ctypes.data, work.low.shape[1], b, c + ROWS * stride * 4, stride, rows, slots)
         for i in range(rows):
             t, h = (first + i) // group, k * group + (first + i) % group
             for e in range(width):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from regrow.core.jit import kernel
+from regrow.core.jit import lean_kernel
 from regrow.predict.exact.attention import attend, write_key, write_value
 from regrow.predict.exact.functions import root
 from regrow.predict.exact.product import COLUMNS, ROWS, multiply
@@ -31,10 +31,8 @@ def product(work, matrix, rows):
     terms = matrix.shape[1] * 4
     for tile in range(matrix.shape[0]):
         b = matrix.ctypes.data + tile * terms * COLUMNS
-        for i in range(0, rows, ROWS):
-            a = work.left.ctypes.data + i * work.left.shape[1]
-            c = work.sums.ctypes.data + (i * work.sums.shape[1] + tile * COLUMNS) * 4
-            multiply(a, work.left.shape[1], b, c, work.sums.shape[1], terms)
+        c = work.sums.ctypes.data + tile * COLUMNS * 4
+        multiply(work.left.ctypes.data, work.left.shape[1], b, c, work.sums.shape[1], rows, terms)
 
 
 @register_jitable
@@ -138,7 +136,7 @@ def square_hidden(sums, offset, multiplier, z, left, row):
 def finish_rows(layers, layer, work, start, stop):
     """The rest of a block for rows start..stop: attention's output matrix, then the MLP."""
     model = work.x.shape[1]
-    mantissa, shift = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    mantissa, shift = work.mantissa, work.shift
     for i in range(stop - start):
         _, mantissa[i], shift[i] = quantise(work.mixed[start + i], 0, model, work.left, i)
     product(work, layers.out[layer], stop - start)
@@ -168,7 +166,7 @@ def finish_rows(layers, layer, work, start, stop):
         )  # fmt: skip
 
 
-@kernel
+@lean_kernel
 def forward(layers: Layers, rings: Rings, work: Work, span: Span) -> None:
     """Read the next T tokens of streams first..last; their final states into `work`."""
     tokens = span.tokens.shape[1]

@@ -20,6 +20,7 @@ from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 ROWS = 6  # of one tile: six rows of four vectors fill the 32 vector registers
+FEW = 2  # of a tile for the rows that are left
 COLUMNS = 64
 MAX_TERMS = (1 << 31) // (255 * 127) // 4 * 4  # sums of so many products stay within int32
 
@@ -34,13 +35,19 @@ def pack_columns(matrix_NK: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
 
 
 @register_jitable
-def multiply(a, a_stride, b, c, c_stride, terms):
-    """c[i, j] = sum over `terms` of a[i, k] * b[j, k], for ROWS rows i and COLUMNS columns j.
+def multiply(a, a_stride, b, c, c_stride, rows, terms):
+    """c[i, j] = sum over `terms` of a[i, k] * b[j, k], for the rows i and COLUMNS columns j.
 
     Addresses: `a` uint8, `a_stride` bytes from row to row; `b` packed int8; `c` int32, `c_stride` numbers from row to
-    row. `terms` is a positive multiple of 4.
+    row. `terms` is a positive multiple of 4. One row more than `rows` may be read and written, where it is odd.
     """
-    _tile(a, a_stride, b, c, c_stride * 4, terms >> 2)
+    row = np.int64(0)
+    while row + (ROWS - FEW) < rows:
+        _six_rows(a + row * a_stride, a_stride, b, c + row * c_stride * 4, c_stride * 4, terms >> 2)
+        row += ROWS
+    while row < rows:
+        _two_rows(a + row * a_stride, a_stride, b, c + row * c_stride * 4, c_stride * 4, terms >> 2)
+        row += FEW
 
 
 def _has_vnni(context: Any) -> bool:
@@ -49,7 +56,17 @@ def _has_vnni(context: Any) -> bool:
 
 
 @intrinsic
-def _tile(typingctx, a, a_stride, b, c, c_stride, steps):
+def _six_rows(typingctx, a, a_stride, b, c, c_stride, steps):
+    return _tile(ROWS)
+
+
+@intrinsic
+def _two_rows(typingctx, a, a_stride, b, c, c_stride, steps):
+    return _tile(FEW)
+
+
+def _tile(rows):
+    """Signature and code of a tile's product of so many rows."""
     signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64, types.int64)
     lanes, vectors = 16, COLUMNS // 16
 
@@ -73,7 +90,7 @@ def _tile(typingctx, a, a_stride, b, c, c_stride, steps):
         builder.position_at_end(loop)
         step = builder.phi(i64)
         step.add_incoming(int64_of(0), before)
-        sums = [builder.phi(v16) for _ in range(ROWS * vectors)]
+        sums = [builder.phi(v16) for _ in range(rows * vectors)]
         for s in sums:
             s.add_incoming(ir.Constant(v16, [0] * lanes), before)
         columns = [
@@ -87,7 +104,7 @@ def _tile(typingctx, a, a_stride, b, c, c_stride, steps):
         ]
         undefined = ir.Constant(v16, ir.Undefined)
         new = []
-        for i in range(ROWS):
+        for i in range(rows):
             at = builder.add(
                 a, builder.add(builder.mul(a_stride, int64_of(i)), builder.mul(step, int64_of(4)))
             )
@@ -103,7 +120,7 @@ def _tile(typingctx, a, a_stride, b, c, c_stride, steps):
             s.add_incoming(n, loop)
         builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
         builder.position_at_end(after)
-        for i in range(ROWS):
+        for i in range(rows):
             for j in range(vectors):
                 at = builder.add(c, builder.add(builder.mul(c_stride, int64_of(i)), int64_of(4 * lanes * j)))
                 store = builder.store(new[i * vectors + j], builder.inttoptr(at, v16.as_pointer()))

@@ -58,6 +58,9 @@ class Work(NamedTuple):
     mixed: I64x2
     left: U8x2
     norm: I64x1
+    mantissa: I64x1
+    shift: I64x1
+    factor: I64x1
     sums: I32x2
     z: I32x1
     scores: I32x2

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, I64x1, I64x2, U16x1, kernel
+from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, I64x1, I64x2, U16x1, lean_kernel
 from regrow.ngram.model.backoff_trie import find_child
 from regrow.ngram.model.rows import NgramRows
 from regrow.predict.exact.arrays import I8x4, I16x2, U8x2
 from regrow.predict.exact.functions import log2_fixed, tanh_packed
 from regrow.predict.exact.intervals import STRIPE, interval
-from regrow.predict.exact.product import COLUMNS, ROWS, multiply
+from regrow.predict.exact.product import COLUMNS, multiply
 
 LEAST = -65535  # of a log probability, in bits times 1024
 LIMIT = 65535  # of a logit
@@ -76,6 +76,7 @@ class RowWork(NamedTuple):
     probs: F32x1
     facts: I64x1
     hidden: I64x1
+    path: I64x1
 
 
 class States(NamedTuple):
@@ -188,9 +189,9 @@ def set_facts(facts, order, total, distinct, escape, log2):
 
 
 @register_jitable
-def memory_row(memory, context_C, path, work, log2):
+def memory_row(memory, context_C, work, log2):
     """Log probabilities of one row into work.memory; the first facts of the gate into work.facts."""
-    width, vocab = len(context_C), len(work.memory)
+    width, vocab, path = len(context_C), len(work.memory), work.path
     base_order = 2 if memory.base.shape[0] > 1 else 1
     order, node = np.int64(1), np.int64(-1)
     if width > 0 and memory.max_order > 1 and context_C[width - 1] >= 0:
@@ -287,7 +288,7 @@ def quarter_nats(bits):
 
 
 @register_jitable
-def exponents_row(head, memory, states, r, path, sums_V, work):
+def exponents_row(head, memory, states, r, sums_V, work):
     """Logits and log probabilities of one row into `work`; returns the exponents of network and memory in 2^-12."""
     logits_V, memory_V = work.logits, work.memory
     logits_row(head, sums_V, states.norm[r], logits_V, work.weights)
@@ -296,7 +297,7 @@ def exponents_row(head, memory, states, r, path, sums_V, work):
     if len(states.found.probs_RV) > 0:
         found_row(states.found, r, work, head.log2)
     else:
-        memory_row(memory, states.contexts[r], path, work, head.log2)
+        memory_row(memory, states.contexts[r], work, head.log2)
     if head.numbers[3] == 2:
         top, best = largest(logits_V)
         memory_top, memory_best = largest(memory_V)
@@ -318,9 +319,9 @@ def mix(a, b, logits_V, memory_V, result_V):
 
 
 @register_jitable
-def mixture_row(head, memory, states, r, path, sums_V, work):
+def mixture_row(head, memory, states, r, sums_V, work):
     """The weights of one row into work.weights; returns their sum."""
-    a, b = exponents_row(head, memory, states, r, path, sums_V, work)
+    a, b = exponents_row(head, memory, states, r, sums_V, work)
     mix(a, b, work.logits, work.memory, work.logits)
     top, _ = largest(work.logits)
     return weights_row(top, work.logits, work.weights, head.exp2)
@@ -333,18 +334,15 @@ def output_sums(head, states, work, start, stop):
     stride = work.sums.shape[1]
     for tile in range(head.matrix.shape[0]):
         b = head.matrix.ctypes.data + tile * terms * COLUMNS
-        for i in range(0, stop - start, ROWS):
-            a = states.state.ctypes.data + (start + i) * terms
-            c = work.sums.ctypes.data + (i * stride + tile * COLUMNS) * 4
-            multiply(a, terms, b, c, stride, terms)
+        a, c = states.state.ctypes.data + start * terms, work.sums.ctypes.data + tile * COLUMNS * 4
+        multiply(a, terms, b, c, stride, stop - start, terms)
 
 
-@kernel
+@lean_kernel
 def intervals(
     head: Head, memory: MemoryTables, states: States, work: RowWork, tokens: I32x1, result: I64x2
 ) -> None:
     """Start and length [R, 2] of the interval of each row's token (below 0: 0, 0)."""
-    path = np.empty(MAX_ORDER + 2, np.int64)
     block = work.sums.shape[0]
     for first in range(0, len(tokens), block):
         last = min(first + block, len(tokens))
@@ -353,44 +351,44 @@ def intervals(
             result[r, 0] = result[r, 1] = 0
             if tokens[r] < 0:
                 continue
-            total = mixture_row(head, memory, states, r, path, work.sums[r - first], work)
+            total = mixture_row(head, memory, states, r, work.sums[r - first], work)
             result[r, 0], result[r, 1] = interval(work.weights, total, tokens[r])
 
 
-@kernel
+@lean_kernel
 def weights(
     head: Head, memory: MemoryTables, states: States, work: RowWork, result: I32x2, totals: I64x1
 ) -> None:
     """Every row's weights [R, V] and their sums [R]."""
-    path = np.empty(MAX_ORDER + 2, np.int64)
     block = work.sums.shape[0]
     for first in range(0, len(totals), block):
         last = min(first + block, len(totals))
         output_sums(head, states, work, first, last)
         for r in range(first, last):
-            totals[r] = mixture_row(head, memory, states, r, path, work.sums[r - first], work)
-            result[r, :] = work.weights
+            totals[r] = mixture_row(head, memory, states, r, work.sums[r - first], work)
+            for v in range(len(work.weights)):
+                result[r, v] = work.weights[v]
 
 
-@kernel
+@lean_kernel
 def parts(
     head: Head, memory: MemoryTables, states: States, work: RowWork, result: Parts, orders: I32x1
 ) -> None:  # fmt: skip
     """What mixture, network and memory say of every row, and the order that matched (0 without a memory)."""
-    path = np.empty(MAX_ORDER + 2, np.int64)
     block = work.sums.shape[0]
     for first in range(0, len(orders), block):
         last = min(first + block, len(orders))
         output_sums(head, states, work, first, last)
         for r in range(first, last):
-            a, b = exponents_row(head, memory, states, r, path, work.sums[r - first], work)
+            a, b = exponents_row(head, memory, states, r, work.sums[r - first], work)
             mix(a, b, work.logits, work.memory, result.mixture[r])
-            result.network[r, :] = work.logits
-            result.memory[r, :] = work.memory
+            for v in range(len(work.logits)):
+                result.network[r, v] = work.logits[v]
+                result.memory[r, v] = work.memory[v]
             orders[r] = work.facts[0]
 
 
-@kernel
+@lean_kernel
 def base_bits(base: F32x2, log2: I32x1, result: I16x2) -> None:
     """1024 * log2 of a table of probabilities, at least -32768."""
     for b in range(base.shape[0]):

@@ -21,7 +21,7 @@ from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
 from regrow.predict.exact.records import Rings, Span, Work
-from regrow.predict.exact.rows import Parts, RowWork, States
+from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
@@ -183,7 +183,8 @@ class Streams:
 
         work = Work(
             zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
-            zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)), zeros(np.int64, BLOCK),
+            zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)),
+            *(zeros(np.int64, n) for n in (BLOCK, BLOCK, BLOCK, ROWS)),
             zeros(np.int32, BLOCK, width), zeros(np.int32, width),
             zeros(np.int32, ROWS, slots), zeros(np.int32, slots), zeros(np.int64, slots),
             zeros(np.uint8, ROWS + 1, max(slots, terms)), zeros(np.uint8, ROWS, max(slots, terms)),
@@ -192,7 +193,7 @@ class Streams:
         over_vocabulary = [zeros(np.int32, V) for _ in range(5)]
         row_work = [
             zeros(np.int32, BLOCK, head.matrix.shape[0] * COLUMNS), *over_vocabulary, zeros(np.float32, V),
-            zeros(np.int64, 8), zeros(np.int64, len(head.gate_bias)),
+            zeros(np.int64, 8), zeros(np.int64, len(head.gate_bias)), zeros(np.int64, MAX_ORDER + 2),
         ]  # fmt: skip
         return work, RowWork(*row_work)
 
