@@ -38,6 +38,7 @@ import numpy as np
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
+from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -67,8 +68,8 @@ Strided = Annotated[NDArray[np.uint64], types.uint64[:, :]]  # rows may be slice
 
 _SCALARS = {int: types.int64, float: types.float64, bool: types.boolean, type(None): types.void}
 
-# Of these versions it is known what a kernel from the cache needs to run: numba's runtime alone. numba itself first makes
-# ready to compile, for half a second.
+# Of these versions it is known what a kernel from the cache needs to run: numba's runtime alone. numba itself first
+# makes ready to compile, for half a second.
 _LEAN = "0.68."
 
 
@@ -99,7 +100,7 @@ def _called(function: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]
 
 def signature_of(function: Callable[..., Any]) -> Any:
     """numba's signature of an annotated function."""
-    hints = get_type_hints(function, include_extras=True)
+    hints = _hints(function)
     result = _numba_type(hints.pop("return"))
     return result(*map(_numba_type, hints.values()))
 
@@ -111,7 +112,7 @@ def source_digest(function: Callable[..., Any]) -> str:
     every global number they use; and this file, which says how kernels are compiled.
     """
     files, values = {Path(__file__)}, set()
-    pending: list[Any] = [function, *get_type_hints(function, include_extras=True).values()]
+    pending: list[Any] = [function, *_hints(function).values()]
     seen: set[int] = set()
     while pending:
         value = pending.pop()
@@ -138,9 +139,40 @@ def _compile(function: Callable[..., R], options: dict[str, Any]) -> Callable[..
     # No folder for a cache (a read-only installation without a home), no source: compile for this process alone.
     with contextlib.suppress(RuntimeError, OSError):
         dispatcher._cache = _Cache(function)
-    dispatcher.compile(signature_of(function))
+    signature = signature_of(function)
+    dispatcher.compile(signature)
     dispatcher.disable_compile()
-    return dispatcher  # type: ignore[no-any-return]
+    entry = dispatcher.overloads[tuple(signature.args)].entry_point
+    fits = [_fits(hint) for name, hint in _hints(function).items() if name != "return"]
+
+    def call(*args: Any) -> R:
+        if len(args) == len(fits) and all(fit(arg) for fit, arg in zip(fits, args, strict=True)):
+            return entry(*args)  # type: ignore[no-any-return]
+        return dispatcher(*args)  # type: ignore[no-any-return]
+
+    return call
+
+
+def _fits(hint: Any) -> Callable[[Any], bool]:
+    """Whether an argument is just what a parameter states. numba asks, too, and takes a microsecond for each array of
+    a record; what does not fit is left to numba, which converts a number and refuses an array."""
+    if get_origin(hint) is Annotated:
+        kind = hint.__metadata__[0]
+        dtype, ndim, contiguous = as_dtype(kind.dtype), kind.ndim, kind.layout == "C"
+
+        def fits_array(x: Any) -> bool:
+            return (
+                type(x) is np.ndarray
+                and x.dtype is dtype
+                and x.ndim == ndim
+                and (x.flags.carray if contiguous else x.flags.behaved)
+            )
+
+        return fits_array
+    if _is_record(hint):
+        fields = [_fits(field) for field in get_type_hints(hint, include_extras=True).values()]
+        return lambda x: type(x) is hint and all(fit(part) for fit, part in zip(fields, x, strict=True))
+    return lambda x: type(x) is hint
 
 
 class _Cache(FunctionCache):
@@ -188,6 +220,10 @@ def _numba_type(hint: Any) -> Any:
         fields = get_type_hints(hint, include_extras=True)
         return types.BaseTuple.from_types([_numba_type(field) for field in fields.values()], hint)
     return _SCALARS[hint]
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function, include_extras=True)
 
 
 def _is_record(value: Any) -> bool:

@@ -51,12 +51,13 @@ class Streams:
         self._fresh_S = np.full(streams, model.bos_id, np.int32)
         self._context_SC = np.full((streams, model.width), -1, np.int32)
         self._push(self._fresh_S[:, None])
-        # Streams are shared out to threads, and to a thread some at a time.
+        # Streams are given out some at a time, to whichever thread is free: one that other work keeps from its core
+        # takes fewer. This thread is one of them, and never waits for a thread that has not begun.
         at_once = max(1, min(-(-streams // threads), _ROWS_AT_ONCE // chunk))
         self._spans = [(s, min(s + at_once, streams)) for s in range(0, streams, at_once)]
-        self._threads = min(threads, len(self._spans))
-        self._work = [self._scratch(at_once, R) for _ in range(self._threads)]
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        threads = min(threads, len(self._spans))
+        self._work = [self._scratch(at_once, R) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def intervals(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next T known tokens of every stream: start and length of each one's interval of 2^24, int64 [S, T, 2].
@@ -138,9 +139,11 @@ class Streams:
         tokens = np.ascontiguousarray(inputs_ST, np.int32)
         self._position += T
 
+        spans = iter(self._spans)
+
         def share(thread: int) -> None:
             work, row_work = self._work[thread]
-            for first, last in self._spans[thread :: self._threads]:
+            for first, last in spans:
                 span = Span(tokens, self._slots, cos, sin, first, last, int(positions[0]))
                 network.forward(self._model.layers, self._rings, work, span)
                 # Writeable, as kernels ask.
@@ -151,10 +154,11 @@ class Streams:
                 states = States(work.state, work.state_norm, contexts, found)
                 compute(slice(first * T, last * T), states, row_work)
 
-        if self._pool is None:
-            share(0)
-        else:
-            list(self._pool.map(share, range(self._threads)))
+        helpers = [self._pool.submit(share, n) for n in range(1, len(self._work))] if self._pool else []
+        share(0)
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
     def _contexts(self, tokens_ST: NDArray[np.int32]) -> NDArray[np.int32]:
         """The memory's context of every token of a chunk: int32 [S, T, C]."""
