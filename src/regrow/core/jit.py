@@ -37,7 +37,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
@@ -187,9 +187,10 @@ class _Cache(FunctionCache):
             if not numba.__version__.startswith(_LEAN):
                 return super().load_overload(*args)
             rtsys.initialize(args[1])
+            found = None
             with self._guard_against_spurious_io_errors():
-                return self._load_overload(*args)
-            return None  # after an error that the guard has taken
+                found = self._load_overload(*args)
+            return found
         except Exception:  # whatever a damaged file makes of pickle
             with contextlib.suppress(Exception):
                 self.flush()

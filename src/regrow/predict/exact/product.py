@@ -41,13 +41,11 @@ def multiply(a, a_stride, b, c, c_stride, rows, terms):
     Addresses: `a` uint8, `a_stride` bytes from row to row; `b` packed int8; `c` int32, `c_stride` numbers from row to
     row. `terms` is a positive multiple of 4. One row more than `rows` may be read and written, where it is odd.
     """
-    row = np.int64(0)
-    while row + (ROWS - FEW) < rows:
+    sixes = (rows + 1) // ROWS * ROWS
+    for row in range(0, sixes, ROWS):
         _six_rows(a + row * a_stride, a_stride, b, c + row * c_stride * 4, c_stride * 4, terms >> 2)
-        row += ROWS
-    while row < rows:
+    for row in range(sixes, rows, FEW):
         _two_rows(a + row * a_stride, a_stride, b, c + row * c_stride * 4, c_stride * 4, terms >> 2)
-        row += FEW
 
 
 def _has_vnni(context: Any) -> bool:

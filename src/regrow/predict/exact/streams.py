@@ -25,7 +25,7 @@ from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
-_STREAMS_AT_ONCE = 16
+_STREAMS_AT_ONCE = 16  # of a step: few enough to share a step out, enough for the weights they all read
 _NEVER = -(1 << 30)  # the position of a slot that holds nothing
 Compute = Callable[[slice, States, RowWork], None]  # which rows of all, what is known of them, scratch
 
@@ -189,7 +189,7 @@ class Streams:
         work = Work(
             zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
             zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)),
-            *(zeros(np.int64, n) for n in (BLOCK, BLOCK, BLOCK, ROWS)),
+            zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, ROWS),
             zeros(np.int32, BLOCK, width), zeros(np.int32, width),
             zeros(np.int32, ROWS, slots), zeros(np.int32, slots), zeros(np.int64, slots),
             zeros(np.uint8, ROWS + 1, max(slots, terms)), zeros(np.uint8, ROWS, max(slots, terms)),
