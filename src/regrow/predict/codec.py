@@ -51,6 +51,7 @@ Expected: TypeAlias = AdaptiveSettings | Literal["fixed", "any"]  # of a stream:
 
 CHUNK = 64  # tokens of a stream that are predicted in one call when they are known
 _SAMPLE = 2048  # bytes that tell whether the artifact is worth trying
+_QUICK_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 23}]
 _LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 23}]
 
 
@@ -186,17 +187,21 @@ class Codec:
         self, raw: bytes, settings: AdaptiveSettings | None, task: Task, always: bool = False
     ) -> tuple[StreamBlock, float]:
         """The smallest form of a block, and the bits of its tokens' rows."""
+        quick = min(len(raw), len(lzma.compress(raw, lzma.FORMAT_RAW, filters=_QUICK_LZMA)))
+        coded, bits = None, 0.0
+        if always or self._worth_trying(raw, quick):
+            tokens = self.tokenizer.encode(raw)
+            payload, bits = self.encode_tokens(tokens, settings, task, len(raw))
+            kind = BlockKind.FIXED if settings is None else BlockKind.ADAPTIVE
+            coded = block_of(kind, raw, payload, len(tokens), settings)
+            if always or 2 * len(payload) < quick:  # what a second of LZMA gains is less than half
+                return coded, bits
         packed = lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA)
         best = block_of(BlockKind.STORED, raw, raw)
         if len(packed) + 4 < len(raw):
             best = block_of(BlockKind.PACKED, raw, packed)
-        bits = 0.0
-        if always or self._worth_trying(raw, len(best.payload)):
-            tokens = self.tokenizer.encode(raw)
-            payload, bits = self.encode_tokens(tokens, settings, task, len(raw))
-            kind = BlockKind.FIXED if settings is None else BlockKind.ADAPTIVE
-            if always or len(payload) < len(best.payload):
-                return block_of(kind, raw, payload, len(tokens), settings), bits
+        if coded is not None and len(coded.payload) < len(best.payload):
+            return coded, bits
         task.advance(len(raw))
         return best, 0.0
 
