@@ -122,21 +122,27 @@ def look_up(table, index_V):
 
 @register_jitable
 def largest(row_V):
-    """The largest entry and where it stands first."""
-    top, at = np.int32(-(1 << 31) + 1), np.int64(0)
-    whole = len(row_V) // STRIPE * STRIPE
-    for first in range(0, whole, STRIPE):
-        peak = row_V[first]
+    """The largest entry."""
+    top = row_V[0]
+    for v in range(len(row_V)):
+        top = max(top, row_V[v])
+    return top
+
+
+@register_jitable
+def first_of(row_V, value):
+    """Where a value that is there stands first."""
+    at = np.int64(0)
+    while at + STRIPE < len(row_V):
+        found = np.int32(0)
         for j in range(STRIPE):
-            peak = max(peak, row_V[np.uint64(first + j)])
-        if peak > top:
-            top, at = peak, first
-    for v in range(whole, len(row_V)):
-        if row_V[v] > top:
-            top, at = row_V[v], v
-    while row_V[at] != top:
+            found |= np.int32(row_V[np.uint64(at + j)] == value)
+        if found != 0:
+            break
+        at += STRIPE
+    while row_V[at] != value:
         at += 1
-    return top, at
+    return at
 
 
 @register_jitable
@@ -299,8 +305,8 @@ def exponents_row(head, memory, states, r, sums_V, work):
     else:
         memory_row(memory, states.contexts[r], work, head.log2)
     if head.numbers[3] == 2:
-        top, best = largest(logits_V)
-        memory_top, memory_best = largest(memory_V)
+        top, memory_top = largest(logits_V), largest(memory_V)
+        best, memory_best = first_of(logits_V, top), first_of(memory_V, memory_top)
         total = weights_row(top, logits_V, work.weights, head.exp2)
         rest = (log2_fixed(total, head.log2) - (22 << 16) + 32) >> 6
         work.facts[4] = quarter_nats(-rest)
@@ -323,8 +329,7 @@ def mixture_row(head, memory, states, r, sums_V, work):
     """The weights of one row into work.weights; returns their sum."""
     a, b = exponents_row(head, memory, states, r, sums_V, work)
     mix(a, b, work.logits, work.memory, work.logits)
-    top, _ = largest(work.logits)
-    return weights_row(top, work.logits, work.weights, head.exp2)
+    return weights_row(largest(work.logits), work.logits, work.weights, head.exp2)
 
 
 @register_jitable
