@@ -22,11 +22,13 @@ def write_key(rings, ring, slot, lanes, width, norm):
         total += np.int64(lanes[ROWS, e])
     for e in range(width, 4 * steps):
         lanes[ROWS, e] = 128
-    fours = lanes[ROWS].view(np.int32)
     base = (slot // COLUMNS) * steps * COLUMNS + slot % COLUMNS
     for e in range(steps):
+        four = np.uint32(0)
+        for i in range(4):
+            four |= np.uint32(np.uint32(lanes[ROWS, np.uint64(4 * e + i)]) << np.uint32(8 * i))
         # Taking 128 from a byte is turning its highest bit.
-        rings.key[ring, np.uint64(base + e * COLUMNS)] = fours[e] ^ np.int32(-0x7F7F7F80)
+        rings.key[ring, np.uint64(base + e * COLUMNS)] = np.int32(four) ^ np.int32(-0x7F7F7F80)
     rings.key_sum[ring, slot] = 128 * (total - 128 * width)
     rings.key_norm[ring, slot] = norm
 
