@@ -188,7 +188,8 @@ class Codec:
     ) -> tuple[StreamBlock, float]:
         """The smallest form of a block, and the bits of its tokens' rows."""
         quick = min(len(raw), len(lzma.compress(raw, lzma.FORMAT_RAW, filters=_QUICK_LZMA)))
-        coded, bits = None, 0.0
+        coded: StreamBlock | None = None
+        bits = 0.0
         if always or self._worth_trying(raw, quick):
             tokens = self.tokenizer.encode(raw)
             payload, bits = self.encode_tokens(tokens, settings, task, len(raw))
