@@ -336,11 +336,10 @@ def mixture_row(head, memory, states, r, sums_V, work):
 def output_sums(head, states, work, start, stop):
     """Products of rows start..stop with the output matrix into work.sums."""
     terms = head.matrix.shape[1] * 4
-    stride = work.sums.shape[1]
     for tile in range(head.matrix.shape[0]):
         b = head.matrix.ctypes.data + tile * terms * COLUMNS
         a, c = states.state.ctypes.data + start * terms, work.sums.ctypes.data + tile * COLUMNS * 4
-        multiply(a, terms, b, c, stride, stop - start, terms)
+        multiply(a, terms, b, c, work.sums.shape[1], stop - start, terms)
 
 
 @lean_kernel
@@ -380,9 +379,8 @@ def parts(
     head: Head, memory: MemoryTables, states: States, work: RowWork, result: Parts, orders: I32x1
 ) -> None:  # fmt: skip
     """What mixture, network and memory say of every row, and the order that matched (0 without a memory)."""
-    block = work.sums.shape[0]
-    for first in range(0, len(orders), block):
-        last = min(first + block, len(orders))
+    for first in range(0, len(orders), work.sums.shape[0]):
+        last = min(first + work.sums.shape[0], len(orders))
         output_sums(head, states, work, first, last)
         for r in range(first, last):
             a, b = exponents_row(head, memory, states, r, work.sums[r - first], work)
