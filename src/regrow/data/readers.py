@@ -1,17 +1,20 @@
-"""Files to documents: plain text, JSON lines, Parquet."""
+"""Files to documents: plain text, JSON lines, Parquet; compressed ones (`.gz`, `.zst`) as what is in them."""
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem, readable
-from regrow.core.magic import CONTROL, MAX_CONTROL, file_kind, head_of
+from regrow.core.magic import CONTROL, HEAD_BYTES, MAX_CONTROL, file_kind, head_of
 from regrow.data.documents import Text
+from regrow.data.packed import is_packed, opened, plain_name, unpacked
 
 
 class ReadAs(NamedTuple):
@@ -23,11 +26,10 @@ class ReadAs(NamedTuple):
 
     def kind_of(self, path: Path) -> str:
         """How the file at `path` is read. Raises DataError for a format that is neither of them, naming it."""
-        suffix = path.suffix.lower()
+        suffix = plain_name(path).suffix.lower()
         kind = self.kind or _KINDS.get(suffix)
         if kind is None:
-            with readable(path):
-                foreign = _FOREIGN.get(suffix) or file_kind(head_of(path))
+            foreign = _FOREIGN.get(suffix) or file_kind(_head(path))
             if foreign is not None:
                 raise DataError(
                     f"{path}: is {foreign}, not plain text; convert it to UTF-8 text, JSON lines or Parquet, or insist "
@@ -87,8 +89,15 @@ def read_rows(path: Path, read_as: ReadAs) -> Iterator[bytes]:
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file, whatever it holds, with their newlines."""
-    with readable(path), path.open("rb") as file:
+    with opened(path) as file:
         yield from file
+
+
+def _head(path: Path) -> bytes:
+    if is_packed(path):
+        return next(unpacked(path), b"")[:HEAD_BYTES]
+    with readable(path):
+        return head_of(path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -116,8 +125,8 @@ def read_text(path: Path, *, insist: bool = False) -> Text:
 
 
 def _mapped(path: Path) -> Text:
-    with readable(path), path.open("rb") as file:
-        if path.stat().st_size < _MAPPED_FROM:
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size < _MAPPED_FROM:
             return file.read()
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -171,7 +180,8 @@ def _parquet(path: Path, field: str) -> Iterator[bytes]:
     except ImportError as error:
         raise EnvironmentProblem(f"{path}: Parquet files need pyarrow; pip install pyarrow.") from error
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        readable_file = opened(path) if is_packed(path) else nullcontext(path)
+        with readable_file as source, pyarrow.parquet.ParquetFile(source) as file:
             schema = file.schema_arrow
             if field not in schema.names:
                 raise _no_field(path, f"no column {field}", schema.names)

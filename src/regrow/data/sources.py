@@ -11,6 +11,7 @@ from regrow.core.errors import DataError
 from regrow.core.files import utf8
 from regrow.data.documents import Corpus, Text, Texts, hold_out
 from regrow.data.folders import SourceFiles
+from regrow.data.packed import plain_name
 from regrow.data.readers import ReadAs, read_documents, read_text
 from regrow.data.sotu import NAMES, read_sotu
 
@@ -137,7 +138,7 @@ def _check(found: SourceFiles, sources: Sequence[Path]) -> None:
 def _train_and_val(found: SourceFiles) -> tuple[Path, Path] | None:
     """The two files that say what is held out, where there are two; everything else is then left out."""
     by_stem = {
-        stem: [file for file in found.files if file.parent == found.root and file.stem == stem]
+        stem: [f for f in found.files if f.parent == found.root and plain_name(f).stem == stem]
         for stem in ("train", "val")
     }
     if not len(by_stem["train"]) == len(by_stem["val"]) == 1:
