@@ -40,6 +40,7 @@ from regrow.network.compute import compute_dtype, has_compiler, keep_freed_pages
 from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.transformer import Transformer
+from regrow.training.log import Callback
 from regrow.training.packing import network_bpb
 from regrow.training.trainer import Trainer
 
@@ -194,7 +195,7 @@ def estimated_bytes(config: ModelConfig, vocab_size: int) -> int:
     return round(_MATRIX_BYTES * matrices) + 2 * sum(p.numel() for p in parameters if not is_matrix(p))
 
 
-class _Losses:
+class _Losses(Callback):
     """Keeps the losses of a run."""
 
     def __init__(self) -> None:

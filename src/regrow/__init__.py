@@ -27,12 +27,14 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.predict.proof import prove as prove
     from regrow.predict.record_codec import RecordCodec as RecordCodec
     from regrow.report.page import write_report as write_report
+    from regrow.training.log import Callback as Callback
     from regrow.training.trainer import train as train
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Artifact": "artifact.artifact",
+    "Callback": "training.log",
     "EvalResult": "predict.evaluation",
     "NgramCounts": "ngram.counts.ngram_counts",
     "NgramModel": "ngram.model.ngram_model",
@@ -56,12 +58,14 @@ _HOME = {
 __all__ = [*_HOME, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or every misspelled name would be Any
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

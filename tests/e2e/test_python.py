@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import regrow
 from regrow.core.config.load import apply_overrides
 from regrow.core.errors import DataError
 from regrow.training.checkpoint import save_checkpoint
+from regrow.training.log import read_records
 
 
 def test_every_public_function_takes_a_path_as_text(run: Path, data: Path, tmp_path: Path) -> None:
@@ -31,6 +33,35 @@ def test_every_public_function_takes_a_path_as_text(run: Path, data: Path, tmp_p
         page = regrow.write_report(runs, str(tmp_path / "page.html"))
         assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert regrow.audit(artifact).verdict
+
+
+def test_callbacks_are_told_of_each_log_step_and_of_held_out_text(data: Path, tmp_path: Path) -> None:
+    """An object with the two methods, and one that inherits what it does not care about."""
+
+    class Kept:
+        def __init__(self) -> None:
+            self.steps: list[dict[str, float]] = []
+            self.evals: list[dict[str, float]] = []
+
+        def on_step(self, record: Mapping[str, float]) -> None:
+            self.steps.append(dict(record))
+
+        def on_eval(self, record: Mapping[str, float]) -> None:
+            self.evals.append(dict(record))
+
+    class StepsAlone(regrow.Callback):
+        def __init__(self) -> None:
+            self.steps = 0
+
+        def on_step(self, record: Mapping[str, float]) -> None:
+            self.steps += 1
+
+    config = apply_overrides(regrow.load_preset("demo"), [*TINY, "train.max_steps=5", "train.log_every=2"])
+    kept, alone = Kept(), StepsAlone()
+    run = regrow.train(config, data, tmp_path / "run", callbacks=[kept, alone])
+    assert kept.steps == read_records(run.folder) and [r["step"] for r in kept.steps] == [2, 4]
+    assert alone.steps == 2
+    assert [(r["step"], r["held_out_bpb"]) for r in kept.evals] == [(5, run.result.bpb.neural_unquantized)]
 
 
 def test_a_checkpoint_of_another_version_is_named(data: Path, tmp_path: Path) -> None:

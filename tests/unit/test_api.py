@@ -56,4 +56,4 @@ def test_a_name_is_the_function_and_not_a_module_of_that_name() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = regrow.nonsense
+        _ = regrow.nonsense  # type: ignore[attr-defined]

@@ -17,12 +17,13 @@ from regrow.challenge.facts import VALIDATION_BYTES
 from regrow.core.config.schema import Config
 from regrow.core.files import atomic_write_text
 from regrow.core.results import Proof, Result
+from regrow.training.log import Callback
 
 LOG = "train.log"
 _STEP = re.compile(r"step:(\d+)/")
 
 
-class OfficialLog:
+class OfficialLog(Callback):
     """A callback of `train` that writes `train.log` into the run's folder while the network trains."""
 
     def __init__(self, out: Path, config: Config) -> None:

@@ -20,10 +20,20 @@ from regrow.core.files import atomic_write_text
 
 
 class Callback(Protocol):
-    """Called while a run trains, on rank 0 alone. What it raises ends the run."""
+    """Called while a run trains, on rank 0 alone. What it raises ends the run.
+
+    Any object with these methods will do; a class that inherits from this one may leave some of them out.
+    """
 
     def on_step(self, record: Mapping[str, float]) -> None:
-        """A log step is done; `record` is its line of log.jsonl (loss in nats per token, seconds of training)."""
+        """A log step is done (`train.log_every`); `record` is its line of log.jsonl: `step`, `tokens`, `seconds` of
+        training, `loss` in nats per token, `bpb`, `rate`, `grad_norm`, `tokens_per_second`, ..."""
+        return None
+
+    def on_eval(self, record: Mapping[str, float]) -> None:
+        """The held-out text was scored by the network alone, at the latest when training is over: `step`, `tokens`,
+        `seconds`, `held_out_bpb` in bits per byte, before quantisation."""
+        return None
 
 
 class RunLog:
@@ -49,6 +59,8 @@ class RunLog:
         self._file.flush()
         for callback in self._callbacks:
             callback.on_step(record)
+            if "held_out_bpb" in record:
+                callback.on_eval(record)
         for name, value in record.items():
             if self._board is not None and name not in ("step", "tokens", "seconds"):
                 self._board.add_scalar(name, value, int(record["step"]))

@@ -73,7 +73,7 @@ def train(
 ) -> Run:
     """Train by `config` on `data`, pack, and write the run's files into `out`.
 
-    The first process calls `on_step` of each of `callbacks` at every log step (`train.log_every`).
+    The first process calls the `callbacks`: `on_step` at every log step, `on_eval` when held-out text was scored.
 
     Under torchrun all processes call it alike; when torchrun starts them again after one died, they go on from the
     newest checkpoint. Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact
@@ -256,6 +256,9 @@ class Trainer:
         self._check_finite(unquantized)
         written = b""
         if self.group.is_first:
+            now = {"step": state.step, "tokens": state.tokens, "seconds": state.elapsed}
+            for callback in self.callbacks:
+                callback.on_eval({**now, "held_out_bpb": unquantized})
             if memory is not None:
                 memory.leave_group()  # the others do not pack
             result = pack(
