@@ -82,7 +82,7 @@ def test_bits_per_byte_of_a_task_are_those_of_eval(
         for size, text in zip(sizes, documents, strict=True)
     ]
     assert told["results"]["local_text"]["bits_per_byte,none"] == pytest.approx(
-        sum(bits) / sum(sizes), abs=1e-6
+        sum(bits) / sum(sizes), abs=1e-9
     )
 
 

@@ -33,7 +33,8 @@ _MAX_GEN_TOKENS = 256  # of generate_until where a task does not say
 
 class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
     """An artifact as lm-eval asks for it. `artifact`: its path, its run's folder, or a repository of the Hugging Face
-    hub. Batches are as large as fits memory, so lm-eval's `batch_size` and `max_batch_size` change nothing."""
+    hub. How much is computed at once follows from the artifact: lm-eval's `batch_size` and `max_batch_size` change
+    nothing."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
         Where a token spans the end of the context, the continuation begins with that token.
         """
         pairs = [self._pair(*request.args) for request in requests]
-        costs = self._costs([tokens_T for tokens_T, _ in pairs])
+        costs = self._costs([tokens_T for tokens_T, _ in pairs], batched=True)
         return [
             (-math.fsum(nats_T[start:]), bool(best_T[start:].all()))
             for (_, start), (nats_T, best_T) in zip(pairs, costs, strict=True)
@@ -64,7 +65,7 @@ class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Of each text: its nats, negated, with all that came before as context."""
-        costs = self._costs([self._encode(*request.args) for request in requests])
+        costs = self._costs([self._encode(*request.args) for request in requests], batched=False)
         return [-math.fsum(nats_T) for nats_T, _ in costs]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
@@ -86,21 +87,24 @@ class RegrowLM(LM):  # type: ignore[misc]  # the harness has no types
         return whole, int(differs[0]) if len(differs) else shared
 
     def _costs(
-        self, texts: Sequence[NDArray[np.int64]]
+        self, texts: Sequence[NDArray[np.int64]], batched: bool
     ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-        """Nats of every token of each text, and whether it is the likeliest, [T] each."""
+        """Nats of every token of each text, and whether it is the likeliest, [T] each.
+
+        Products of other shapes are rounded in another way, so texts that are not `batched` cost to the last bit what
+        `regrow eval` says of each as one stream; batches are faster.
+        """
         window = self._artifact.network.window
+        most = max(1, _BATCH_VALUES // self._tokenizer.vocab_size // window) if batched else 1
         found: dict[int, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-        windows = max(1, _BATCH_VALUES // self._tokenizer.vocab_size // window)  # in a batch
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        while order:
-            T = -(-max(1, len(texts[order[0]])) // window) * window
-            batch, order = order[: max(1, windows * window // T)], order[max(1, windows * window // T) :]
+        for batch in (order[at : at + most] for at in range(0, len(order), most)):
+            T = -(-max(1, len(texts[batch[0]])) // window) * window
             tokens_ST = np.full((len(batch), T), IGNORED, np.int64)
             for s, i in enumerate(batch):
                 tokens_ST[s, : len(texts[i])] = texts[i]
-            predictor, chunk = self._artifact.predictor(len(batch)), max(1, windows // len(batch)) * window
-            parts = [_scored(predictor, tokens_ST[:, at : at + chunk]) for at in range(0, T, chunk)]
+            predictor = self._artifact.predictor(len(batch))
+            parts = [_scored(predictor, tokens_ST[:, at : at + window]) for at in range(0, T, window)]
             nats_ST, best_ST = (np.concatenate(column, axis=1) for column in zip(*parts, strict=True))
             for s, i in enumerate(batch):
                 found[i] = (nats_ST[s, : len(texts[i])], best_ST[s, : len(texts[i])])
