@@ -343,35 +343,28 @@ def output_sums(head, states, work, start, stop):
 
 
 @lean_kernel
-def intervals(
-    head: Head, memory: MemoryTables, states: States, work: RowWork, tokens: I32x1, result: I64x2
-) -> None:
-    """Start and length [R, 2] of the interval of each row's token (below 0: 0, 0)."""
-    block = work.sums.shape[0]
-    for first in range(0, len(tokens), block):
-        last = min(first + block, len(tokens))
+def weigh(
+    head: Head, memory: MemoryTables, states: States, work: RowWork, tokens: I32x1, intervals: I64x2,
+    weights: I32x2, totals: I64x1,
+) -> None:  # fmt: skip
+    """Of known tokens [R], start and length [R, 2] of their intervals (below 0: 0, 0); without any, every row's weights
+    [R, V] and their sums [R]. One kernel for both uses, since compiling it takes seconds."""
+    block, known = work.sums.shape[0], len(tokens) > 0
+    rows = len(tokens) if known else len(totals)
+    for first in range(0, rows, block):
+        last = min(first + block, rows)
         output_sums(head, states, work, first, last)
         for r in range(first, last):
-            result[r, 0] = result[r, 1] = 0
-            if tokens[r] < 0:
+            if known and tokens[r] < 0:
+                intervals[r, 0] = intervals[r, 1] = 0
                 continue
             total = mixture_row(head, memory, states, r, work.sums[r - first], work)
-            result[r, 0], result[r, 1] = interval(work.weights, total, tokens[r])
-
-
-@lean_kernel
-def weights(
-    head: Head, memory: MemoryTables, states: States, work: RowWork, result: I32x2, totals: I64x1
-) -> None:
-    """Every row's weights [R, V] and their sums [R]."""
-    block = work.sums.shape[0]
-    for first in range(0, len(totals), block):
-        last = min(first + block, len(totals))
-        output_sums(head, states, work, first, last)
-        for r in range(first, last):
-            totals[r] = mixture_row(head, memory, states, r, work.sums[r - first], work)
+            if known:
+                intervals[r, 0], intervals[r, 1] = interval(work.weights, total, tokens[r])
+                continue
+            totals[r] = total
             for v in range(len(work.weights)):
-                result[r, v] = work.weights[v]
+                weights[r, v] = work.weights[v]
 
 
 @lean_kernel

@@ -70,7 +70,8 @@ class Streams:
         tokens = np.ascontiguousarray(tokens_ST, np.int32).reshape(-1)
 
         def compute(span: slice, states: States, work: RowWork) -> None:
-            rows.intervals(self._model.head, self._model.memory, states, work, tokens[span], result[span])
+            parts = (tokens[span], result[span], np.empty((0, 1), np.int32), np.empty(0, np.int64))
+            rows.weigh(self._model.head, self._model.memory, states, work, *parts)
 
         self._read(tokens_ST, compute)
         return result.reshape(S, T, 2)
@@ -95,7 +96,8 @@ class Streams:
         totals = np.empty(self._streams, np.int64)
 
         def compute(span: slice, states: States, work: RowWork) -> None:
-            rows.weights(self._model.head, self._model.memory, states, work, result[span], totals[span])
+            parts = (np.empty(0, np.int32), np.empty((0, 2), np.int64), result[span], totals[span])
+            rows.weigh(self._model.head, self._model.memory, states, work, *parts)
 
         self._run(self._fresh_S[:, None], self._context_SC[:, None, :], compute)
         return result, totals
