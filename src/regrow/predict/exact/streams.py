@@ -25,7 +25,6 @@ from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
-_STREAMS_AT_ONCE = 16  # of a step: few enough to share a step out, enough for the weights they all read
 _NEVER = -(1 << 30)  # the position of a slot that holds nothing
 Compute = Callable[[slice, States, RowWork], None]  # which rows of all, what is known of them, scratch
 
@@ -54,7 +53,7 @@ class Streams:
         self._push(self._fresh_S[:, None])
         # Streams are given out some at a time, to whichever thread is free: one that other work keeps from its core
         # takes fewer. This thread is one of them, and never waits for a thread that has not begun.
-        at_once = max(1, min(-(-streams // threads), _STREAMS_AT_ONCE, _ROWS_AT_ONCE // chunk))
+        at_once = max(1, min(-(-streams // threads), _ROWS_AT_ONCE // chunk))
         self._spans = [(s, min(s + at_once, streams)) for s in range(0, streams, at_once)]
         threads = min(threads, len(self._spans))
         self._work = [self._scratch(at_once, R) for _ in range(threads)]
