@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from regrow.artifact.artifact import load_vector, load_weights, pack_vector, pack_weights
+from regrow.core.config import schema
 from regrow.core.config.schema import Config, MemoryConfig, MixerConfig, ModelConfig, TrainConfig
 from regrow.core.errors import ArtifactError
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.memory import Memory, model_of, new_counts
-from regrow.predict.exact import intervals
+from regrow.predict.codec import CHUNK
+from regrow.predict.exact import intervals, product, rows
 from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.streams import Streams
@@ -175,6 +177,16 @@ def test_a_stream_that_ended_leaves_the_others_alone() -> None:
     assert not found[1, 9:].any()
 
 
+def test_what_a_config_may_ask_for_stays_within_the_sums() -> None:
+    assert schema.MAX_HIDDEN <= product.MAX_TERMS
+    assert schema.MAX_WINDOW + CHUNK + product.COLUMNS <= product.MAX_TERMS
+    assert schema.MAX_SOFTCAP * 1024 / np.log(2) < rows.LIMIT < (schema.MAX_SOFTCAP + 1) * 1024 / np.log(2)
+    # A sum of int8 products, its multiplier and the norm of a state whose largest entry is 127; see docs/exact.md.
+    D = schema.MAX_WIDTH
+    assert D * 127 * 127 * (1 << 15) >> 12 < 1 << 31
+    assert (D * 127 * 127 * (1 << 15) >> 12) * int((D / 127**2) ** 0.5 * (1 << 20)) < 1 << 62
+
+
 def test_numbers_beyond_the_exact_range_are_refused_by_name() -> None:
     config, network, memory, mixer, _ = parts("gate")
     payloads = {"weights": pack_weights(network), "mixer": pack_vector(mixer)}
@@ -190,9 +202,6 @@ def test_numbers_beyond_the_exact_range_are_refused_by_name() -> None:
                 p.fill_(1e6)
     with pytest.raises(ArtifactError, match=r"weight blocks\.1\.up has numbers beyond the exact range"):
         exact_model(config, {**payloads, "weights": pack_weights(huge)}, memory)
-    capped = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, softcap=60.0))
-    with pytest.raises(ArtifactError, match="softcap is 60"):
-        exact_model(capped, payloads, memory)
     other = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, base="qr"))
     with pytest.raises(ArtifactError, match="has a qr base"):
         exact_model(other, payloads, memory)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from regrow.artifact.load_cache import ArrayCache
+from regrow.predict.codec import Codec
 
 ARRAYS: dict[str, NDArray[Any]] = {
     "none": np.empty(0, np.int32),
@@ -77,3 +78,28 @@ def test_the_folder_is_held_under_its_limit_and_the_longest_unused_goes(tmp_path
     assert cache.load("a") is not None and cache.load("b") is None
     assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= 7000
     assert cache.keep({"x": np.zeros(8000, np.uint8)}, "z") is not None
+
+
+def test_an_artifact_is_regrown_where_its_cache_is_damaged(cache: ArrayCache) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "streams"
+    text, stream = (golden / "text").read_bytes()[:300], None
+    for damage in (None, "none", "cut", "altered", "names"):
+        if damage is not None:
+            (path,) = cache.folder.iterdir()
+            good = path.read_bytes()
+            damaged = {
+                "none": good,
+                "cut": good[: len(good) // 2],
+                "altered": good[:-9] + bytes([good[-9] ^ 1]) + good[-8:],
+                "names": b"",
+            }[damage]
+            path.write_bytes(damaged)
+            if damage == "names":  # whole, but of another version of the code
+                path.unlink()
+                cache.keep(ARRAYS, "other")
+                next(cache.folder.iterdir()).rename(path)
+        found = Codec.load(golden / "artifact.safetensors", cache=cache).encode(text).stream
+        assert stream in (None, found)
+        stream = found
+        (path,) = cache.folder.iterdir()
+        assert damage is None or path.read_bytes() == good, "kept again"

@@ -82,7 +82,7 @@ def test_a_stream_cut_short_is_an_error(several: list[StreamBlock], data: st.Dat
 @pytest.mark.parametrize(
     ("stream", "sentence"),
     [
-        (b"RGST" + bytes(40), "version 2"),
+        (b"RGST" + bytes(40), "version 2; regrow 0.1 reads it"),
         (b"\xaaRG" + bytes([0x40]) + bytes(20), "version 4"),
         (b"\xaaRG" + bytes([0x3F]) + bytes(20), "unknown kind 15"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "a PNG picture, no stream"),

@@ -40,7 +40,8 @@ def read_weights(
         )
         if weight is None:
             raise ArtifactError(
-                f"{source}: weight {name} does not have the shape {shape}, or is not finite; pack the run again."
+                f"{source}: weight {name} does not have the shape {shape}, or is not finite; train again with a lower "
+                "learning rate, or copy the whole file again."
             )
         weights[name] = weight
     return weights

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, Json, Quiet
+from regrow.cli.options import ArtifactFile, Cache, Json, Quiet, array_cache
 from regrow.cli.output import command_output
+
+if TYPE_CHECKING:
+    from regrow.predict.codec import Codec
 
 
 def command(
@@ -17,6 +19,7 @@ def command(
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to continue.")] = "",
     tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Max tokens to draw.")] = 200,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed draws the same text.")] = 0,
+    cache: Cache = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -25,9 +28,12 @@ def command(
     One token at a time, until a document ends or N tokens are drawn.
     """
     with command_output(json, quiet) as output:
+        from regrow.predict.codec import Codec
+
+        codec = Codec.load(artifact, cache=array_cache(cache), notice=output.progress.log)
         drawn: list[bytes] = []
         with output.progress.task("sample", total=tokens, unit="tokens") as task:
-            for piece in draw(artifact, prompt, tokens, seed):
+            for piece in sampled(codec, prompt.encode("utf-8", "surrogateescape"), tokens, seed):
                 drawn.append(piece)
                 task.advance(1)
         # The last token may end within a letter.
@@ -36,27 +42,24 @@ def command(
         output.line(prompt + text)
 
 
-def draw(path: Path, prompt: str, tokens: int, seed: int) -> Iterator[bytes]:
-    """At most `tokens` tokens after `prompt`, as bytes, drawn from the artifact's predictor."""
+def sampled(codec: Codec, prompt: bytes, tokens: int, seed: int) -> Iterator[bytes]:
+    """At most `tokens` tokens after `prompt`, as bytes, drawn from the exact rows: the same text on every machine."""
     import random
 
     import numpy as np
 
-    from regrow.artifact.artifact import Artifact
-    from regrow.core.dist import set_threads
+    from regrow.predict.codec import CHUNK
+    from regrow.predict.sampling import draw
 
-    set_threads()
-    artifact = Artifact.load(path)
-    tokenizer = artifact.tokenizer
-    predictor = artifact.predictor(1)
-    for token in tokenizer.encode(prompt.encode("utf-8", "surrogateescape")):
-        predictor.update(np.array([token], dtype=np.int64))
+    rows = codec.rows(1, CHUNK, None)
+    given = codec.tokenizer.encode(prompt).astype(np.int64)
+    for at in range(0, len(given), CHUNK):
+        rows.intervals(given[None, at : at + CHUNK])
     chance = random.Random(seed)
     for _ in range(tokens):
-        probs_V = np.exp(predictor.predict()[0].cpu().numpy())
-        total = np.cumsum(probs_V)
-        token = int(np.searchsorted(total, chance.random() * total[-1], side="right"))
-        if token == tokenizer.bos_id:
+        weights_SV, _ = rows.weights()
+        token = draw(weights_SV[0].astype(np.float64), chance)
+        if token == codec.tokenizer.bos_id:
             return
-        yield tokenizer.decode([token])
-        predictor.update(np.array([token], dtype=np.int64))
+        yield codec.tokenizer.decode([token])
+        rows.advance(np.array([token]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regrow.artifact.artifact import is_matrix, save_artifact
+from regrow.artifact.artifact import is_matrix, pack_vector, pack_weights, save_artifact
 from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import ConfigError
@@ -20,6 +20,7 @@ from regrow.data.dataset import Dataset
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.predict.evaluation import score_streams
+from regrow.predict.exact.model import ExactModel
 from regrow.predict.mixture import Mixture
 from regrow.training.memory import TrainingMemory
 from regrow.training.pack_memory import stored_memory
@@ -61,6 +62,7 @@ def pack(
     network's bits per byte before this, bytes, data)."""
     started = time.perf_counter()
     with progress.task("pack"):
+        check_exact(config, network, mixer, data)
         bytes_left = bytes_for_memory(config, network, mixer, data)
         weights = None
         if memory is not None:
@@ -81,10 +83,21 @@ def pack(
     )  # fmt: skip
 
 
+def check_exact(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> None:
+    """Refuse numbers that exact inference cannot hold, before they are packed. Raises ArtifactError naming the tensor.
+
+    Bases other than Hadamard's are for comparison: they are evaluated in floats, and never coded with.
+    """
+    if config.model.base != "hadamard" and config.model.seeded != "none":
+        return
+    ExactModel.of(
+        config, {"weights": pack_weights(network), "mixer": pack_vector(mixer)}, None, vocab_size=data.vocab_size,
+        seed=config.train.seed, bos_id=data.tokenizer.bos_id, source="the trained network",
+    )  # fmt: skip
+
+
 def bytes_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
     """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
-    from regrow.artifact.artifact import pack_vector, pack_weights
-
     others = (
         len(pack_weights(network))
         + len(pack_vector(mixer))

@@ -15,6 +15,8 @@ Rate: TypeAlias = Annotated[float, Meta(ge=0)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 PositiveFloat: TypeAlias = Annotated[float, Meta(gt=0)]
 
+# Exact inference (docs/exact.md) holds its sums and products within its integers up to these.
+MAX_WIDTH, MAX_HIDDEN, MAX_WINDOW, MAX_SOFTCAP = 4096, 66_304, 1 << 16, 44
 SIDE = 64  # a frozen base is built from blocks of this side, so every side of one is a multiple of it
 MIN_VOCAB, MAX_VOCAB = 257, 1 << 16
 
@@ -37,7 +39,7 @@ class ModelConfig(Section, frozen=True):
     """The network."""
 
     n_layer: Count = 4  # 0 = no network: the memory predicts alone
-    d_model: Annotated[int, Meta(ge=SIDE, multiple_of=SIDE)] = 256  # width
+    d_model: Annotated[int, Meta(ge=SIDE, le=MAX_WIDTH, multiple_of=SIDE)] = 256  # width
     n_head: Positive = 4
     n_kv_head: Positive = 2  # key/value heads, each shared by n_head / n_kv_head query heads
     mlp_ratio: PositiveFloat = 3.0  # width of the MLP's hidden layer over d_model
@@ -46,7 +48,9 @@ class ModelConfig(Section, frozen=True):
     r: int = 64  # adapter width of a seeded matrix
     base: Literal["hadamard", "qr", "gaussian"] = "hadamard"  # qr and gaussian are for comparison only
     base_gain: float = 1.0  # singular values of a frozen base
-    softcap: Rate = 30.0  # logits are softcap * tanh(logits / softcap); 0 = as they are
+    softcap: Annotated[float, Meta(ge=0, le=MAX_SOFTCAP)] = (
+        30.0  # logits are softcap * tanh(logits / softcap); 0 = as they are
+    )
     qk_gain: PositiveFloat = 1.5  # initial scale of the normalised queries
     window: Count = 0  # attention reaches this many tokens back; 0 = seq_len
 

@@ -24,7 +24,6 @@ UNIT_BITS = 32  # a merged entry or a row's step is a whole number of 2^-UNIT_BI
 LEVELS = 127
 MULTIPLIER_LIMIT = (1 << 15) - 1
 LEAST_EXPONENT = 12  # steps of 8 and more, entries above 1,000, are no trained network's
-MAX_WIDTH = 4096  # of the residual stream: products of sum, multiplier and norm stay below 2^62
 _LIMIT = 1 << 62
 _EXACT_FLOAT = 1 << 53
 

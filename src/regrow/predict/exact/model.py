@@ -18,8 +18,8 @@ from regrow.core.errors import ArtifactError
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.rows import Memory
 from regrow.predict.exact import rows
-from regrow.predict.exact.merge import MAX_WIDTH, Matrix, block_matrices, multipliers
-from regrow.predict.exact.product import MAX_TERMS, pack_columns
+from regrow.predict.exact.merge import Matrix, block_matrices, multipliers
+from regrow.predict.exact.product import pack_columns
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import MAX_ORDER, Head, MemoryTables
 from regrow.predict.exact.tables import packed_tanh, rotary_turns, tables
@@ -87,14 +87,10 @@ class ExactModel(NamedTuple):
 def _layers(weights: dict[str, StoredWeight], config: Config, seed: int, source: str) -> Layers:
     m = config.model
     E = m.d_model // m.n_head
-    if m.d_model > MAX_WIDTH:
-        raise ArtifactError(f"{source}: model.d_model is above {MAX_WIDTH}, the most of exact inference.")
     packed: dict[str, list[Any]] = {name: [] for name in ("qkv", "out", "up", "down")}
     gains, exponents = [], []
     for layer in range(m.n_layer):
         b = block_matrices(weights, m, layer, seed, source)
-        if b["down"].q_OI.shape[1] > MAX_TERMS:
-            raise ArtifactError(f"{source}: the MLP is wider than {MAX_TERMS}, the most of exact inference.")
         qkv = Matrix(
             np.concatenate([b[n].q_OI for n in ("q", "k", "v")]),
             np.concatenate([b[n].multiplier_O for n in ("q", "k", "v")]),
@@ -143,10 +139,6 @@ def _score_gain(gain: int, head_width: int) -> int:
 def _head(embedding: StoredWeight, mixer: bytes, config: Config, kind: int, source: str) -> Head:
     cap = Fraction(config.model.softcap)
     cap_bits = int((cap * LOG2_E / 64 + Fraction(1, 2)) // 1)
-    if cap_bits > rows.LIMIT:
-        raise ArtifactError(
-            f"{source}: model.softcap is {config.model.softcap:g}, exact inference has at most 44."
-        )
     factor = 1 / cap if cap else Fraction(LOG2_E, 1 << 16)
     steps = [Fraction(int(s), 1 << STEP_BITS) * factor for s in embedding.step_R]
     q = embedding.q.astype(np.int8)
