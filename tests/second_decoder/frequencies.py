@@ -1,12 +1,10 @@
-"""A second implementation of docs/exact.md, in plain numpy and for whole texts at once: slow, short, and by the letter.
-
-It shares with regrow what that page refers to: the integers of the bases, and the memory's trie of float32 masses.
-"""
+"""A second implementation of docs/exact.md, in plain numpy: slow, short, by the letter, and of nothing of regrow's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
+import hashlib
+from collections import Counter
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from fractions import Fraction
 from math import isqrt, sqrt
 from typing import Any, NamedTuple
@@ -14,50 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.network.hadamard import block_and_rounds, derive_seed, integer_base
-
 Ints = NDArray[np.int64]
-LN2, LOG2_E = 45426, 94548
+LN2, LOG2_E, GAMMA = 45426, 94548, 0x9E3779B97F4A7C15
 
 
 # Functions
 
 
-def table(count: int, scale: int, value: Callable[[int], Decimal]) -> Ints:
-    with localcontext() as context:
-        context.prec = 50
-        entries = [(value(i) * scale).to_integral_value(ROUND_HALF_EVEN) for i in range(count)]
-    return np.array([int(entry) for entry in entries], np.int64)
-
-
-def log_of_2() -> Decimal:
-    return Decimal(2).ln()
-
-
-def tanh_of(x: Decimal) -> Decimal:
-    return ((2 * x).exp() - 1) / ((2 * x).exp() + 1)
-
-
-def pi() -> Decimal:
-    """Gauss and Legendre's arithmetic-geometric mean."""
-    a, b, t, p = Decimal(1), 1 / Decimal(2).sqrt(), Decimal("0.25"), 1
-    for _ in range(7):
-        a, b, t, p = (a + b) / 2, (a * b).sqrt(), t - p * ((a - b) / 2) ** 2, 2 * p
-    return (a + b) ** 2 / (4 * t)
-
-
-def cos_of(x: Decimal) -> Decimal:
-    total, term = Decimal(0), Decimal(1)
-    for n in range(0, 80, 2):
-        total += term
-        term = -term * x * x / ((n + 1) * (n + 2))
-    return total
-
-
-EXP2 = table(1024, 1 << 22, lambda i: (-Decimal(i) / 1024 * log_of_2()).exp())
-LOG2 = table(257, 1 << 16, lambda i: (1 + Decimal(i) / 256).ln() / log_of_2())
-TANH = table(1025, 1 << 15, lambda i: tanh_of(Decimal(i) / 128))
-COS = table(1025, 1 << 14, lambda i: cos_of(2 * pi() * i / 1024))
+EXP2 = np.rint(2.0 ** (22 - np.arange(1024) / 1024)).astype(np.int64)
+LOG2 = np.rint(2.0**16 * np.log2(1 + np.arange(257) / 256)).astype(np.int64)
+TANH = np.rint(2.0**15 * np.tanh(np.arange(1025) / 128)).astype(np.int64)
+COS = np.rint(2.0**14 * np.cos(2 * np.pi * np.arange(1025) / 1024)).astype(np.int64)
+PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 
 
 def turns(rope_dims: int) -> NDArray[np.uint64]:
@@ -65,7 +31,7 @@ def turns(rope_dims: int) -> NDArray[np.uint64]:
         context.prec = 60
         log = Decimal(10000).ln()
         exact = [
-            (-log * 2 * i / rope_dims).exp() / (2 * pi()) * Decimal(1 << 64) for i in range(rope_dims // 2)
+            (-log * 2 * i / rope_dims).exp() / (2 * PI) * Decimal(1 << 64) for i in range(rope_dims // 2)
         ]
         return np.array([int(x.to_integral_value(ROUND_FLOOR)) for x in exact], np.uint64)
 
@@ -129,6 +95,60 @@ class Matrix(NamedTuple):
     e: int
 
 
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def words(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
+    state = mixed(np.array([(seed + (stream + 1) * GAMMA) % 2**64], np.uint64))
+    return mixed(np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GAMMA) + state)
+
+
+def base(seed: int, rows: int, cols: int) -> tuple[Ints, int]:
+    """The base's integers, and block^rounds."""
+    N, count, rounds = max(rows, cols), min(rows, cols), 3
+    block = N & -N
+    while block**rounds < 64 * N:
+        rounds += 1
+    x = np.eye(N, count, dtype=np.int64)
+    for i in range(rounds):
+        order = np.argsort(words(seed, 2 * i + 1, N), kind="stable")
+        x = (x * np.where(words(seed, 2 * i, N) >> np.uint64(63), -1, 1)[:, None])[order]
+        half = 1
+        while half < block:
+            y = x.reshape(-1, 2, half * count)
+            x = np.stack([y[:, 0] + y[:, 1], y[:, 0] - y[:, 1]], 1).reshape(N, count)
+            half *= 2
+    return (x.T if rows <= cols else x), block**rounds
+
+
+def shapes(c: Any, V: int) -> dict[str, tuple[int, ...]]:
+    """Every trained parameter, in the order of their names."""
+    found: dict[str, tuple[int, ...]] = {"embedding": (V, c.d_model)}
+    for layer in range(c.n_layer):
+        block = f"blocks.{layer}."
+        found |= {block + "q_gain": (c.n_head, 1)}
+        found |= dict.fromkeys((block + "attention_gain", block + "mlp_gain"), (c.d_model,))
+        for name, (rows, cols) in matrix_shapes(c).items():
+            if c.seeded == "none" or (c.seeded == "mlp" and name not in ("up", "down")):
+                found[f"{block}{name}.dense"] = rows, cols
+            elif c.r:
+                found |= {f"{block}{name}.lora_a": (c.r, cols), f"{block}{name}.lora_b": (rows, c.r)}
+    return dict(sorted(found.items()))
+
+
+def matrix_shapes(c: Any) -> dict[str, tuple[int, int]]:
+    D, KV = c.d_model, c.n_kv_head * (c.d_model // c.n_head)
+    F = max(64, round(D * c.mlp_ratio / 64) * 64)
+    return {"q": (D, D), "k": (KV, D), "v": (KV, D), "out": (D, D), "up": (F, D), "down": (D, F)}
+
+
 def multipliers(steps: list[Fraction]) -> tuple[Ints, int]:
     def at(e: int) -> list[int]:
         return [(2 * s * 2**e + 1).__floor__() // 2 for s in steps]
@@ -148,12 +168,12 @@ def matrix(weights: Any, config: Any, layer: int, name: str, shape: tuple[int, i
             q = q * np.where(g < 0, -1, 1)[:, None]
             d = [x * abs(int(y)) >> 24 for x, y in zip(d, g, strict=True)]
     else:
-        block, rounds = block_and_rounds(max(shape))
-        scale = float(np.float32(config.base_gain / sqrt(block**rounds)))
+        derived = sha256(seed.to_bytes(8, "little") + f"layers.{layer}.{name}".encode())
+        B, paths = base(int.from_bytes(derived[:8], "little"), *shape)
+        scale = float(np.float32(config.base_gain / sqrt(paths)))
         c, power = scale.as_integer_ratio()
         t = power.bit_length() - 1
-        base = integer_base(derive_seed(seed, f"layers.{layer}.{name}"), *shape).astype(np.int64) * c
-        M = rounded(base, t - 32) if t >= 32 else base << (32 - t)
+        M = rounded(B * c, t - 32) if t >= 32 else B * c << (32 - t)
         if f"{full}.lora_a" in weights:
             a, b = weights[f"{full}.lora_a"], weights[f"{full}.lora_b"]
             M = M + rounded((b.q @ (a.q * a.step_R[:, None])) * b.step_R[:, None], 16)
@@ -178,11 +198,9 @@ class Weights(NamedTuple):
 
 def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
     c = config.model
-    D, E, F = c.d_model, c.d_model // c.n_head, int(c.d_model * c.mlp_ratio)
-    shapes = {"q": (D, D), "k": (c.n_kv_head * E, D), "v": (c.n_kv_head * E, D)}
-    shapes |= {"out": (D, D), "up": (F, D), "down": (D, F)}
+    E = c.d_model // c.n_head
     blocks = [
-        {n: matrix(stored, c, layer, n, shape, seed) for n, shape in shapes.items()}
+        {n: matrix(stored, c, layer, n, shape, seed) for n, shape in matrix_shapes(c).items()}
         for layer in range(c.n_layer)
     ]
     gains = []
@@ -256,12 +274,13 @@ def attention(w: Weights, layer: int, q: Ints, norm: Ints, window: int, angles: 
     return np.concatenate(out, 1)
 
 
-def final_states(w: Weights, tokens: Ints, window: int) -> tuple[Ints, Ints]:
+def final_states(w: Weights, tokens: Ints, window: int, first: int = 0) -> tuple[Ints, Ints]:
+    """Of tokens whose positions begin at `first`."""
     c = w.config.model
     D = c.d_model
     q = w.head.q[tokens]
     x = (q * root((D << 40) // squares(q)) + 8) >> 4
-    angle = np.arange(len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
+    angle = np.arange(first, first + len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
     angles = cos(angle), cos(angle - np.uint64(1 << 62))
     for layer, block in enumerate(w.blocks):
         q, _, _ = quantise(x)
@@ -303,45 +322,72 @@ def logp(p: NDArray[np.float32]) -> Ints:
     return np.where(pattern == 0, -65535, np.maximum(rounded(whole, 6), -65535))
 
 
+class KneserNey:
+    """The memory of a text: gamma, total, tokens and masses of every context, and the unigrams."""
+
+    def __init__(self, tokens: list[int], order: int, V: int, discounts: Any, bos: int) -> None:
+        self.order, self.vocab_size = order, V
+        counts: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
+        context: tuple[int, ...] = ()
+        for token in tokens:
+            if token == bos:
+                context = (bos,)[: order - 1]
+                continue
+            counts[len(context)][(*context, token)] += 1
+            context = (*context, token)[-(order - 1) :] if order > 1 else ()
+        for n in range(order - 1, 0, -1):
+            counts[n - 1].update(gram[1:] for gram in counts[n])
+        D = [np.array((0.0, *of_order)) for of_order in discounts]
+        self.contexts: dict[tuple[int, ...], tuple[np.float32, int, list[int], NDArray[np.float32]]] = {}
+        for n in range(1, order):
+            grouped: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+            for gram in sorted(counts[n]):
+                grouped.setdefault(gram[:-1], []).append((gram[-1], counts[n][gram]))
+            for key, pairs in grouped.items():
+                total, taken = sum(c for _, c in pairs), 0.0
+                for _, c in pairs:
+                    taken += float(D[n][min(c, len(D[n]) - 1)])
+                scale = 1.0 / total
+                masses = [(c - float(D[n][min(c, len(D[n]) - 1)])) * scale for _, c in pairs]
+                found = np.float32(taken * scale), total, [v for v, _ in pairs], np.array(masses, np.float32)
+                self.contexts[key] = found
+        c_V = np.array([counts[0][(v,)] for v in range(V)])
+        taken_V, total = D[0][np.minimum(c_V, len(D[0]) - 1)], int(c_V.sum())
+        self.unigram_V = (c_V - taken_V) / total + taken_V.sum() / total / V
+
+
 def memory_row(memory: Any, context: list[int]) -> tuple[Ints, tuple[int, int, int, float]]:
     """m [V] after a context, and order, total, distinct and escape."""
-    if not hasattr(memory, "trie"):
+    if not isinstance(memory, KneserNey):
         rows = memory.rows(np.array([context], np.int32))
         facts = rows.matched_order_R[0], rows.context_total_R[0], rows.distinct_R[0], rows.escape_R[0]
         return logp(rows.probs_RV[0]), facts
-    t, V = memory.trie, memory.vocab_size
-    path: list[int] = []
-    if memory.max_order > 1 and context[-1] >= 0:
-        node = context[-1]
-        while node >= 0 and (path or t.succ_start_M1[node] < t.succ_start_M1[node + 1]):
-            path.append(node)
-            order = len(path) + 1
-            older = context[-order] if order < memory.max_order and order <= len(context) else -1
-            if older < 0:
-                break
-            first, last = t.child_start_P1[node], t.child_start_P1[node + 1]
-            at = first + np.searchsorted(t.child_token_M[first:last], older)
-            node = int(at) if at < last and t.child_token_M[at] == older else -1
-    dense = len(memory.base_BV) > 1
-    above = path[1:] if dense else path
-    base = memory.base_BV[(path[0] if path else V) if dense else 0]
-    left = 1.0
-    for node in above:
-        left *= float(t.gamma_M[node])
+    path: list[Any] = []
+    while (
+        len(path) < min(memory.order - 1, len(context))
+        and tuple(context[-len(path) - 1 :]) in memory.contexts
+    ):
+        path.append(memory.contexts[tuple(context[-len(path) - 1 :])])
+    base, above = memory.unigram_V, path
+    if path and memory.vocab_size <= 4096:
+        (gamma, _, tokens, masses), above = path[0], path[1:]
+        base = base * np.float64(gamma)
+        base[tokens] += masses.astype(np.float64)
+    base, left = base.astype(np.float32), 1.0
+    for gamma, *_ in above:
+        left *= float(gamma)
     weight = np.float32(max(left, 1e-20))
     m = np.maximum(np.maximum(logp(base), -32768) + logp(weight), -65535)
-    p, met, outer = base * weight, np.zeros(V, bool), 1.0
-    for node in above[::-1]:
-        span = slice(t.succ_start_M1[node], t.succ_start_M1[node + 1])
-        p[t.succ_token_E[span]] += t.succ_mass_E[span] * np.float32(outer)
-        met[t.succ_token_E[span]] = True
-        outer *= float(t.gamma_M[node])
+    p, met, outer = base * weight, np.zeros(len(base), bool), 1.0
+    for gamma, _, tokens, masses in above[::-1]:
+        p[tokens] += masses * np.float32(outer)
+        met[tokens] = True
+        outer *= float(gamma)
     m = np.where(met, logp(p), m)
     if not path:
         return m, (1, 0, 0, 1.0)
-    node = path[-1]
-    distinct = int(t.succ_start_M1[node + 1]) - int(t.succ_start_M1[node])
-    return m, (len(path) + 1, int(t.total_M[node]), distinct, float(t.gamma_M[node]))
+    gamma, total, tokens, _ = path[-1]
+    return m, (len(path) + 1, min(total, 65535), len(tokens), float(gamma))
 
 
 def exponents(w: Weights, net: Ints, m: Ints, known: tuple[int, int, int, float]) -> list[int]:
@@ -377,8 +423,13 @@ def rows(w: Weights, memory: Any, tokens: list[int], bos_id: int) -> list[Ints]:
     """`starts` of every token of one stream."""
     inputs = [bos_id, *tokens[:-1]]
     window = w.config.model.window or w.config.train.seq_len
-    q, norm = final_states(w, np.array(inputs), window)
-    logits = logits_of(w, q, norm)
-    width = memory.max_order - 1 if memory is not None else 0
-    padded = [-1] * width + inputs
-    return [starts(w, memory, logits[i], padded[i + 1 : i + 1 + width]) for i in range(len(tokens))]
+    logits = logits_of(w, *final_states(w, np.array(inputs), window))
+    return [starts(w, memory, logits[i], inputs[: i + 1]) for i in range(len(tokens))]
+
+
+def next_row(w: Weights, memory: Any, inputs: list[int]) -> Ints:
+    """`starts` of the token after these, BOS the first of them: from as many as can reach it."""
+    window = w.config.model.window or w.config.train.seq_len
+    first = max(0, len(inputs) - 1 - w.config.model.n_layer * (window - 1))
+    q, norm = final_states(w, np.array(inputs[first:]), window, first)
+    return starts(w, memory, logits_of(w, q[-1:], norm[-1:])[0], inputs)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.second_decoder import frequencies
+from tests.golden.test_streams_golden import TEXTS
+from tests.second_decoder import files, frequencies
 from tests.second_decoder.golden_artifact import BOS, CONFIGS, SEED, V, artifact, exact_model, text
 
 from regrow.artifact.weights import read_weights
+from regrow.ngram.model.ngram_model import NgramModel
 from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.streams import Streams
 
+STREAMS = Path(__file__).parents[1] / "golden" / "streams"
 GOLDEN = {
     "gate": "a88a8a4e2a45aec5",
     "all seeded, fixed": "f8f99bc19f5d37b3",
@@ -42,7 +44,10 @@ def test_both_implementations_give_the_golden_intervals(name: str) -> None:
     found = intervals(name, tokens)
     stored = read_weights(payloads["weights"], config.model, V, "here")
     weights = frequencies.read(stored, payloads["mixer"], config, SEED)
-    starts = frequencies.rows(weights, memory, tokens, BOS)
+    second_memory: Any = memory
+    if isinstance(memory, NgramModel):
+        second_memory = frequencies.KneserNey(text(1002, 3000), memory.max_order, V, memory.discounts, BOS)
+    starts = frequencies.rows(weights, second_memory, tokens, BOS)
     second = [(row[v], row[v + 1] - row[v]) for row, v in zip(starts, tokens, strict=True)]
     assert found.tolist() == [list(map(int, pair)) for pair in second]
     assert all(row[0] == 0 and row[-1] == 1 << 24 and np.diff(row).min() >= 1 for row in starts)
@@ -60,5 +65,21 @@ def test_adaptive_intervals_are_golden() -> None:
     assert digest(adaptive_intervals()) == ADAPTIVE
 
 
+@pytest.mark.parametrize("name", ["stored", "packed", "empty", "blocks"])
+def test_golden_streams_are_decoded(name: str) -> None:
+    raw = files.Artifact(STREAMS / "artifact.safetensors").blocks((STREAMS / f"{name}.rg").read_bytes())
+    assert raw.count(None) == (name == "blocks")  # the adaptive one
+    assert TEXTS[name].startswith(b"".join(block for block in raw if block is not None))
+    assert name == "blocks" or b"".join(raw) == TEXTS[name]
+
+
+@pytest.mark.slow
+def test_the_golden_text_is_decoded() -> None:
+    """2,303 tokens in two streams, of which one ends first."""
+    raw = files.Artifact(STREAMS / "artifact.safetensors").blocks((STREAMS / "fixed.rg").read_bytes())
+    assert raw == [TEXTS["fixed"]]
+
+
 def test_the_second_decoder_is_short() -> None:
-    assert len(Path(inspect.getfile(frequencies)).read_text(encoding="utf-8").splitlines()) <= 500
+    modules = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (files, frequencies)]
+    assert sum(bool(line.strip()) for module in modules for line in module.splitlines()) <= 500

@@ -44,8 +44,8 @@ def _model(config: Config) -> str:
     hidden = model.mlp_ratio * model.d_model
     if hidden != int(hidden):
         return f"model.mlp_ratio is {model.mlp_ratio:g}, choose one that makes {hidden:g} hidden units whole"
-    if hidden % 4 or hidden > MAX_HIDDEN:
-        return f"model.mlp_ratio makes {hidden:.0f} hidden units, choose one for a multiple of 4 up to {MAX_HIDDEN}"
+    if hidden > MAX_HIDDEN:
+        return f"model.mlp_ratio makes {hidden:.0f} hidden units, choose one that makes at most {MAX_HIDDEN}"
     if model.window > seq_len:
         return f"model.window is {model.window}, choose at most train.seq_len ({seq_len}), or 0 for all of it"
     if (model.window or seq_len) > MAX_WINDOW:
