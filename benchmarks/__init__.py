@@ -8,6 +8,7 @@ regrow bench merge            counts of two processes made one: seconds and byte
 regrow bench scaling          what one core counts and merges; docs/scaling.md works out 8 and 64 GPUs from it
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
+regrow bench records          lines coded one by one, beside zstd with trained dictionaries; records:log the log alone
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
 NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
@@ -26,7 +27,8 @@ from regrow.core.progress import Progress
 
 NAMES = (
     "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "merge", "scaling", "published",
-    "published:quick", "adaptive", "tokenize", "tokenize:200", "tokenize:quick",
+    "published:quick", "adaptive", "records", "records:log", "records:quick", "tokenize",
+    "tokenize:200", "tokenize:quick",
 )  # fmt: skip
 
 
@@ -52,6 +54,8 @@ def run(
 
     if artifact is not None:
         found = bench.measure_artifact(artifact, train, val, progress)
+    elif kind == "records":
+        found = bench.measure(train, val, bench.SIZES[size], progress)
     elif kind == "tokenize":
         found = bench.measure(bench.own_text(train), bench.SIZES[size], progress)
     else:

@@ -333,11 +333,30 @@ def paper(results: Path, _: str) -> list[str]:
     ]
 
 
+def records(results: Path, text: str) -> list[str]:
+    """Records of a text beside zstd; the log's are of a run of its own, on a machine that did nothing else."""
+    found = newest("records-log" if text == "JSON log" else "records", results)
+    one = next(part for part in found["texts"] if part["name"] == text)
+    ours, count, raw = one["rows"][0], one["records"], one["raw_bytes"]
+    speeds = ("encoded_per_second", "decoded_per_second") if text == "JSON log" else ()
+    return [
+        f"Measured: `bench/results/{found['file']}`, {found['machine']['cores']} cores; {count:,} unseen records of "
+        f"{raw / count:.1f} bytes, after {one['train_lines']:,} lines of {one['train_bytes']:,} bytes. regrow: "
+        f"{ours['bits'] / 8 / count:.2f} bytes of bits a record, {ours['file_bytes'] / count:.2f} in a file with its "
+        "index.", "",
+        *columns(
+            one["rows"], ("", "codec", ""), ("model, bytes", "model_bytes", ","),
+            ("bytes a record", lambda row: row["bytes"] / count, ".2f"), ("share", lambda r: r["bytes"] / raw, ".1%"),
+            *((f"{key.split('_')[0]} a second", key, ",.0f") for key in speeds),
+        ),
+    ]  # fmt: skip
+
+
 TABLES: dict[str, Callable[[Path, str], list[str]]] = {
     made.__name__: made
     for made in (
         setting, kenlm, forms, prefill, adaptive, depth, gains, stream, equal_bytes, published, cache_bytes, merge,
-        counting, paper,
+        counting, paper, records,
     )
 }  # fmt: skip
 

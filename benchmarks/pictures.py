@@ -195,7 +195,42 @@ def adaptive(results: Path) -> bytes:
     return svg((5.75 * len(texts), 3.6), draw)
 
 
-PICTURES = {"bases": bases, "published": published, "memory": memory, "adaptive": adaptive}
+def records(results: Path) -> bytes:
+    """Bytes a record of each text with each codec."""
+    log, found = newest("records-log", results), newest("records", results)
+    texts = [log["texts"][0], *(text for text in found["texts"] if text["name"] != log["texts"][0]["name"])]
+    colours = (_BLUE, _GREY, _YELLOW, _GREEN, _PINK)
+
+    def panel(axes: Axes, text: Found) -> None:
+        sizes = [row["bytes"] / text["records"] for row in text["rows"]]
+        bars = axes.bar(range(len(sizes)), sizes, color=colours[: len(sizes)])
+        axes.bar_label(bars, fmt="{:.1f}", padding=2)
+        axes.set_xticks([])
+        _say(
+            axes,
+            f"{text['name']}: records of {text['raw_bytes'] / text['records']:.0f} bytes",
+            "",
+            "bytes a record",
+        )
+        for bar, row in zip(bars, text["rows"], strict=True):
+            bar.set_label(row["codec"])
+
+    def draw(figure: Figure) -> Axes:
+        panels = figure.subplots(1, len(texts), squeeze=False)[0]
+        for axes, text in zip(panels, texts, strict=True):
+            panel(axes, text)
+        return cast("Axes", panels[-1])
+
+    return svg((3.8 * len(texts), 3.4), draw, columns=3)
+
+
+PICTURES = {
+    "bases": bases,
+    "published": published,
+    "memory": memory,
+    "adaptive": adaptive,
+    "records": records,
+}
 
 
 def _dots(axes: Axes, x: float, runs: list[Row], field: str, colour: str) -> None:
