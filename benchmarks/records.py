@@ -75,7 +75,7 @@ class Lines:
 
 
 def measure(train: Path | None, val: Path | None, size: Size, progress: Progress) -> Found:
-    """Every text with every codec. Raises ConfigError for held-out text alone, DataError for a file that is not there."""
+    """Every text with every codec. Raises ConfigError for held-out text alone, DataError for no file."""
     if val is not None and train is None:
         raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
     texts = []

@@ -41,7 +41,7 @@ _WAYS = np.array([240, 15, 1]) << (
     PRECISION_BITS - 8
 )  # how a record ends; the last part is that of the byte RAW
 _CLASSES = 32  # of a number of tokens: how many bits it has
-_TOKENS_A_BYTE = 4096  # at most, and of none at all: a damaged record must not be decoded for ever
+_FREE_TOKENS, _TOKENS_A_BYTE = 4096, 256  # at most: a damaged record must not be decoded for ever
 _BATCH = 256  # records in lock-step
 _ROW_CELLS = 1 << 22  # entries of a batch's rows of weights
 _RING_CELLS = 1 << 26  # bytes of its keys and values
@@ -352,7 +352,7 @@ def _read_count(decoder: RangeDecoder) -> int:
 
 
 def _most_tokens(coded_bytes: int) -> int:
-    return _TOKENS_A_BYTE * (coded_bytes + 1)
+    return _FREE_TOKENS + _TOKENS_A_BYTE * coded_bytes
 
 
 def _shares(parts: Sequence[_Part], most: int, threads: int) -> list[Sequence[_Part]]:
