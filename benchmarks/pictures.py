@@ -204,6 +204,7 @@ def records(results: Path) -> bytes:
     def panel(axes: Axes, text: Found) -> None:
         sizes = [row["bytes"] / text["records"] for row in text["rows"]]
         bars = axes.bar(range(len(sizes)), sizes, color=colours[: len(sizes)])
+        axes.margins(y=0.1)
         axes.bar_label(bars, fmt="{:.1f}", padding=2)
         axes.set_xticks([])
         _say(

@@ -185,7 +185,7 @@ def _zstd(lines: Lines, size: int) -> Found:
     """The same of zstd with a dictionary of that size, 0 for none."""
     import zstandard
 
-    dictionary = zstandard.train_dictionary(size, lines.train, level=_LEVEL) if size else None
+    dictionary = zstandard.train_dictionary(size, [*lines.train], level=_LEVEL) if size else None
     frame = zstandard.FORMAT_ZSTD1_MAGICLESS
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _LEVEL, format=frame, write_content_size=False, write_checksum=False, write_dict_id=False
