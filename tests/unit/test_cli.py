@@ -15,7 +15,7 @@ import pytest
 from regrow import __version__
 from regrow.cli import main
 from regrow.cli.app import COMMANDS
-from regrow.cli.demo import figures
+from regrow.cli.demo import account, figures
 from regrow.core.errors import BudgetError, DataError
 from regrow.core.files import sha256_hex
 from regrow.core.results import Bpb, DataFigures, Proof, Result, Seconds
@@ -323,3 +323,17 @@ def test_the_demo_tells_every_figure_and_a_dash_for_what_was_not_run(tmp_path: P
     assert told["counting, of training time"] == "1.00 %"
     assert told["scoring by memory, of training time"] == "4.00 %"
     assert told["the whole demo, seconds"] == "290"
+    result.seconds.data, result.seconds.warm_up, result.seconds.score, result.seconds.pack = (
+        9.0,
+        20.0,
+        8.0,
+        7.0,
+    )
+    parts = dict(account(result))
+    assert parts["training"] == "150.0" and parts["evaluating"] == "-"
+    proof = result.proof
+    known = (
+        150 + 1.5 + 2 + 9 + 20 + 8 + 7 + proof.encode_seconds + proof.decode_seconds
+    )  # scoring is part of training
+    assert float(parts["all else"]) == pytest.approx(290.4 - known, abs=0.06)
+    assert parts["together"] == "290.4"

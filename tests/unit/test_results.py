@@ -40,6 +40,9 @@ SECONDS = [
     "ttt",
     "memory_merge",
     "communication",
+    "data",
+    "warm_up",
+    "score",
 ]
 DATA = ["name", "train_bytes", "train_tokens", "val_bytes", "val_tokens", "val_sha256"]
 

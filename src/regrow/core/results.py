@@ -63,13 +63,16 @@ class Seconds(Struct):
     total: float | None = None
     train: float | None = None
     memory_count: float | None = None
-    memory_score: float | None = None
+    memory_score: float | None = None  # part of train
     pack: float | None = None
     load: float | None = None
     eval: float | None = None
     ttt: float | None = None  # scoring by the predictor that adapts
     memory_merge: float | None = None  # part of memory_count: counts of several processes made one
     communication: float | None = None  # part of train: sending to other processes and waiting for them
+    data: float | None = None  # reading and tokenising
+    warm_up: float | None = None  # first steps, compilation in them, before the clock of `train` runs
+    score: float | None = None  # of the network before it is quantised
 
 
 class Result(Struct, kw_only=True):

@@ -130,9 +130,12 @@ _RUN_TABLES: list[tuple[str, list[Row[Result]]]] = [
         ("held-out SHA-256", "", lambda r: r.data.val_sha256),
     ]),
     ("Time", [
+        ("reading and tokenising", "", lambda r: seconds(r.seconds.data)),
+        ("compiling, first steps", "before the clock of training runs", lambda r: seconds(r.seconds.warm_up)),
         ("training", "", lambda r: seconds(r.seconds.train)),
         ("counting n-grams", "of training time", lambda r: _timed(r.seconds.memory_count, r.seconds.train)),
         ("scoring by memory", "of training time", lambda r: _timed(r.seconds.memory_score, r.seconds.train)),
+        ("scoring before quantisation", "", lambda r: seconds(r.seconds.score)),
         ("packing", "", lambda r: seconds(r.seconds.pack)),
         ("loading", "bases regenerated, memory decoded", lambda r: seconds(r.seconds.load)),
         ("evaluation", "", lambda r: seconds(r.seconds.eval)),

@@ -12,8 +12,14 @@ class Clock:
 
     def __init__(self, elapsed: float, communication: float, start: int, group: ProcessGroup) -> None:
         self._elapsed, self._communication, self._start, self._group = elapsed, communication, start, group
+        self._began = time.perf_counter()
         self._since: float | None = None
         self._communication_before = 0.0
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds that passed before it ran."""
+        return (time.perf_counter() if self._since is None else self._since) - self._began
 
     @property
     def runs(self) -> bool:

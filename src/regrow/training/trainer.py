@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Trainer:
         self._loss = StepLoss(state.network, state.mixer, state.memory, data.tokenizer.bos_id, state.dtype)
         self._sum = GradientSum(group, state.optimiser.parameters)
         self._mixer_sum = GradientSum(group, state.mixer.parameters())
+        self._warm_up = 0.0
         self._check_products()
 
     def _check(self) -> None:
@@ -183,6 +185,7 @@ class Trainer:
                 if self.group.is_first and checkpoints.due(state.elapsed - saved_at) and state.is_finite:
                     checkpoints.save(state.step, state.state_dict())
                     saved_at = state.elapsed
+            self._warm_up = clock.warm_up
             self._check_learned()
             if (
                 self.group.is_first and state.step > began
@@ -251,9 +254,11 @@ class Trainer:
         if memory is not None:
             memory.merge()
         network = state.averaged or state.network
+        started = time.perf_counter()
         with self.progress.task("score the network before it is quantised"):
             unquantized = network_bpb(network, self.data, self.config.eval, self.group)
         self._check_finite(unquantized)
+        scored = time.perf_counter() - started
         written = b""
         if self.group.is_first:
             now = {"step": state.step, "tokens": state.tokens, "seconds": state.elapsed}
@@ -265,6 +270,7 @@ class Trainer:
                 self.config, self.data, self.out, network, state.mixer, memory, unquantized, self.progress
             )
             self._fill(result)
+            result.seconds.score = scored
             result.save(self.out / "result.json")
             if not self.config.train.checkpoint_seconds:  # it was kept for as long as packing could fail
                 shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
@@ -336,7 +342,7 @@ class Trainer:
         result.steps, result.train_tokens_seen = state.step, state.tokens
         result.world_size = self.group.world_size
         result.tokens_per_second = state.speed
-        result.seconds.train = state.elapsed
+        result.seconds.train, result.seconds.warm_up = state.elapsed, self._warm_up
         if self.group.world_size > 1:
             result.seconds.communication = state.communication
             share = state.communication / state.elapsed if state.elapsed else 0.0
