@@ -98,7 +98,7 @@ def test_every_command_of_the_contract_is_there(capsys: pytest.CaptureFixture[st
         ("decompress", "-o --out"),
         ("records compress", "-o --out -f --force --text-field"),
         ("records decompress", "-o --out -f --force --record"),
-        ("sample", "--prompt --tokens --seed"),
+        ("sample", "--prompt --tokens --seed --temperature --top-p --stream"),
         ("audit", "--run --smoke --many --fail-on --sarif"),
         ("report", "-o"),
         ("submit", "--out --author --github-id --baseline --track"),

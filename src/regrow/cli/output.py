@@ -43,6 +43,12 @@ class Output:
             self._stream.write(text + "\n")
             self._stream.flush()
 
+    def part(self, text: str) -> None:
+        """A piece of a line for people, at once; silent with `--json`."""
+        if not self._json:
+            self._stream.write(text)
+            self._stream.flush()
+
     def table(self, rows: Iterable[Sequence[str]], columns: Sequence[str] = (), title: str = "") -> None:
         """A table for people: the first column to the left, the others to the right; silent with `--json`."""
         if self._json:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regrow.cli.options import ArtifactFile, Cache, Json, Quiet, array_cache
-from regrow.cli.output import command_output
+from regrow.cli.output import Output, command_output
+from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from regrow.predict.codec import Codec
 
 
@@ -19,6 +25,13 @@ def command(
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to continue.")] = "",
     tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Max tokens to draw.")] = 200,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed draws the same text.")] = 0,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Below 1 likely tokens become likelier; 0 takes the likeliest.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(metavar="P", help="Draw from the likeliest tokens that together reach P alone.")
+    ] = 1.0,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the text as it is drawn.")] = False,
     cache: Cache = True,
     json: Json = False,
     quiet: Quiet = False,
@@ -27,13 +40,23 @@ def command(
 
     One token at a time, until a document ends or N tokens are drawn.
     """
+    if stream and json:
+        raise ConfigError("--stream and --json: an object is printed when it is whole; give one of them.")
     with command_output(json, quiet) as output:
+        import random
+
         from regrow.predict.codec import Codec
+        from regrow.predict.sampling import draw
 
         codec = Codec.load(artifact, cache=array_cache(cache), notice=output.progress.log)
+        choose = partial(draw, chance=random.Random(seed), temperature=temperature, top_p=top_p)
+        pieces = sampled(codec, prompt.encode("utf-8", "surrogateescape"), tokens, choose)
+        if stream:
+            _stream(output, prompt, pieces)
+            return
         drawn: list[bytes] = []
         with output.progress.task("sample", total=tokens, unit="tokens") as task:
-            for piece in sampled(codec, prompt.encode("utf-8", "surrogateescape"), tokens, seed):
+            for piece in pieces:
                 drawn.append(piece)
                 task.advance(1)
         # The last token may end within a letter.
@@ -42,23 +65,31 @@ def command(
         output.line(prompt + text)
 
 
-def sampled(codec: Codec, prompt: bytes, tokens: int, seed: int) -> Iterator[bytes]:
-    """At most `tokens` tokens after `prompt`, as bytes, drawn from the exact rows: the same text on every machine."""
-    import random
+def _stream(output: Output, prompt: str, pieces: Iterator[bytes]) -> None:
+    """The text as it is drawn; a token may end within a letter."""
+    letters = codecs.getincrementaldecoder("utf-8")("replace")
+    output.part(prompt)
+    for piece in pieces:
+        output.part(letters.decode(piece))
+    output.line(letters.decode(b"", final=True))
 
+
+def sampled(
+    codec: Codec, prompt: bytes, tokens: int, choose: Callable[[NDArray[np.float64]], int]
+) -> Iterator[bytes]:
+    """At most `tokens` tokens after `prompt`, as bytes, each chosen from the exact row [V] before it: the same rows on
+    every machine."""
     import numpy as np
 
     from regrow.predict.codec import CHUNK
-    from regrow.predict.sampling import draw
 
     rows = codec.rows(1, CHUNK, None)
     given = codec.tokenizer.encode(prompt).astype(np.int64)
     for at in range(0, len(given), CHUNK):
         rows.intervals(given[None, at : at + CHUNK])
-    chance = random.Random(seed)
     for _ in range(tokens):
         weights_SV, _ = rows.weights()
-        token = draw(weights_SV[0].astype(np.float64), chance)
+        token = choose(weights_SV[0].astype(np.float64))
         if token == codec.tokenizer.bos_id:
             return
         yield codec.tokenizer.decode([token])
