@@ -43,6 +43,7 @@ TINY = " ".join(f"--set {setting}" for setting in _TINY.split())
 SUBSTITUTIONS = (
     ("--set train.max_seconds=600", TINY),
     ('["train.max_seconds=600"]', repr(_TINY.split())),
+    ("--minutes 10 -o mine", f"--minutes 1 -o mine {TINY}"),
     ("--preset published", f"--preset published {TINY}"),
     ("--out data/mine ", "--out data/mine --set data.vocab_size=512 "),
     ("--nproc-per-node 8", "--nproc-per-node 2"),

@@ -76,7 +76,7 @@ assert not [name for name in {heavy!r} if name in sys.modules]
 
 def test_every_command_of_the_contract_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     contract = (
-        "demo data train eval prove compress decompress sample inspect audit report submit bench config"
+        "demo fit data train eval prove compress decompress sample inspect audit report submit bench config"
     )
     assert [name for name in COMMANDS if " " not in name] == contract.split()
     assert {name for name in COMMANDS if " " in name} == {"records compress", "records decompress"}

@@ -25,7 +25,16 @@ TOP = [
     "proof",
     "proof_adaptive",
 ]
-TOP += ["seconds", "steps", "train_tokens_seen", "tokens_per_second"]
+TOP += [
+    "seconds",
+    "steps",
+    "train_tokens_seen",
+    "tokens_per_second",
+    "kept",
+    "candidates",
+    "made",
+    "baselines",
+]
 BPB = ["neural", "neural_unquantized", "memory", "blended", "ttt", "official_bytes"]
 PROOF = ["bpb", "stream_bytes", "raw_bytes", "sha256_match", "max_abs_row_sum_error"]
 PROOF += ["encode_seconds", "decode_seconds", "track", "processes", "portable"]

@@ -27,6 +27,7 @@ from regrow.cli import (
     decompress,
     demo,
     evaluate,
+    fit,
     inspect,
     prove,
     records,
@@ -69,6 +70,7 @@ def regrow(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.command,
+    "fit": fit.command,
     "data": data.command,
     "train": train.command,
     "eval": evaluate.command,

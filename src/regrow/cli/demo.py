@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from regrow.core.config.schema import Config
     from regrow.core.progress import Progress
     from regrow.core.results import Result
+    from regrow.data.readers import ReadAs
+
+
+_SHOWN = 4_000_000  # bytes of training text that are shown to other compressors too: xz takes its seconds
 
 
 def command(
@@ -33,13 +38,17 @@ def command(
     """
     with command_output(json, quiet) as output:
         check_writable(out, folder=True)
-        result, page = run_demo(resolve_config("demo", None, overrides), out, output.progress)
+        result = run_path("sotu", resolve_config("demo", None, overrides), out, output.progress)
+        from regrow.report.page import write_report
+
+        page = write_report([out], None)
         output.result(result)
         output.table(figures(result), columns=("what", "measured", "to reach"))
         output.line("")
         output.table(account(result), columns=("where the time went", "seconds"))
         output.line("")
-        output.table(_baselines(out / "data" / "val.txt"), columns=("the same text with", "bits per byte"))
+        others = [(name, bits(bpb)) for name, bpb in (result.baselines or {}).items()]
+        output.table(others, columns=("the same text with", "bits per byte"))
         output.line("")
         if result.proof is None or not result.proof.sha256_match:
             raise ProofError(
@@ -49,28 +58,31 @@ def command(
         output.line(f"report  {page}")
 
 
-def run_demo(config: Config, out: Path, progress: Progress) -> tuple[Result, Path]:
-    """Every step in turn, none skipped, into `out`; returns what was measured and the report's path."""
+def run_path(
+    source: str | Sequence[str], config: Config, out: Path, progress: Progress, read_as: ReadAs | None = None
+) -> Result:
+    """Every step in turn, none skipped, into `out`, but for the report; returns what was measured."""
     started = time.perf_counter()
     from regrow.core.results import Result
     from regrow.data.build import build_dataset
     from regrow.predict.evaluation import evaluate
     from regrow.predict.proof import prove
+    from regrow.report.baselines import baseline_bpb
     from regrow.report.excerpt import save_excerpt
-    from regrow.report.page import write_report
     from regrow.training.trainer import train
 
     data, artifact = out / "data", out / ARTIFACT
-    build_dataset("sotu", data, config.data, progress)
+    dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
     read = time.perf_counter() - started
     train(config, data, out, resume=False, progress=progress)
     measured = evaluate(artifact, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
     save_excerpt(out, measured.excerpt)
     update_result(artifact, data, {"proof": prove(artifact, data, progress)})
+    before = dataset.tokenizer.decode(dataset.train_tokens) if dataset.train_bytes <= _SHOWN else b""
+    update_result(artifact, data, {"baselines": baseline_bpb(dataset.val_bytes, before)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.
-    result = Result.update(out / RESULT, {"seconds": {"data": read, "total": time.perf_counter() - started}})
-    return result, write_report([out], None)
+    return Result.update(out / RESULT, {"seconds": {"data": read, "total": time.perf_counter() - started}})
 
 
 def figures(result: Result) -> list[tuple[str, str, str]]:
@@ -114,12 +126,6 @@ def account(result: Result) -> list[tuple[str, str]]:
         (name, "-" if spent is None else f"{spent:.1f}")
         for name, spent in [*parts, ("all else", rest), ("together", took.total)]
     ]
-
-
-def _baselines(text: Path) -> list[tuple[str, str]]:
-    from regrow.report.baselines import baseline_bpb
-
-    return [(name, bits(bpb)) for name, bpb in baseline_bpb(text.read_bytes()).items()]
 
 
 def _percent(part: float | None, whole: float | None, less: float = 0.0) -> str:

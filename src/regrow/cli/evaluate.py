@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regrow.cli.options import ArtifactFile, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import bits, command_output
-from regrow.cli.runs import update_result
+from regrow.cli.runs import refresh_report, update_result
+
+if TYPE_CHECKING:
+    from regrow.core.results import Bpb
 
 
 def command(
@@ -86,10 +89,15 @@ def command(
             ],
             columns=("predictor", "bits per byte", "seconds", "tokens/s"),
         )
+        if better := better_part(measured.bpb):
+            output.progress.log(
+                f'{better} alone is better than the mixture: pack.keep = "best" keeps it alone'
+            )
         if updated is not None:
             from regrow.report.excerpt import save_excerpt
 
             save_excerpt(updated.parent, measured.excerpt)
+            refresh_report(updated.parent)
             output.line(f"updated {updated}")
 
 
@@ -100,3 +108,12 @@ def separator(text: str | None) -> bytes | None:
     for written, meant in ((r"\f", "\f"), (r"\n", "\n"), (r"\t", "\t"), (r"\0", "\0")):
         text = text.replace(written, meant)
     return text.encode("utf-8", "surrogateescape")
+
+
+def better_part(bpb: Bpb) -> str:
+    """The part that alone costs fewer bits than the mixture, in words; empty if there is none."""
+    parts = {"the network": bpb.neural, "the memory": bpb.memory}
+    costs = {name: value for name, value in parts.items() if value is not None}
+    if bpb.blended is None or len(costs) < 2 or min(costs.values()) >= bpb.blended:
+        return ""
+    return min(costs, key=costs.__getitem__)

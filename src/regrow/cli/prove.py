@@ -10,7 +10,7 @@ import typer
 
 from regrow.cli.options import EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import Output, command_output
-from regrow.cli.runs import update_result
+from regrow.cli.runs import refresh_report, update_result
 from regrow.core.errors import ConfigError, ProofError
 from regrow.core.results import Proof
 
@@ -86,6 +86,7 @@ def command(
         updated = update_result(artifact, data, {"proof_adaptive" if ttt else "proof": proof})
         _show(proof, output, {})
         if updated is not None:
+            refresh_report(updated.parent)
             output.line(f"updated {updated}")
         _check(proof, str(artifact))
         output.line(f"proven  {proof.bpb:.4f} bits per byte")

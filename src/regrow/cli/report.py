@@ -17,6 +17,9 @@ def command(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The page.  [default: RUN/report.html]"),
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print its tables as Markdown, or write them to FILE.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -25,6 +28,17 @@ def command(
     The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost.
     """
     with command_output(json, quiet) as output:
+        if markdown:
+            from regrow.core.files import atomic_write_text
+            from regrow.report.markdown import markdown_report
+
+            text = markdown_report(runs)
+            output.result({"markdown": text})
+            if out is None:
+                output.line(text.rstrip())
+            else:
+                atomic_write_text(out, text)
+            return
         from regrow.report.page import write_report
 
         page = write_report(runs, out)

@@ -27,3 +27,10 @@ def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Pat
         return None
     Result.update(path, changes)
     return path
+
+
+def refresh_report(run: Path) -> Path | None:
+    """Write the page of a run anew, if it has one: its figures have changed."""
+    from regrow.report.page import write_report
+
+    return write_report(run) if (run / REPORT).is_file() else None

@@ -94,6 +94,13 @@ class Result(Struct, kw_only=True):
     steps: int
     train_tokens_seen: int
     tokens_per_second: float | None = None
+    # with pack.keep = "best": mixture, memory or network, and held-out bits per byte of each when it was chosen
+    kept: str | None = None
+    candidates: dict[str, float] | None = None
+    made: dict[str, str] | None = (
+        None  # date, command, cpu, python, regrow, commit: see `regrow.core.provenance`
+    )
+    baselines: dict[str, float] | None = None  # bits per byte of the same text with other compressors
 
     @classmethod
     def load(cls, path: Path) -> Result:

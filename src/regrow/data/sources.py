@@ -87,6 +87,11 @@ def _split(train: Texts, held_out: Texts, documents: int) -> str:
     return f"held out: {whole}{end} ({share})"
 
 
+def source_bytes(sources: Sequence[str]) -> int:
+    """The size of all files of these sources. Raises DataError for one that cannot be read."""
+    return sum(file.stat().st_size for file in SourceFiles.of([_readable(text) for text in sources]).files)
+
+
 class _Reading:
     """Files being read, and of each how many of its rows hold no text."""
 

@@ -30,11 +30,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """The training log: the network's line, the mixture's (joint phase only), bad lines counted."""
+    """The training log: the network's line, the mixture's (joint phase only), bad lines counted; looks at the held-out
+    text; and, in `bpb`'s place, the learning rate's share of its full value and the gradient norm."""
 
     network: Line
     mixture: Line
     unreadable: int = 0
+    held_out: Line = field(default_factory=Line)
+    rate: Line = field(default_factory=Line)
+    grad_norm: Line = field(default_factory=Line)
 
 
 def load_curve(path: Path) -> Curve | None:
@@ -60,7 +64,8 @@ def load_curve(path: Path) -> Curve | None:
         records.append(record)
     if not records:
         return None
-    return Curve(_line(records, "bpb"), _line(records, "blended_bpb"), unreadable)
+    others = (_line(records, key) for key in ("held_out_bpb", "rate", "grad_norm"))
+    return Curve(_line(records, "bpb"), _line(records, "blended_bpb"), unreadable, *others)
 
 
 def thinned(line: Line) -> Line:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from regrow.report.curve import Curve, Line, reach_of, smoothed, thinned
 from regrow.report.plot import HEIGHT, WIDTH, Axis, Tick, axis, path, ticks_x, ticks_y
 from regrow.report.run_files import RunFiles
 
+_SMALL: list[tuple[str, Callable[[Curve], Line]]] = [
+    ("learning rate, share of its full value", lambda curve: curve.rate),
+    ("gradient norm", lambda curve: curve.grad_norm),
+]
 _HIDDEN_START = 0.08  # share of the lines at their start that does not decide how high the plot is
 
 
@@ -33,6 +38,7 @@ class PlotView:
     joint: tuple[float, float] | None
     width: float = WIDTH
     height: float = HEIGHT
+    title: str = ""  # the runs it is of, where it is not of all
 
 
 @dataclass(frozen=True)
@@ -43,22 +49,49 @@ class LastValue:
     name: str
     network: float
     mixture: float | None
+    held_out: float | None = None  # the best
 
 
 def curve_plots(runs: list[RunFiles]) -> list[PlotView]:
-    """Plots over seconds and over tokens; empty if no run has a log."""
-    lines = [
-        (kind, number, thinned(line), _soft(line, run.curve))
-        for number, run in enumerate(runs)
-        if run.curve is not None
-        for kind, line in (("network", run.curve.network), ("mixture", run.curve.mixture))
-        if len(line)
-    ]
-    if not lines:
-        return []
-    y_axis = _height([line for _, _, line, _ in lines], [soft for *_, soft in lines])
-    single = len(runs) == 1
-    return [_plot(name, lines, y_axis, single) for name in ("seconds", "tokens")]
+    """Plots over seconds and over tokens; empty if no run has a log. Runs on different texts have plots of their own,
+    for their bits per byte have no scale in common."""
+    texts = {run.result.data.val_sha256: "" for run in runs if run.curve is not None}
+    if len(texts) > 1:
+        texts = {
+            text: ", ".join(run.name for run in runs if run.result.data.val_sha256 == text) for text in texts
+        }
+    plots = []
+    for text, title in texts.items():
+        lines = [
+            (kind, number, thinned(line), _soft(line, run.curve) if kind != "held-out" else thinned(line))
+            for number, run in enumerate(runs)
+            if run.curve is not None and run.result.data.val_sha256 == text
+            for kind, line in (
+                ("network", run.curve.network),
+                ("mixture", run.curve.mixture),
+                ("held-out", run.curve.held_out),
+            )
+            if len(line)
+        ]
+        y_axis = _height([line for _, _, line, _ in lines], [soft for *_, soft in lines])
+        single = len(runs) == 1
+        plots += [replace(_plot(name, lines, y_axis, single), title=title) for name in ("seconds", "tokens")]
+    return plots
+
+
+def small_plots(runs: list[RunFiles]) -> list[PlotView]:
+    """Learning rate and gradient norm over the tokens; empty if no run has a log."""
+    plots = []
+    for title, line_of in _SMALL:
+        lines = [
+            ("network", number, thinned(line_of(run.curve)), thinned(line_of(run.curve)))
+            for number, run in enumerate(runs)
+            if run.curve is not None and len(line_of(run.curve))
+        ]
+        if lines:
+            y_axis = axis(0.0, max(max(line.bpb) for *_, line in lines), 3, snap=True)
+            plots.append(replace(_plot("tokens", lines, y_axis, single=False), name=title))
+    return plots
 
 
 def last_values(runs: list[RunFiles]) -> list[LastValue]:
@@ -68,7 +101,8 @@ def last_values(runs: list[RunFiles]) -> list[LastValue]:
         if run.curve is None:
             continue
         mixture = _end(run.curve.mixture, run.curve) if len(run.curve.mixture) else None
-        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), mixture))
+        held_out = min(run.curve.held_out.bpb, default=None)
+        found.append(LastValue(number, run.name, _end(run.curve.network, run.curve), mixture, held_out))
     return found
 
 

@@ -14,23 +14,25 @@ from markupsafe import Markup
 from regrow import __version__
 from regrow.core.files import atomic_write_bytes, check_writable
 from regrow.report.component_view import size_bars, size_rows
-from regrow.report.curve_view import curve_plots, last_values
+from regrow.report.curve_view import curve_plots, last_values, small_plots
 from regrow.report.excerpt_view import SHADES, excerpt_view
 from regrow.report.headline import headline
 from regrow.report.run_files import RunFiles, load_runs
 from regrow.report.tables import config_tables, difference_rows, proof_rows, run_tables, score_rows
 
 
-def write_report(runs: Path | str | Sequence[Path | str], out: Path | str | None = None) -> Path:
-    """Write one page about `runs` (a run's folder, or several side by side); returns its path.
+def write_report(runs: Path | str | RunFiles | Sequence[Path | str], out: Path | str | None = None) -> Path:
+    """Write one page about `runs` (a run's folder, several side by side, or a run as it was loaded); returns its path.
 
     `out` None: report.html in the first folder. Raises DataError for a folder without a result.json of this
     schema, EnvironmentProblem if the page cannot be written.
     """
-    folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
-    target = Path(out) if out is not None else (folders or [Path()])[0] / "report.html"
+    loaded = [runs] if isinstance(runs, RunFiles) else None
+    folders = [] if isinstance(runs, RunFiles) else [runs] if isinstance(runs, str | Path) else runs
+    first = loaded[0].folder if loaded else Path(next(iter(folders), "."))
+    target = Path(out) if out is not None else first / "report.html"
     check_writable(target)
-    records = load_runs(folders)
+    records = loaded or load_runs([Path(run) for run in folders])
     # A folder's name need not be UTF-8; the page always is.
     atomic_write_bytes(target, render(records).encode("utf-8", "backslashreplace"))
     return target
@@ -58,8 +60,10 @@ def render(runs: list[RunFiles]) -> str:
         headlines=[headline(run) for run in runs],
         scores=score_rows(runs),
         differences=difference_rows(runs),
+        different_texts=len({run.result.data.val_sha256 for run in runs}) > 1,
         plots=curve_plots(runs),
         last_values=last_values(runs),
+        small_plots=small_plots(runs),
         bars=size_bars(runs),
         sizes=size_rows(runs),
         proofs=proof_rows([run.result.proof for run in runs]),

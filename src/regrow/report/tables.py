@@ -72,30 +72,57 @@ _SCORES = [  # key of the score, label, words, colour
 ]
 
 
+_MADE = ("date", "command", "commit", "cpu", "python", "regrow")
+_IF_ANY = {"lost by mixing", "kept in the artifact", *_MADE}
+
+
+def _answered(rows: list[TableRow]) -> list[TableRow]:
+    """Without the rows that many runs do not have, and of which "not run" would say nothing."""
+    return [row for row in rows if row.label not in _IF_ANY or any(cell.tone != "none" for cell in row.cells)]
+
+
 def score_rows(runs: list[RunFiles]) -> list[TableRow]:
-    """Bits per byte by predictor, with bars from zero on one scale."""
+    """Bits per byte by predictor, then of general-purpose compressors on the same text, with bars from zero on one
+    scale for all runs on the same text."""
     values = {key: [_score(run.result, key) for run in runs] for key, *_ in _SCORES}
-    longest = max((v for row in values.values() for v in row if v), default=1.0)
+    found = [run.result.baselines or {} for run in runs]
+    others = [
+        (name, name, "a general-purpose compressor", "other")
+        for name in {n: None for one in found for n in one}
+    ]
+    values |= {name: [one.get(name) for one in found] for name, *_ in others}
+    texts = [run.result.data.val_sha256 for run in runs]
+    longest = dict.fromkeys(texts, 0.0)
+    for row in values.values():
+        for text, value in zip(texts, row, strict=True):
+            longest[text] = max(longest[text], value or 0.0)
     return [
         TableRow(
             label,
             words,
-            [_cell(None) if v is None else Cell(bits(v), "", 100 * v / longest) for v in values[key]],
+            [
+                _cell(None) if v is None else Cell(bits(v), "", 100 * v / (longest[text] or 1.0))
+                for v, text in zip(values[key], texts, strict=True)
+            ],
             kind,
         )
-        for key, label, words, kind in _SCORES
+        for key, label, words, kind in [*_SCORES, *reversed(others)]
     ]
 
 
 def difference_rows(runs: list[RunFiles]) -> list[TableRow]:
     """What follows from the scores: what quantising costs, what mixing gains, how near the proof comes."""
-    return _rows([run.result for run in runs], [
+    rows = _rows([run.result for run in runs], [
         ("int8 round trip", "stored network less unquantised", lambda r: _gap(r, "neural", "neural_unquantized")),
-        ("gained by mixing", "mixture below the better part alone", _gain),
+        ("gained by mixing", "mixture below the better part alone", lambda r: _mixing(r, gained=True)),
+        ("lost by mixing", "mixture above the better part alone", lambda r: _mixing(r, gained=False)),
+        ("kept in the artifact", "the best of these by held-out text", _kept),
+        ("perplexity", "of the mixture, per token of the run's own vocabulary", _perplexity),
         ("proven over evaluated", "what the coder adds", lambda r: _over(r, "proven", "blended")),
         ("gained by adapting", "adaptive below mixture", lambda r: _gap(r, "ttt", "blended")),
         ("adaptive, proven over evaluated", "what the coder adds", lambda r: _over(r, "proven_adaptive", "ttt")),
     ])  # fmt: skip
+    return _answered(rows)
 
 
 _PROOF: list[Row[Proof]] = [
@@ -118,6 +145,10 @@ _PROOF: list[Row[Proof]] = [
 def proof_rows(proofs: Sequence[Proof | None]) -> list[TableRow]:
     """What the round trip through the codec measured."""
     return _rows(proofs, _PROOF)
+
+
+def _made(key: str) -> Callable[[Result], str | None]:
+    return lambda r: (r.made or {}).get(key)
 
 
 _RUN_TABLES: list[tuple[str, list[Row[Result]]]] = [
@@ -148,6 +179,7 @@ _RUN_TABLES: list[tuple[str, list[Row[Result]]]] = [
         ("steps", "", lambda r: count(r.steps)),
         ("tokens seen", "", lambda r: count(r.train_tokens_seen)),
         ("tokens per second", "", lambda r: count(r.tokens_per_second)),
+        *((key, "", _made(key)) for key in _MADE),
         ("device", "", lambda r: r.device),
         ("threads", "", lambda r: str(r.threads)),
         ("processes", "", lambda r: str(r.world_size)),
@@ -159,7 +191,7 @@ _RUN_TABLES: list[tuple[str, list[Row[Result]]]] = [
 def run_tables(runs: list[RunFiles]) -> list[Table]:
     """Data, time and environment."""
     results = [run.result for run in runs]
-    return [Table(title, _rows(results, rows, mark=True)) for title, rows in _RUN_TABLES]
+    return [Table(title, _answered(_rows(results, rows, mark=True))) for title, rows in _RUN_TABLES]
 
 
 def config_tables(runs: list[RunFiles]) -> list[Table]:
@@ -212,11 +244,29 @@ def _over(result: Result, after: str, before: str, decimals: int = 2) -> str | N
     return f"{gap} ({100 * ((_score(result, after) or 0.0) / b - 1):+.{decimals}f} %)" if gap and b else None
 
 
-def _gain(result: Result) -> str | None:
+def _mixing(result: Result, *, gained: bool) -> str | None:
     bpb = result.bpb
-    if bpb.neural is None or bpb.memory is None:
+    if bpb.neural is None or bpb.memory is None or bpb.blended is None:
         return None
-    return _over(result, "blended", "neural" if bpb.neural < bpb.memory else "memory", 1)
+    better = "neural" if bpb.neural < bpb.memory else "memory"
+    is_gain = bpb.blended <= min(bpb.neural, bpb.memory)
+    return _over(result, "blended", better, 1) if is_gain == gained else None
+
+
+def _perplexity(result: Result) -> str | None:
+    """2 to the bits per token, of which the held-out text has its bits per byte times its bytes."""
+    data, bpb = result.data, result.bpb.blended
+    if bpb is None or not data.val_tokens:
+        return None
+    return f"{2 ** min(64.0, bpb * data.val_bytes / data.val_tokens):.2f}"
+
+
+def _kept(result: Result) -> str | None:
+    """Which parts `pack.keep = "best"` kept, and what each of them cost."""
+    if not result.kept or not result.candidates:
+        return None
+    parts = sorted(result.candidates.items(), key=lambda part: part[1])
+    return f"{result.kept} ({', '.join(f'{name} {bits(bpb)}' for name, bpb in parts)})"
 
 
 def _timed(part: float | None, whole: float | None) -> str:

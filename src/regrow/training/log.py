@@ -2,7 +2,7 @@
 installed, and whatever callbacks make of them.
 
 Times are the trainer's clock. It starts after the first two steps (compilation, first allocations) and holds neither
-evaluation nor packing.
+evaluation nor packing, but for looks at the held-out text (`train.eval_every`).
 """
 
 from __future__ import annotations

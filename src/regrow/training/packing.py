@@ -15,6 +15,7 @@ from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
+from regrow.core.provenance import provenance
 from regrow.core.results import Bpb, DataFigures, Result, Seconds
 from regrow.data.dataset import Dataset
 from regrow.network.mixer import Mixer
@@ -23,6 +24,7 @@ from regrow.predict.evaluation import score_streams
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.mixture import Mixture
 from regrow.training.memory import TrainingMemory
+from regrow.training.pack_best import keep_best
 from regrow.training.pack_memory import stored_memory
 from regrow.training.pruning_weights import beside_network
 
@@ -72,6 +74,11 @@ def pack(
             out / "artifact.safetensors", config, data.tokenizer, network, stored, digest, mixer,
             memory.discounts if memory else None,
         )  # fmt: skip
+    kept = None
+    if memory is not None and config.pack.keep == "best":
+        alone = _cap(config, config.pack.budget_bytes - len(data.tokenizer.to_bytes()) - _MANIFEST_BYTES)
+        kept = keep_best(out / "artifact.safetensors", ledger, config, data, network, memory, alone, progress)
+        ledger = kept.ledger
     return Result(
         preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),
         threads=torch.get_num_threads(), world_size=1, torch=str(torch.__version__),
@@ -79,7 +86,8 @@ def pack(
         bytes={"total": ledger.total, "budget": config.pack.budget_bytes, **ledger.parts()},
         bpb=Bpb(neural_unquantized=unquantized),
         seconds=Seconds(pack=time.perf_counter() - started),
-        steps=0, train_tokens_seen=0,
+        steps=0, train_tokens_seen=0, kept=kept.part if kept else None, candidates=kept.bpb if kept else None,
+        made=provenance(),
     )  # fmt: skip
 
 
@@ -104,7 +112,10 @@ def bytes_for_memory(config: Config, network: Transformer, mixer: Mixer, data: D
         + len(data.tokenizer.to_bytes())
         + _MANIFEST_BYTES
     )
-    bytes_left = config.pack.budget_bytes - others
+    return _cap(config, config.pack.budget_bytes - others)
+
+
+def _cap(config: Config, bytes_left: int) -> int:
     return min(bytes_left, config.memory.cap_bytes) if config.memory.cap_bytes else bytes_left
 
 

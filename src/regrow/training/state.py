@@ -18,6 +18,7 @@ from regrow.network.compute import compute_dtype
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.training.batches import Part, Plan, shuffled_batches
+from regrow.training.held_out import HeldOut
 from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Optimiser
 from regrow.training.packing import check_budget
@@ -47,6 +48,10 @@ class TrainingState:
         plan = Plan.of(data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed)
         bos_id = data.tokenizer.bos_id
         self.memory = TrainingMemory(config.memory, plan, data.vocab_size, bos_id, group) if mixing else None
+        self.held_out = HeldOut(data, config.eval) if t.eval_every else None
+        self._main_share = 1 - t.closing if plan.folds else 1.0  # of the run; the joint phase follows
+        self._main_over = False
+        self._skipped = 0.0  # share of the run that ending the main phase early left out
         self.step = self.tokens = self.warm_tokens = 0
         self.elapsed = self.communication = 0.0
         self._parts: list[Part] = [plan.main, *plan.folds]
@@ -61,7 +66,7 @@ class TrainingState:
     def done(self) -> float:
         """Share of the first limit that is used up, the same in every process."""
         t = self.config.train
-        return max(
+        return self._skipped + max(
             self.step / t.max_steps if t.max_steps else 0.0,
             self.tokens / t.max_tokens if t.max_tokens else 0.0,
             self.elapsed / t.max_seconds if t.max_seconds else 0.0,
@@ -77,6 +82,26 @@ class TrainingState:
         """Whether all that was learned is numbers; every process holds the same."""
         learned = [*self.network.parameters(), *self.mixer.parameters()]
         return all(bool(torch.isfinite(p.detach()).all()) for p in learned)
+
+    def look(self, group: ProcessGroup) -> float | None:
+        """After each step: every `train.eval_every` steps of the main phase, the network's bits per byte of held-out
+        text.
+
+        With `train.patience` the main phase ends after so many looks without a new best, and what follows begins with
+        the weights of the best.
+        """
+        t, held_out = self.config.train, self.held_out
+        if held_out is None or self._main_over:
+            return None
+        network = self.averaged or self.network
+        found = held_out.look(network, group) if self.step % t.eval_every == 0 else None
+        if t.patience and held_out.worse >= t.patience:
+            self._skipped += max(0.0, self._main_share - self.done)
+        if self.done >= self._main_share:
+            self._main_over = True
+            if t.patience and held_out.worse:
+                held_out.restore(self.network, self.averaged)
+        return found
 
     def next_batch(self) -> tuple[Part, NDArray[np.int64], bool]:
         """A part and the windows [B] of it that all processes together train on next, and whether they are of the
@@ -105,6 +130,8 @@ class TrainingState:
             "averaged": self.averaged.state_dict() if self.averaged else None,
             "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
             "memory": self.memory.state_dict() if self.memory else None,
+            "held_out": self.held_out.state_dict() if self.held_out else None,
+            "main_over": self._main_over, "skipped": self._skipped,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -120,6 +147,9 @@ class TrainingState:
         self.mixer_optimiser.load_state_dict(state["mixer_optimiser"])
         if self.memory is not None:
             self.memory.load_state_dict(state["memory"])
+        if self.held_out is not None:
+            self.held_out.load_state_dict(state["held_out"])
+        self._main_over, self._skipped = state["main_over"], state["skipped"]
         self._draws = list(state["draws"])
         for batches, draws in zip(self._batches, self._draws, strict=True):
             for _ in range(draws):

@@ -27,7 +27,7 @@ import numpy as np
 
 from regrow.core.config.schema import Config
 from regrow.core.dist import ProcessGroup, process_group
-from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
+from regrow.core.errors import ConfigError, DataError, Stopped
 from regrow.core.files import remove_leftovers
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Result
@@ -175,7 +175,9 @@ class Trainer:
                 )
                 facts |= self._losses(*sums)
                 self._check_finite(*sums, facts["grad_norm"])
-                if state.step % t.log_every == 0:
+                if (found := state.look(self.group)) is not None:
+                    facts["held_out_bpb"] = found
+                if state.step % t.log_every == 0 or found is not None:
                     log.write(self._record(facts))
                 if stop:  # before anything is shown: the terminal may be gone
                     self._stop(checkpoints)
@@ -233,7 +235,7 @@ class Trainer:
         if self.group.is_first:
             path = checkpoints.save_now(self.state.step, self.state.state_dict())
         self.group.barrier()
-        raise EnvironmentProblem(
+        raise Stopped(
             f"training was stopped after step {self.state.step}; the checkpoint is kept in {path}, go on with --resume."
         )
 
@@ -371,8 +373,7 @@ class Trainer:
             "bpb": facts["bpb"], "rate": facts["rate"], "grad_norm": facts["grad_norm"],
             "tokens_per_second": state.speed,
         }  # fmt: skip
-        if "blended_bpb" in facts:
-            record["blended_bpb"] = facts["blended_bpb"]
+        record |= {key: facts[key] for key in ("blended_bpb", "held_out_bpb") if key in facts}
         if self.group.world_size > 1:
             record["communication"] = state.communication / state.elapsed if state.elapsed else 0.0
         return record

@@ -100,6 +100,10 @@ class TrainConfig(Section, frozen=True):
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # Muon
     compile: Literal["auto", "on", "off"] = "auto"  # auto = where there is a compiler and time to gain
     log_every: Positive = 10  # steps
+    eval_every: Count = 0  # steps between two looks at the held-out text; 0 = none
+    patience: Count = (
+        0  # looks without a new best that end the main phase, which goes back to the best; 0 = never
+    )
     log_lines: Literal["jsonl", "official"] = (
         "jsonl"  # official = also train.log, as parameter-golf's root script
     )
@@ -111,6 +115,8 @@ class PackConfig(Section, frozen=True):
 
     budget_bytes: Positive = 16_000_000  # decimal bytes, everything counted
     load_seconds: Rate = 5.0  # time that loading the artifact may take; 0 = any
+    # best = the network or the memory alone where the held-out text shows that to be no worse
+    keep: Literal["mixture", "best"] = "mixture"
 
 
 class EvalConfig(Section, frozen=True):

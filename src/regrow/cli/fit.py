@@ -1,0 +1,128 @@
+"""`regrow fit`: one's own text becomes a model, proven, in one command."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regrow.cli.data import FileKind
+from regrow.cli.demo import run_path
+from regrow.cli.options import Json, Overrides, Quiet
+from regrow.cli.output import bits, command_output
+from regrow.cli.runs import ARTIFACT, REPORT
+from regrow.core.errors import DataError, ProofError, Stopped
+from regrow.core.files import check_writable, utf8
+from regrow.core.folders import new_folder
+from regrow.core.quantities import parse_bytes, parse_seconds
+
+if TYPE_CHECKING:
+    from regrow.core.results import Result
+
+_RUN_FILES = {ARTIFACT, REPORT, "result.json"}  # what tells a model of this command from any other folder
+
+
+def command(
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...", help="Text, JSONL or Parquet files, or folders of them.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="MODEL", help="The folder to make.", show_default=False)
+    ],
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="SIZE", help="What the model may take: 4MB, 500kB.")
+    ] = "4MB",
+    minutes: Annotated[
+        str, typer.Option("--minutes", metavar="TIME", help="About how long it may take: 10, 90s, 1.5h.")
+    ] = "10",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the model that is there.")] = False,
+    read_as: Annotated[
+        FileKind | None,
+        typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
+    ] = None,
+    text_field: Annotated[
+        str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")
+    ] = "text",
+    overrides: Overrides = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a model of your own text.
+
+    Data, training, packing, proof and report in one command. A tenth of the bytes is held out; it says when the network
+    has learned enough, and whether network, memory or both are worth their bytes.
+
+    MODEL appears as a whole, with MODEL/artifact.safetensors and MODEL/report.html, or not at all.
+    """
+    with command_output(json, quiet) as output:
+        size, seconds = parse_bytes(budget, "--budget"), parse_seconds(minutes, "--minutes", unit="m")
+        _check_place(out, force)
+        from regrow.core.config.load import apply_overrides
+        from regrow.core.config.sizing import fit_config
+        from regrow.data.readers import ReadAs
+        from regrow.data.sources import source_bytes
+        from regrow.report.page import write_report
+        from regrow.report.run_files import load_runs
+
+        config = fit_config(source_bytes(texts), size, seconds)
+        config = apply_overrides(config, overrides) if overrides else config
+        how = ReadAs(read_as and read_as.value, utf8(text_field))
+        try:
+            with new_folder(out) as making:
+                result = run_path(texts, config, making, output.progress, how)
+                if result.proof is None or not result.proof.sha256_match:
+                    raise ProofError(f"{out}: the decoded text is not the encoded text; nothing was written.")
+                # The page names the folder as it will be.
+                (run,) = (dataclasses.replace(run, name=out.name, folder=out) for run in load_runs([making]))
+                write_report(run, making / REPORT)
+        except (KeyboardInterrupt, Stopped) as stopped:
+            raise KeyboardInterrupt(f"{out}: interrupted; nothing was written") from stopped
+        output.result(result)
+        output.line(paragraph(result))
+        output.line(f"model   {out / ARTIFACT}")
+        output.line(f"report  {out / REPORT}")
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Nothing but an earlier model is replaced, and that only when asked for."""
+    if os.path.lexists(out):
+        if not out.is_dir() or out.is_symlink() or not all((out / name).is_file() for name in _RUN_FILES):
+            raise DataError(f"{out}: is there, and is no model of regrow fit; choose another place with -o.")
+        if not force:
+            raise DataError(
+                f"{out}: is there already; give -f to replace it, or choose another place with -o."
+            )
+    check_writable(out, folder=True)
+
+
+def paragraph(result: Result) -> str:
+    """What was done and how good it is, for people."""
+    data, parts, proof = result.data, result.bytes or {}, result.proof
+    assert proof is not None
+    others = {name: value for name, value in (result.candidates or {}).items() if name != result.kept}
+    kept = {"mixture": "Network and memory are kept", "memory": "The memory alone is kept"}.get(
+        result.kept or "mixture", "The network alone is kept"
+    )
+    beside = ", ".join(
+        f"the {name} {'alone ' if name != 'mixture' else ''}{bits(v)}" for name, v in others.items()
+    )
+    baselines = ", ".join(f"{name} {bits(value)}" for name, value in (result.baselines or {}).items())
+    total = data.train_bytes + data.val_bytes
+    return (
+        f"Trained on {data.train_bytes:,} bytes of {data.name} and judged on the other {data.val_bytes:,} "
+        f"({100 * data.val_bytes / total:.1f} %). {kept}"
+        + (
+            f" ({bits(result.candidates[result.kept])} bits per byte; {beside})"
+            if result.candidates and result.kept
+            else ""
+        )
+        + f", in {parts.get('total', 0):,} of {parts.get('budget', 0):,} bytes. The held-out text was compressed to "
+        f"{proof.stream_bytes:,} bytes and decoded again: {bits(proof.bpb)} bits per byte, proven. The same text with "
+        f"{baselines}."
+    )

@@ -1,0 +1,43 @@
+"""A folder that appears as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from regrow.core.errors import EnvironmentProblem, reason
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place when the block ends well; what was there is then gone.
+
+    On any exception, Ctrl-C included, it is removed, and `path` is as it was. Raises EnvironmentProblem where no folder
+    can be made.
+    """
+    place = path.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".regrow-", dir=place.parent))
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path}: cannot be written ({reason(error)}); choose another place."
+        ) from error
+    try:
+        fresh, old = making / "new", making / "old"
+        fresh.mkdir()  # with the mode that any new folder has, which mkdtemp's is not
+        yield fresh
+        if os.path.lexists(place):
+            place.rename(old)
+        try:
+            fresh.rename(place)
+        except BaseException:
+            if old.exists():
+                old.rename(place)
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
