@@ -16,8 +16,12 @@ This page is made from `--help` by `python docs/make_cli.py`; change the command
 
 Exit codes: 0 fine, 1 a negative verdict (a failed proof, over budget), 2 the user's or the tool's error, 130
 interrupted, 141 nobody reads the output any more (`| head`), 143 or 129 ended by SIGTERM or SIGHUP. Errors are one
-line on standard error. `-o`/`--out` files
-are replaced in one step or not at all; one that cannot be written is refused before work begins.
+line on standard error.
+
+Files that a command is told to write (`-o`, `--out`, `--sarif`) appear whole or not at all, and one that cannot be
+written is refused before work begins. One that is there already is replaced with `-f`; without it a terminal is asked,
+and elsewhere the command ends. What the command reads is never written, by whatever name or link. A link stays a link,
+and a device, a FIFO or `/dev/stdout` is written through.
 """
 
 

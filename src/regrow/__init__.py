@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.predict.predictor import Predictor as Predictor
     from regrow.predict.proof import prove as prove
     from regrow.predict.record_codec import RecordCodec as RecordCodec
+    from regrow.predict.stream_file import open as open
     from regrow.report.page import write_report as write_report
     from regrow.training.log import Callback as Callback
     from regrow.training.trainer import train as train
@@ -48,6 +49,7 @@ _HOME = {
     "load_config": "core.config.load",
     "load_preset": "core.config.load",
     "make_data": "data.build",
+    "open": "predict.stream_file",
     "prove": "predict.proof",
     "prove_model": "predict.model_proof",
     "seeded_orthogonal": "network.bases",

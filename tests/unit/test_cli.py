@@ -94,8 +94,8 @@ def test_every_command_of_the_contract_is_there(capsys: pytest.CaptureFixture[st
         ("train", "--preset --config --data --out --set --resume"),
         ("eval", "--data --stride --ttt --official-bytes"),
         ("prove", "--data --ttt"),
-        ("compress", "-o --out"),
-        ("decompress", "-o --out"),
+        ("compress", "-o --out -c -k -f -q --ttt"),
+        ("decompress", "-o --out -c -k -f -q -t -l --ttt"),
         ("records compress", "-o --out -f --force --text-field"),
         ("records decompress", "-o --out -f --force --record"),
         ("sample", "--prompt --tokens --seed --temperature --top-p --stream"),
@@ -253,30 +253,6 @@ def test_eval_prints_its_parts_and_updates_its_run(
     assert "2.0000" in capsys.readouterr().out
     result = Result.load(tmp_path / "result.json")
     assert (result.bpb.blended, result.bytes, result.seconds.eval) == (2.0, parts, 2.5)
-
-
-def test_compress_and_decompress_write_in_one_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Backwards:
-        config = None
-
-        @classmethod
-        def load(cls, path: Path, **_: Any) -> Backwards:
-            return cls()
-
-        def encode(self, raw: bytes, progress: Any, *, settings: Any) -> Any:
-            return types.SimpleNamespace(stream=raw[::-1])
-
-        def decode(self, stream: bytes, progress: Any, *, expected: Any) -> bytes:
-            return stream[::-1]
-
-    stub(monkeypatch, "predict.codec", Codec=Backwards, Expected=Any)
-    (tmp_path / "raw").write_bytes(b"\x00ab")
-    assert main(["compress", "a", str(tmp_path / "raw"), "-o", str(tmp_path / "s"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["bpb"] == 8.0
-    assert main(["decompress", "a", str(tmp_path / "s"), "-o", str(tmp_path / "back")]) == 0
-    assert (tmp_path / "back").read_bytes() == b"\x00ab"
 
 
 def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

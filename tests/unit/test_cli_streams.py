@@ -155,3 +155,30 @@ def test_an_output_that_cannot_be_written_is_told_before_work_begins(
     assert main([*given, str(out)]) == 2
     assert str(out) in error_line(capsys)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "text"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "RUN", "-o"], ["audit", "FILE", "-o"], ["audit", "FILE", "--sarif"]]
+)
+def test_no_output_replaces_a_file_unasked_or_what_is_read(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder(tmp_path / "run")
+    script = tmp_path / "train.csv"
+    script.write_text("print(1)\n")
+    given = [{"RUN": str(tmp_path / "run"), "FILE": str(script)}.get(part, part) for part in arguments]
+    out = tmp_path / "out.csv"
+    out.write_text("old")
+    assert main([*given, str(out)]) == 2
+    assert "is there already; give -f" in error_line(capsys) and out.read_text() == "old"
+    main([*given, str(out), "-f"])
+    capsys.readouterr()
+    assert out.read_text() != "old"
+    read = tmp_path / "run" / "result.json" if "report" in given else script
+    before = read.read_bytes()
+    out.unlink()
+    out.hardlink_to(read)
+    for name in (out, read):
+        assert main([*given, str(name), "-f"]) == 2
+        assert "is what the command reads" in error_line(capsys)
+    assert read.read_bytes() == before

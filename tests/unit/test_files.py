@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regrow.core.errors import EnvironmentProblem
-from regrow.core.files import atomic_write, atomic_write_bytes, atomic_write_text, check_writable, sha256_hex
+from regrow.core.files import (
+    atomic_write,
+    atomic_write_bytes,
+    atomic_write_text,
+    check_output,
+    check_writable,
+    sha256_hex,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -116,3 +127,99 @@ def test_a_folder_without_permission_is_told_beforehand(
     for path, folder in ((tmp_path / "file", False), (tmp_path, True), (tmp_path / "new" / "sub", True)):
         with pytest.raises(EnvironmentProblem, match=r"cannot be written \(permission denied\)"):
             check_writable(path, folder=folder)
+
+
+def test_a_link_stays_and_the_file_it_names_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    link, target = tmp_path / "link", tmp_path / "inner" / "target"
+    link.symlink_to("inner/target")
+    for content in (b"made", b"made anew"):
+        check_writable(link)
+        atomic_write_bytes(link, content)
+        assert link.is_symlink() and target.read_bytes() == content
+    assert names(tmp_path / "inner") == ["target"]
+    link.unlink()
+    link.symlink_to("link")
+    with pytest.raises(EnvironmentProblem, match="symbolic links"):
+        atomic_write_bytes(link, b"")
+
+
+def test_a_device_is_written_and_stays_a_device(tmp_path: Path) -> None:
+    for path in (Path("/dev/null"), tmp_path / "link"):
+        check_output(path)
+        atomic_write_bytes(path, b"x")
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to("/dev/null")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    with pytest.raises(EnvironmentProblem, match="no space left"):
+        atomic_write_bytes(Path("/dev/full"), b"x")
+
+
+def test_a_fifo_is_written_and_stays_a_fifo(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    check_output(fifo)
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+        atomic_write_bytes(fifo, b"through")
+        assert reader.communicate()[0] == b"through"
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_a_reader_of_a_fifo_that_leaves_is_a_broken_pipe(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(BrokenPipeError), atomic_write(fifo) as file:
+        os.close(reading)
+        file.write(bytes(1 << 20))
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+def test_what_stood_in_standard_output_stays(name: str, tmp_path: Path) -> None:
+    """Opened by its path, a file behind /dev/stdout would be cut; replaced, the shell's own output would be lost."""
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    code = """
+import sys, pathlib
+from regrow.core.files import atomic_write_bytes, check_output
+print("before", flush=True)
+check_output(pathlib.Path(sys.argv[1]))
+atomic_write_bytes(pathlib.Path(sys.argv[1]), b"between\\n")
+print("after", flush=True)
+"""
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", code, name], stdout=out, check=True, cwd=tmp_path)
+    assert (tmp_path / "out").read_text() == "before\nbetween\nafter\n"
+    piped = subprocess.run(
+        [sys.executable, "-c", code, name], stdout=subprocess.PIPE, check=True, cwd=tmp_path
+    )
+    assert piped.stdout == b"before\nbetween\nafter\n"
+
+
+def test_a_file_that_is_there_is_replaced_when_forced_or_agreed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    check_output(path)
+    path.write_bytes(b"old")
+    with pytest.raises(EnvironmentProblem, match="is there already; give -f"):
+        check_output(path)
+    check_output(path, force=True)
+    for answer, fine in (("y\n", True), ("Yes\n", True), ("n\n", False), ("\n", False), ("", False)):
+        terminal = io.StringIO(answer)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr("sys.stdin", terminal)
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        with contextlib.nullcontext() if fine else pytest.raises(EnvironmentProblem):
+            check_output(path)
+        assert "replace it? [y/N]" in capsys.readouterr().err
+
+
+def test_what_a_command_reads_is_never_its_output(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"precious")
+    (tmp_path / "soft").symlink_to(source)
+    (tmp_path / "hard").hardlink_to(source)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for name in ("source", "soft", "hard", "folder/source"):
+        with pytest.raises(EnvironmentProblem, match="is what the command reads"):
+            check_output(tmp_path / name, force=True, sources=[tmp_path / "none", source])

@@ -40,8 +40,10 @@ class StoredArtifact:
 
     @classmethod
     def read(cls, path: Path | str) -> StoredArtifact:
-        """Raises ArtifactError naming what is wrong with the file."""
+        """From a file, or from the folder of a run. Raises ArtifactError naming what is wrong with the file."""
         path = Path(path)
+        if path.is_dir():
+            path /= "artifact.safetensors"
         if not path.exists():
             raise ArtifactError(f"{path}: there is no such file; give the path of an artifact.")
         file = read_artifact(path)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet
-from regrow.core.files import check_writable
+from regrow.cli.options import Force, Json, Quiet
+from regrow.core.files import check_output
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.verdict import Audit
@@ -48,6 +48,7 @@ def command(
         typer.Option("--out", "-o", metavar="FILE", help="Also write a table: .csv, .json or .html."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Also print findings of low severity.")] = False,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +66,7 @@ def command(
     with command_output(json, quiet) as output:
         for written in (sarif, *(out or [])):
             if written is not None:
-                check_writable(written)
+                check_output(written, force=force, sources=[*paths, *([run] if run else [])])
         audits = _audits(paths, run, smoke, many, quiet)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)

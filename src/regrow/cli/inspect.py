@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Json, Quiet, artifact_in_run
 from regrow.cli.output import command_output
 
 
@@ -16,8 +16,9 @@ def command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="An artifact.safetensors, or what `regrow compress` wrote.",
+            help="An artifact.safetensors, the folder of a run, or what `regrow compress` wrote.",
             show_default=False,
+            callback=artifact_in_run,
         ),
     ],
     json: Json = False,

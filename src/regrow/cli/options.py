@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from regrow.cli.runs import ARTIFACT
 from regrow.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,10 +17,29 @@ if TYPE_CHECKING:
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print the result only: no progress.")]
-ArtifactFile: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="ARTIFACT", help="An artifact.safetensors.", show_default=False)
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only: no progress.")]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", "-f", help="Replace a file that is there already, unasked.")
 ]
+Stdout: TypeAlias = Annotated[bool, typer.Option("--stdout", "-c", help="Write to standard output.")]
+Keep: TypeAlias = Annotated[
+    bool, typer.Option("--keep", "-k", help="Keep FILE, as is always done.", show_default=False)
+]
+
+
+def artifact_in_run(path: Path | None) -> Path | None:
+    """The artifact that a command is given: a file, or in its place the folder of its run."""
+    return path / ARTIFACT if path is not None and path.is_dir() else path
+
+
+def _artifact(metavar: str) -> Any:
+    help = "An artifact.safetensors, or the folder of a run."
+    return typer.Argument(metavar=metavar, help=help, show_default=False, callback=artifact_in_run)
+
+
+ArtifactFile: TypeAlias = Annotated[Path, _artifact("ARTIFACT")]
+ModelFile: TypeAlias = Annotated[Path, _artifact("MODEL")]
+AnyArtifact: TypeAlias = Annotated[Path | None, _artifact("ARTIFACT")]
 HeldOut: TypeAlias = Annotated[
     Path,
     typer.Option(

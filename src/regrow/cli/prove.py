@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from regrow.cli.options import EvalOverrides, HeldOut, Json, Quiet, refuse_settings
+from regrow.cli.options import AnyArtifact, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import Output, command_output
 from regrow.cli.runs import refresh_report, update_result
 from regrow.core.errors import ConfigError, ProofError
@@ -17,10 +17,7 @@ from regrow.core.results import Proof
 
 def command(
     data: HeldOut,
-    artifact: Annotated[
-        Path | None,
-        typer.Argument(metavar="ARTIFACT", help="An artifact.safetensors.", show_default=False),
-    ] = None,
+    artifact: AnyArtifact = None,
     model: Annotated[
         str | None,
         typer.Option(

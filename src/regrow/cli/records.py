@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import json as json_format
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from regrow.cli.destination import STANDARD, destination
-from regrow.cli.options import Cache, Json, Quiet, array_cache
+from regrow.cli.destination import STANDARD, destination, refuse_json, source
+from regrow.cli.options import Cache, Force, Json, ModelFile, Quiet, array_cache
 from regrow.cli.output import Output, command_output
-from regrow.core.errors import ConfigError, DataError, readable
+from regrow.core.errors import ConfigError, DataError
 from regrow.core.files import utf8
 
 if TYPE_CHECKING:
     from regrow.predict.record_codec import RecordCodec
 
-Model: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="An artifact.safetensors.", show_default=False)
-]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
         "--out", "-o", metavar="OUT", help="The file to write; - for standard output.", show_default=False
     ),
 ]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")]
 
 
 def compress(
-    model: Model,
+    model: ModelFile,
     file: Annotated[
         Path,
         typer.Argument(
@@ -83,7 +78,7 @@ def compress(
 
 
 def decompress(
-    model: Model,
+    model: ModelFile,
     file: Annotated[
         Path,
         typer.Argument(
@@ -116,10 +111,10 @@ def decompress(
             raise ConfigError(
                 "--record: needs a file, in which it can be sought; write the input to one first."
             )
-        with destination(out, force=force, sources=(file, model)) as target, _opened(file) as source:
+        with destination(out, force=force, sources=(file, model)) as target, source(file) as stream:
             from regrow.predict.record_file import RecordReader
 
-            reader = RecordReader(source, "standard input" if file == STANDARD else str(file))
+            reader = RecordReader(stream, "standard input" if file == STANDARD else str(file))
             codec = reader.codec(*_codec(model, cache))
             count, written = 0, 0
             if record:
@@ -142,8 +137,8 @@ def decompress(
 @contextlib.contextmanager
 def _result(output: Output, out: Path, json: bool) -> Iterator[dict[str, object]]:
     """What a command tells when all has gone well; nothing where the bytes themselves go to standard output."""
-    if out == STANDARD and json:
-        raise ConfigError("--json: prints on standard output, as -o - does; choose a file with --out.")
+    if out == STANDARD:
+        refuse_json(json)
     told: dict[str, object] = {"out": out}
     yield told
     line = told.pop("line")
@@ -160,20 +155,9 @@ def _codec(model: Path, cache: bool) -> tuple[RecordCodec, str]:
     return codec.records(), codec.sha256
 
 
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    if file == STANDARD:
-        yield sys.stdin.buffer
-        return
-    with readable(file):
-        source = file.open("rb")
-    with source:
-        yield source
-
-
 def _lines(file: Path) -> Iterator[bytes]:
-    with _opened(file) as source:
-        yield from source
+    with source(file) as lines:
+        yield from lines
 
 
 def _rows(file: Path, field: str) -> Iterator[bytes]:

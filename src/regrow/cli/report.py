@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Force, Json, Quiet
 from regrow.cli.output import command_output
+from regrow.core.files import check_output
+
+RUN_FILES = ("config.toml", "log.jsonl", "result.json", "artifact.safetensors", "excerpt.json")
 
 
 def command(
@@ -20,14 +23,18 @@ def command(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print its tables as Markdown, or write them to FILE.")
     ] = False,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write one page about runs, self-contained.
 
-    The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost.
+    The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost. A page at
+    its default place is made anew without asking.
     """
     with command_output(json, quiet) as output:
+        if out is not None:
+            check_output(out, force=force, sources=[run / name for run in runs for name in RUN_FILES])
         if markdown:
             from regrow.core.files import atomic_write_text
             from regrow.report.markdown import markdown_report

@@ -1,4 +1,6 @@
-"""Writing files so that a reader sees the old file or the whole new one, never half of one."""
+"""Writing files: a reader sees the old file or the whole new one, nothing is replaced unasked, and what is no file of
+its own (a device, a FIFO, an open descriptor, a link) is written through.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,17 +19,26 @@ from regrow.core.errors import EnvironmentProblem, reason
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file for binary writing; it takes the place of `path` when the block ends well.
 
     On any exception, Ctrl-C included, the temporary file is removed and `path` stays as it was. Missing
     parent folders are made. The temporary file lies beside `path` because a rename is atomic only within one
     file system. An OSError (no space left, no permission) becomes an EnvironmentProblem that names `path`.
+
+    A link stays, the file it names is replaced. A device, a FIFO and a descriptor (/dev/stdout) are written as they
+    are, with no going back; a reader of them that leaves is a BrokenPipeError. A new file has the permissions `mode`,
+    by default those of every new file.
     """
     path = Path(path)
     temporary: Path | None = None
     foreign: OSError | None = None
     try:
+        if is_special(path):
+            with _open_special(path) as file:
+                yield file
+            return
+        path = _followed(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
         temporary = Path(name)
@@ -40,11 +53,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             # Without this a crash soon after the rename may leave an empty file under the new name.
             os.fsync(file.fileno())
         # mkstemp makes files that only their owner can read; give the mode that open() would have given.
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        usual = 0o666 & ~_umask() if mode is None else mode & 0o777
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else usual)
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        if error is foreign:
+        if error is foreign or isinstance(error, BrokenPipeError):
             raise
         raise _unwritable(path, error) from error
     finally:
@@ -60,6 +74,11 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     """
     path = Path(path)
     try:
+        if not folder and is_special(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        path = _followed(path)
         if path.exists() and path.is_dir() != folder:
             is_, wanted = ("file", "folder") if folder else ("folder", "file")
             raise EnvironmentProblem(f"{path}: is a {is_}; choose a {wanted} with --out.")
@@ -76,6 +95,45 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def check_output(path: Path, *, force: bool = False, sources: Iterable[Path] = ()) -> None:
+    """The rule for every file that a command is told to write, kept before it works: see `check_writable`, and
+
+    - never a file that the command reads (`sources`), by whatever name or link;
+    - a file that is there already only with `force`, or with a yes from the terminal.
+
+    What is written through (see `atomic_write`) has nothing to lose. Raises EnvironmentProblem.
+    """
+    path = Path(path)
+    check_writable(path)
+    if is_special(path) or not path.is_file():
+        return
+    for source in sources:
+        if same_file(path, source):
+            raise EnvironmentProblem(f"{path}: is what the command reads; choose another file with --out.")
+    if not force and not _agreed(path):
+        raise EnvironmentProblem(
+            f"{path}: is there already; give -f to replace it, or choose another file with --out."
+        )
+
+
+def same_file(one: Path | int, other: Path | int) -> bool:
+    """Whether two paths or descriptors are one regular file, through links of any kind."""
+    try:
+        first, second = os.stat(one), os.stat(other)  # noqa: PTH116 - of descriptors too
+    except OSError:
+        return False
+    return stat.S_ISREG(first.st_mode) and os.path.samestat(first, second)
+
+
+def is_special(path: Path) -> bool:
+    """Whether writing goes through `path` instead of replacing it: a device, a FIFO, a socket, a descriptor."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _descriptor(path) is not None
 
 
 def atomic_write_bytes(path: Path, data: bytes | memoryview) -> None:
@@ -105,6 +163,43 @@ def utf8(text: str) -> str:
 def sha256_hex(data: bytes | memoryview) -> str:
     """SHA-256 of `data` as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _open_special(path: Path) -> BinaryIO:
+    number = _descriptor(path)
+    # A descriptor is taken over: opened by its path, a file behind it would be cut and begun anew.
+    return path.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of this process's descriptor that a path such as /dev/stdout names."""
+    for _ in range(40):  # links, as many as a system follows
+        folder = os.path.realpath(path.parent)
+        if path.name.isdigit() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = Path(folder, path.readlink())
+    return None
+
+
+def _followed(path: Path) -> Path:
+    """The file that a link names, or is to name; any other path as it is."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+def _agreed(path: Path) -> bool:
+    """Whether somebody at a terminal, if there is one, says that `path` may be replaced."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"{path}: is there already; replace it? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentProblem:

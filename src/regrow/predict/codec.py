@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import lzma
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeAlias
@@ -143,37 +143,40 @@ class Codec:
 
     def encode_file(
         self, source: BinaryIO, out: BinaryIO, progress: Progress | None = None, *,
-        settings: AdaptiveSettings | None = None, total: int | None = None,
+        settings: AdaptiveSettings | None = None, total: int | None = None, block_size: int = BLOCK_BYTES,
     ) -> tuple[int, int]:  # fmt: skip
-        """Compress a file or pipe into another, block by block; returns the bytes read and written."""
+        """Compress a file or pipe into another, in blocks of `block_size` bytes (at most MAX_BLOCK_BYTES), of which one
+        or two are in memory; returns the bytes read and written. `total`: the bytes there are, if they are known."""
         read, written = 0, 0
         with (progress or Silent()).task("encode", total, "bytes") as task:
-            pieces = _pieces(source)
-            first, second = next(pieces, b""), next(pieces, None)
-            if second is None:
-                stream = single(self.sha256, self.encode_block(first, settings, task)[0])
+            piece, after = read_exactly(source, block_size), read_exactly(source, block_size)
+            if not after:
+                stream = single(self.sha256, self.encode_block(piece, settings, task)[0])
                 out.write(stream)
-                return len(first), len(stream)
+                return len(piece), len(stream)
             written += out.write(blocks_head(self.sha256))
-            for piece in _chain(first, second, pieces):
+            while piece:
                 read += len(piece)
                 written += out.write(block_bytes(self.encode_block(piece, settings, task)[0]))
+                piece, after = after, read_exactly(source, block_size)
             written += out.write(BLOCKS_END)
         return read, written
 
     def decode_file(
         self, source: BinaryIO, out: BinaryIO, progress: Progress | None = None, *, expected: Expected = "any",
         name: str = "the stream",
-    ) -> int:  # fmt: skip
-        """Decompress a file or pipe into another, block by block; returns the bytes written."""
+    ) -> tuple[int, int]:  # fmt: skip
+        """Decompress a file or pipe into another, of which one block is in memory; returns the bytes read and written.
+
+        Raises StreamError for damage, when what stands before it has been written."""
         reader = StreamReader(source, name)
         self.check_artifact(reader, name)
         written = 0
         with (progress or Silent()).task("decode", None, "bytes") as task:
             for block in reader.blocks():
-                _check_kind(block, expected)
-                written += out.write(self.decode_block(block, task))
-        return written
+                _check_kind(block, expected, name)
+                written += out.write(self.decode_block(block, task, name))
+        return reader.position, written
 
     def check_artifact(self, reader: StreamReader, name: str) -> None:
         """Raise StreamError if the stream was made with another artifact."""
@@ -206,7 +209,7 @@ class Codec:
         task.advance(len(raw))
         return best, 0.0
 
-    def decode_block(self, block: StreamBlock, task: Task) -> bytes:
+    def decode_block(self, block: StreamBlock, task: Task, name: str = "the stream") -> bytes:
         """A block's raw bytes. Raises StreamError where they are not what was coded."""
         if block.kind == BlockKind.STORED:
             raw = block.payload
@@ -214,9 +217,9 @@ class Codec:
             raw = _unpacked(block)
         else:
             tokens = self.decode_tokens(block.payload, block.tokens, block.settings, task)
-            return block.check(self.tokenizer.decode(tokens))
+            return block.check(self.tokenizer.decode(tokens), name)
         task.advance(len(raw))
-        return block.check(raw)
+        return block.check(raw, name)
 
     def encode_tokens(
         self, tokens: NDArray[np.integer], settings: AdaptiveSettings | None, task: Task, raw_bytes: int
@@ -274,17 +277,18 @@ def compress(
     settings: AdaptiveSettings | None = None,
 ) -> bytes:  # fmt: skip
     """Compress any bytes with an artifact (its path, or a `Codec`)."""
-    return _codec(artifact).encode(data, progress, settings=settings).stream
+    return codec_of(artifact).encode(data, progress, settings=settings).stream
 
 
 def decompress(
     artifact: Path | str | Codec, data: bytes, progress: Progress | None = None, *, expected: Expected = "any"
 ) -> bytes:
     """The inverse of `compress`. Raises StreamError; never returns wrong bytes."""
-    return _codec(artifact).decode(data, progress, expected=expected)
+    return codec_of(artifact).decode(data, progress, expected=expected)
 
 
-def _codec(artifact: object) -> Codec:
+def codec_of(artifact: object) -> Codec:
+    """The codec of an artifact: its path, its run's folder, a loaded `Artifact`, or a `Codec`. Raises ArtifactError."""
     if isinstance(artifact, Codec):
         return artifact
     stored = getattr(artifact, "stored", None)  # a loaded Artifact, whose memory is there already
@@ -296,19 +300,19 @@ def _codec(artifact: object) -> Codec:
     raise ArtifactError(f"{artifact!r} is no artifact; give its path.")
 
 
-def _check_kind(block: StreamBlock, expected: Expected) -> None:
+def _check_kind(block: StreamBlock, expected: Expected, name: str) -> None:
     if expected == "any" or block.kind in (BlockKind.STORED, BlockKind.PACKED):
         return
     if expected == "fixed":
         if block.kind == BlockKind.ADAPTIVE:
-            raise StreamError("the stream was made by a predictor that adapts; decompress it with --ttt.")
+            raise StreamError(f"{name}: was made by a predictor that adapts; decompress it with --ttt.")
     elif block.kind == BlockKind.FIXED:
         raise StreamError(
-            "the stream was made by a predictor that does not adapt; decompress it without --ttt."
+            f"{name}: was made by a predictor that does not adapt; decompress it without --ttt."
         )
     elif block.settings != expected:
         raise StreamError(
-            f"the stream was made with other settings ({block.settings}) than those asked for ({expected}); decompress "
+            f"{name}: was made with other settings ({block.settings}) than those asked for ({expected}); decompress "
             "it without --set."
         )
 
@@ -316,18 +320,6 @@ def _check_kind(block: StreamBlock, expected: Expected) -> None:
 def _unpacked(block: StreamBlock) -> bytes:
     limit = block.raw_bytes or 0
     try:
-        raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA).decompress(block.payload, limit + 1)
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA).decompress(block.payload, limit + 1)
     except (lzma.LZMAError, EOFError):
-        raw = b""
-    return block.check(raw)
-
-
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    while piece := read_exactly(source, BLOCK_BYTES):
-        yield piece
-
-
-def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield second
-    yield from rest
+        return b""

@@ -70,12 +70,12 @@ class StreamBlock:
     settings: AdaptiveSettings | None = None
     at: int = 0  # where the block begins in its stream
 
-    def check(self, raw: bytes) -> bytes:
-        """`raw`, if it is what this block was made of. Raises StreamError."""
+    def check(self, raw: bytes, name: str = "the stream") -> bytes:
+        """`raw`, if it is what this block was made of. Raises StreamError that names the stream and the block."""
         if zlib.crc32(raw) != self.checksum or self.raw_bytes not in (None, len(raw)):
             raise StreamError(
-                f"the stream is damaged in the block at byte {self.at:,}, or was made with another artifact; copy it "
-                "again."
+                f"{name}: is damaged in the block at byte {self.at:,}, or was made with another artifact; "
+                "copy it again."
             )
         return raw
 
@@ -134,41 +134,56 @@ class StreamReader:
         self.kind = self._kind(lead[3] & 15)
         self.artifact_id = lead[4:]
 
+    @property
+    def position(self) -> int:
+        """The place in the stream, in bytes, up to which it has been read."""
+        return self._at
+
+    def seek(self, at: int) -> None:
+        """Go on reading where a block begins (`StreamBlock.at`). The file must be seekable."""
+        self._file.seek(at)
+        self._at = at
+
     def blocks(self) -> Iterator[StreamBlock]:
         """Every block with its payload. Raises StreamError, naming the place, for a stream that is cut or damaged."""
-        yield from self._blocks(skip=False)
+        while (block := self.next_block()) is not None:
+            yield block
 
     def headers(self) -> Iterator[StreamBlock]:
         """The blocks without their payloads, which are skipped and empty here. The file must be seekable."""
-        yield from self._blocks(skip=True)
+        while (block := self.next_block(skip=True)) is not None:
+            yield block
 
-    def _blocks(self, skip: bool) -> Iterator[StreamBlock]:
+    def next_block(self, skip: bool = False) -> StreamBlock | None:
+        """The block that begins here, None at the stream's end; `skip`: without its payload, as in `headers`."""
         if self.kind != BlockKind.BLOCKS:
-            yield self._single(skip)
-            return
-        while True:
-            at = self._at
-            code = self._take(1, "is cut short")[0]
-            if code == BLOCKS_END[0]:
-                if self._file.read(1):
-                    raise self._damaged("has bytes after its end", self._at)
-                return
-            kind = self._kind(code)
-            raw_bytes = self._varint(MAX_BLOCK_BYTES)
-            size = self._varint(2 * MAX_BLOCK_BYTES)
-            checksum, tokens, settings = self._read_fields(kind, raw_bytes)
-            yield self._with_payload(
-                StreamBlock(kind, checksum, b"", raw_bytes, tokens, settings, at), size, skip
-            )
+            return self._single(skip) if self._at == LEAD_BYTES else None
+        at = self._at
+        code = self._take(1, "is cut short")[0]
+        if code == BLOCKS_END[0]:
+            if self._file.read(1):
+                raise self._damaged("has bytes after its end", self._at)
+            return None
+        kind = self._kind(code)
+        raw_bytes = self._varint(MAX_BLOCK_BYTES)
+        size = self._varint(2 * MAX_BLOCK_BYTES)
+        checksum, tokens, settings = self._read_fields(kind, raw_bytes)
+        block = StreamBlock(kind, checksum, b"", raw_bytes, tokens, settings, at)
+        return self._with_payload(block, size, skip)
 
     def _single(self, skip: bool) -> StreamBlock:
         checksum = int.from_bytes(self._take(4, "is cut short"), "little")
         raw_bytes = self._varint(MAX_BLOCK_BYTES) if self.kind == BlockKind.PACKED else None
         tokens, settings = self._code_fields(self.kind, MAX_BLOCK_BYTES)
-        payload = b"" if skip else self._file.read(2 * MAX_BLOCK_BYTES)
-        if self.kind == BlockKind.STORED and not skip:
-            raw_bytes = len(payload)
-        return StreamBlock(self.kind, checksum, payload, raw_bytes, tokens, settings)
+        if skip:
+            size, payload = self._file.seek(0, io.SEEK_END) - self._at, b""
+        else:
+            payload = read_exactly(self._file, 2 * MAX_BLOCK_BYTES)
+            size = len(payload)
+        self._at += size
+        if self.kind == BlockKind.STORED:
+            raw_bytes = size
+        return StreamBlock(self.kind, checksum, payload, raw_bytes, tokens, settings, LEAD_BYTES)
 
     def _with_payload(self, block: StreamBlock, size: int, skip: bool) -> StreamBlock:
         if skip:
