@@ -36,10 +36,11 @@ from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.network.bases import BaseKind
-from regrow.network.compute import compute_dtype, has_compiler, keep_freed_pages
+from regrow.network.compute import compute_dtype, keep_freed_pages
 from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.transformer import Transformer
+from regrow.training.compiled import has_compiler
 from regrow.training.log import Callback
 from regrow.training.packing import network_bpb
 from regrow.training.trainer import Trainer

@@ -24,9 +24,9 @@ import numpy as np
 from benchmarks.dated import Found, about
 from benchmarks.texts import OWN_TEXT
 from regrow.core.config.schema import DataConfig
+from regrow.core.machine import cores
 from regrow.core.progress import Progress, Silent, Task
 from regrow.data.build import build_dataset
-from regrow.data.encoding import cores
 from regrow.data.readers import read_text
 from regrow.data.sources import read_source
 

@@ -15,6 +15,8 @@ import pytest
 from tests.e2e.conftest import run_regrow, tiny_settings
 from tests.e2e.forks import ForkServer, Moment
 
+from regrow.core.run_folder import locked, run_ids
+
 
 def _train(data: Path, out: Path, *settings: str) -> list[object]:
     extra = [part for key in settings for part in ("--set", key)]
@@ -71,7 +73,7 @@ def test_a_closed_terminal_keeps_a_checkpoint(data: Path, tmp_path: Path) -> Non
             time.sleep(0.01)
         process.send_signal(signal.SIGHUP)
         _, said = process.communicate(timeout=120)
-    assert process.returncode == 2 and "--resume" in said, said
+    assert process.returncode == 129 and "--resume" in said, said
     assert len(list((tmp_path / "checkpoint").iterdir())) == 1
 
 
@@ -146,3 +148,40 @@ def test_the_decoder_of_a_proof_ends_with_it_and_leaves_nothing(
         time.sleep(0.01)
     if number != signal.SIGKILL:  # which lets nobody clean up
         assert not list(tmp_path.glob("regrow-proof-*"))
+
+
+def test_a_run_that_fails_where_another_finished_leaves_it_as_it_was_and_one_that_ends_takes_its_place(
+    server: ForkServer, run: Path, data: Path, tmp_path: Path
+) -> None:
+    assert server.run(*_train(data, tmp_path)).fine
+    finished = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    first = json.loads((tmp_path / "result.json").read_text())["run"]
+    assert first and set(run_ids(tmp_path).values()) == {first} and len(run_ids(tmp_path)) == 3
+    other = _train(data, tmp_path, "train.seed=2")
+    refused = server.run(*other)
+    assert refused.codes == [2] and "--overwrite" in refused.said[0], refused.said
+    killed = server.run(*other, "--overwrite", moment=Moment("packing"))
+    assert killed.codes == [-9]
+    now = {path: path.read_bytes() for path in finished}
+    assert now == finished
+    resumed = server.run("train", "--data", data, "--out", tmp_path, "--resume")
+    assert resumed.fine, resumed.said
+    second = json.loads((tmp_path / "result.json").read_text())
+    assert second["seed"] == 2 and second["run"] != first and not (tmp_path / "unfinished").exists()
+    assert set(run_ids(tmp_path).values()) == {second["run"]}
+    assert (tmp_path / "artifact.safetensors").stat().st_size == second["bytes"]["total"]
+    page = server.run("report", tmp_path)
+    assert page.fine and "another run" not in (tmp_path / "report.html").read_text()
+    config = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(config.replace(second["run"], first))
+    assert server.run("report", tmp_path).fine
+    assert "is of another run" in (tmp_path / "report.html").read_text()
+
+
+def test_one_process_at_a_time_trains_in_a_folder(server: ForkServer, data: Path, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        ended = server.run(*_train(data, tmp_path))
+        assert ended.codes == [2] and "another process is training in it" in ended.said[0], ended.said
+        assert not any(tmp_path.iterdir())
+    assert server.run(*_train(data, tmp_path / "refused", "pack.budget_bytes=9000")).codes == [2]
+    assert not (tmp_path / "refused").exists()

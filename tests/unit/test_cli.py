@@ -7,7 +7,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -91,7 +91,7 @@ def test_every_command_of_the_contract_is_there(capsys: pytest.CaptureFixture[st
     [
         ("demo", "--out"),
         ("data", "--out --variant --set"),
-        ("train", "--preset --config --data --out --set --resume"),
+        ("train", "--preset --config --data --out --set --resume --overwrite"),
         ("eval", "--data --stride --ttt --official-bytes"),
         ("prove", "--data --ttt"),
         ("compress", "-o --out -c -k -f -q --ttt"),
@@ -264,11 +264,15 @@ def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytes
         return types.SimpleNamespace(result=result, artifact=out / "artifact", is_first=True)
 
     stub(monkeypatch, "training.trainer", train=train)
+    data = types.SimpleNamespace(vocab_size=1024, tokenizer=types.SimpleNamespace(to_bytes=bytes))
+    stub(monkeypatch, "data.dataset", Dataset=types.SimpleNamespace(load=lambda path: data))
     run_folder(tmp_path)
     (tmp_path / "config.toml").write_text("[train]\nseed = 77\n")
     arguments = ["train", "--data", str(tmp_path / "data"), "--out", str(tmp_path), "--quiet"]
+    (tmp_path / "checkpoint").mkdir()
     assert main([*arguments, "--resume"]) == 0
-    assert main(arguments) == 0
+    assert main(arguments) == 2 and len(seen) == 1  # that would cost the finished run
+    assert main([*arguments, "--overwrite"]) == 0
     assert (seen[0].train.seed, seen[0].preset) == (77, "custom")
     assert seen[1].preset == "demo"
 
@@ -286,6 +290,23 @@ def test_config_lists_shows_and_checks(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["config", "show"]) == 2
 
 
+def test_the_demo_replaces_its_own_run_and_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> NoReturn:
+        raise DataError("reached the work")
+
+    monkeypatch.setattr("regrow.cli.demo.run_path", work)
+    (tmp_path / "artifact.safetensors").write_bytes(b"of hours of training")
+    for preset, said in (("published", "not the demo's"), ("demo", "reached the work")):
+        (tmp_path / "config.toml").write_text(f'preset = "{preset}"\n')
+        assert main(["demo", "--out", str(tmp_path)]) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "config.toml").unlink()
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    assert "not the demo's" in capsys.readouterr().err
+
+
 def test_the_demo_tells_every_figure_and_a_dash_for_what_was_not_run(tmp_path: Path) -> None:
     run_folder(tmp_path)
     result = Result.load(tmp_path / "result.json")
@@ -299,17 +320,11 @@ def test_the_demo_tells_every_figure_and_a_dash_for_what_was_not_run(tmp_path: P
     assert told["counting, of training time"] == "1.00 %"
     assert told["scoring by memory, of training time"] == "4.00 %"
     assert told["the whole demo, seconds"] == "290"
-    result.seconds.data, result.seconds.warm_up, result.seconds.score, result.seconds.pack = (
-        9.0,
-        20.0,
-        8.0,
-        7.0,
-    )
+    result.seconds.data, result.seconds.warm_up, result.seconds.score, result.seconds.pack = 9, 20, 8, 7
     parts = dict(account(result))
     assert parts["training"] == "150.0" and parts["evaluating"] == "-"
     proof = result.proof
-    known = (
-        150 + 1.5 + 2 + 9 + 20 + 8 + 7 + proof.encode_seconds + proof.decode_seconds
-    )  # scoring is part of training
+    # The memory's scoring is part of training.
+    known = 150 + 1.5 + 2 + 9 + 20 + 8 + 7 + proof.encode_seconds + proof.decode_seconds
     assert float(parts["all else"]) == pytest.approx(290.4 - known, abs=0.06)
     assert parts["together"] == "290.4"

@@ -51,7 +51,7 @@ def workers_of(process: int) -> list[int]:
             command = (place / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == process and b"serve()" in command:
+        if parent == process and b"workers import serve" in command:
             found.append(int(place.name))
     return found
 
@@ -104,5 +104,5 @@ def test_a_caller_that_stops_in_the_middle_leaves_nothing_running() -> None:
 
 
 def test_small_texts_start_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "_workers", None)
+    monkeypatch.setattr(encoding, "workers", None)
     assert len(list(encode_documents([Document(b"few", 0)], Tokenizer.train([], 257), 3))) == 1

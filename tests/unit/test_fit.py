@@ -25,7 +25,7 @@ from regrow.network.shapes import parameter_shapes
 from regrow.network.transformer import Transformer
 from regrow.predict.evaluation import evaluate
 from regrow.training.held_out import HeldOut
-from regrow.training.packing import check_budget
+from regrow.training.needs import check_budget
 from regrow.training.state import TrainingState
 from regrow.training.trainer import Trainer
 
@@ -69,7 +69,7 @@ def test_every_text_budget_and_time_has_a_config_that_can_run(size: int, budget:
 
 def test_a_budget_of_the_smallest_network_is_enough(data: Dataset) -> None:
     config = fit_config(30_000, 200_000, 60)
-    check_budget(config, Transformer(config.model, config.data.vocab_size, 64, 1), data)
+    check_budget(config, config.data.vocab_size, len(data.tokenizer.to_bytes()))
 
 
 def test_a_look_finds_the_best_weights_again(data: Dataset, config: Config) -> None:

@@ -34,6 +34,7 @@ TOP += [
     "candidates",
     "made",
     "baselines",
+    "run",
 ]
 BPB = ["neural", "neural_unquantized", "memory", "blended", "ttt", "official_bytes"]
 PROOF = ["bpb", "stream_bytes", "raw_bytes", "sha256_match", "max_abs_row_sum_error"]

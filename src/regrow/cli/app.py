@@ -37,6 +37,7 @@ from regrow.cli import (
     train,
 )
 from regrow.core.errors import RegrowError, reason
+from regrow.core.machine import available_memory, is_out_of_memory
 from regrow.core.processes import Terminated, clean_ending
 
 # Packages that are not there after a plain `pip install .`, and the extra that brings them.
@@ -158,6 +159,11 @@ def _sentence(error: Exception, debug: bool) -> str:
     ):  # usage: typer and the click under it have no public class for all of it
         path = getattr(getattr(error, "ctx", None), "command_path", "regrow")
         return f"{error.format_message().strip().rstrip('.')}; `{path} --help` shows the usage."
+    if is_out_of_memory(error):
+        free = available_memory() / 1e6
+        return (
+            f"there is not enough memory, {free:,.0f} MB are free; free some, or raise the limit (ulimit -v)."
+        )
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{reason(error)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ import typer
 
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, command_output
-from regrow.cli.runs import ARTIFACT, RESULT, update_result
-from regrow.core.errors import ProofError
+from regrow.cli.runs import update_result
+from regrow.core import run_folder
+from regrow.core.errors import ConfigError, ProofError, RegrowError
 from regrow.core.files import check_writable
+from regrow.core.run_folder import ARTIFACT, RESULT
 
 if TYPE_CHECKING:
     from regrow.core.config.schema import Config
@@ -38,6 +41,8 @@ def command(
     """
     with command_output(json, quiet) as output:
         check_writable(out, folder=True)
+        run_folder.settle(out)
+        _check_own(out)
         result = run_path("sotu", resolve_config("demo", None, overrides), out, output.progress)
         from regrow.report.page import write_report
 
@@ -69,12 +74,15 @@ def run_path(
     from regrow.predict.proof import prove
     from regrow.report.baselines import baseline_bpb
     from regrow.report.excerpt import save_excerpt
+    from regrow.training.needs import check_budget
     from regrow.training.trainer import train
 
+    check_budget(config, config.data.vocab_size, tokenizer_bytes=0)
     data, artifact = out / "data", out / ARTIFACT
-    dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
+    with run_folder.locked(out):  # not while another demo trains on it
+        dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
     read = time.perf_counter() - started
-    train(config, data, out, resume=False, progress=progress)
+    train(config, data, out, overwrite=True, progress=progress)
     measured = evaluate(artifact, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
     save_excerpt(out, measured.excerpt)
@@ -83,6 +91,19 @@ def run_path(
     update_result(artifact, data, {"baselines": baseline_bpb(dataset.val_bytes, before)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.
     return Result.update(out / RESULT, {"seconds": {"data": read, "total": time.perf_counter() - started}})
+
+
+def _check_own(out: Path) -> None:
+    """The demo replaces its own run and no other. Raises ConfigError."""
+    from regrow.core.config.load import load_config
+
+    if not run_folder.is_finished(out):
+        return
+    preset = None
+    with contextlib.suppress(RegrowError):
+        preset = load_config(out / run_folder.CONFIG).preset
+    if preset != "demo":
+        raise ConfigError(f"{out}: holds a run that is not the demo's; choose another --out.")
 
 
 def figures(result: Result) -> list[tuple[str, str, str]]:

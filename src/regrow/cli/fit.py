@@ -13,11 +13,12 @@ from regrow.cli.data import FileKind
 from regrow.cli.demo import run_path
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import bits, command_output
-from regrow.cli.runs import ARTIFACT, REPORT
-from regrow.core.errors import DataError, ProofError, Stopped
+from regrow.core.errors import DataError, ProofError
 from regrow.core.files import check_writable, utf8
 from regrow.core.folders import new_folder
+from regrow.core.processes import Terminated
 from regrow.core.quantities import parse_bytes, parse_seconds
+from regrow.core.run_folder import ARTIFACT, REPORT
 
 if TYPE_CHECKING:
     from regrow.core.results import Result
@@ -81,8 +82,10 @@ def command(
                 # The page names the folder as it will be.
                 (run,) = (dataclasses.replace(run, name=out.name, folder=out) for run in load_runs([making]))
                 write_report(run, making / REPORT)
-        except (KeyboardInterrupt, Stopped) as stopped:
-            raise KeyboardInterrupt(f"{out}: interrupted; nothing was written") from stopped
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(f"{out}: interrupted; nothing was written") from interrupt
+        except Terminated as ended:
+            raise Terminated(ended.number, f"{out}: ended by a signal; nothing was written") from ended
         output.result(result)
         output.line(paragraph(result))
         output.line(f"model   {out / ARTIFACT}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from regrow.cli.runs import ARTIFACT
 from regrow.core.errors import ConfigError
+from regrow.core.run_folder import ARTIFACT
 
 if TYPE_CHECKING:
     from regrow.artifact.load_cache import ArrayCache

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ARTIFACT = "artifact.safetensors"
-RESULT = "result.json"
-REPORT = "report.html"
+from regrow.core.run_folder import ARTIFACT, REPORT, RESULT
 
 
 def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Path | None:

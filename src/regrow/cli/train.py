@@ -10,6 +10,7 @@ import typer
 from regrow.cli.options import Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.core.files import check_writable
+from regrow.core.run_folder import CONFIG, settle, working_folder
 
 
 def command(
@@ -29,6 +30,9 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the run's checkpoint, with its config.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the finished run in RUN once this one has finished.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,16 +43,32 @@ def command(
     Several processes: `torchrun --nproc-per-node N -m regrow train ...`
     """
     with command_output(json, quiet) as output:
-        if resume and preset is None and config is None and (out / "config.toml").exists():
-            config = out / "config.toml"
+        settle(out)
+        work = working_folder(out, resume=resume, overwrite=overwrite)
+        if resume and preset is None and config is None and (work / CONFIG).exists():
+            config = work / CONFIG
         settings = resolve_config(preset, config, overrides)
         check_writable(out, folder=True)
+
+        from regrow.data.dataset import Dataset
+        from regrow.training.needs import check_budget
+
+        dataset = Dataset.load(data)
+        check_budget(settings, dataset.vocab_size, len(dataset.tokenizer.to_bytes()))
 
         from regrow.challenge.log_lines import log_writers
         from regrow.training.trainer import train
 
-        writers = log_writers(settings, out)
-        run = train(settings, data, out, resume=resume, progress=output.progress, callbacks=writers)
+        writers = log_writers(settings, work)
+        run = train(
+            settings,
+            data,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            progress=output.progress,
+            callbacks=writers,
+        )
         if not run.is_first:
             return
         result = run.result

@@ -41,10 +41,6 @@ class EnvironmentProblem(RegrowError):
     """The machine stands in the way: no space left, no permission, a missing optional package."""
 
 
-class Stopped(EnvironmentProblem):
-    """Training that a signal ended between two steps; a checkpoint is kept."""
-
-
 class BudgetError(RegrowError):
     """An artifact over its byte budget: a negative verdict, not a mistake."""
 

@@ -8,11 +8,16 @@ runs two threads that wait for each other, and one thread is twice as fast.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 from pathlib import Path
 
 _ROOT = Path("/")
+_NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc", "not enough memory",
+    "failed to map segment", "can't start new thread",
+)  # fmt: skip
 _NO_LIMIT = 1 << 60  # version 1 says this much or more for none
 
 
@@ -24,6 +29,12 @@ def usable_cores(root: Path = _ROOT) -> tuple[int, str]:
         return max(1, int(quota)), f"CPU quota of {quota:g} cores"
     everything = os.cpu_count() or cores
     return cores, "all cores" if cores == everything else f"affinity to {cores} of {everything} cores"
+
+
+@functools.cache
+def cores() -> int:
+    """How many threads or processes can be kept busy: `usable_cores`, asked once."""
+    return usable_cores()[0]
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:
@@ -58,16 +69,11 @@ def available_memory(root: Path = _ROOT) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, numpy or torch says that there was no memory left."""
-    words = (
-        "can't allocate memory",
-        "cannot allocate memory",
-        "out of memory",
-        "bad_alloc",
-        "not enough memory",
-    )
+    if isinstance(error, SystemError):  # libraries that do not look at what malloc returned
+        return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError | ImportError)
-        and any(w in str(error).lower() for w in words)
+        and any(words in str(error).lower() for words in _NO_MEMORY)
     )
 
 

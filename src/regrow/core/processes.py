@@ -18,8 +18,8 @@ _PR_SET_PDEATHSIG = 1
 class Terminated(BaseException):
     """SIGTERM or SIGHUP came (`number`); raised where the main thread is, as KeyboardInterrupt is for ctrl-C."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
+    def __init__(self, number: int, sentence: str = "") -> None:
+        super().__init__(sentence or f"ended by {signal.Signals(number).name}")
         self.number = number
 
 

@@ -101,6 +101,7 @@ class Result(Struct, kw_only=True):
         None  # date, command, cpu, python, regrow, commit: see `regrow.core.provenance`
     )
     baselines: dict[str, float] | None = None  # bits per byte of the same text with other compressors
+    run: str | None = None  # an id that the run's config and log carry too
 
     @classmethod
     def load(cls, path: Path) -> Result:

@@ -6,21 +6,16 @@ there are; results come back in the order of the work.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import queue
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow.core.errors import EnvironmentProblem
+from regrow.core.machine import cores
+from regrow.core.workers import workers
 from regrow.data.documents import Document
 from regrow.data.tokenizer import Tokenizer, segments
 
@@ -47,11 +42,6 @@ class _Job(NamedTuple):
     ends_document: bool
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def encode_documents(
     documents: Iterable[Document],
     tokenizer: Tokenizer,
@@ -72,7 +62,7 @@ def encode_documents(
         yield from (_encode(tokenizer, job, 0) for job in jobs)
         return
     waiting: deque[Future[TokenChunk]] = deque()
-    with _workers(processes, tokenizer) as submit:
+    with workers(processes, _encode_alone, tokenizer) as submit:
         # A pool would take in the whole corpus; only as much is handed out as is being worked on.
         for job in jobs:
             waiting.append(submit(job))
@@ -114,67 +104,5 @@ def _encode(tokenizer: Tokenizer, job: _Job, threads: int) -> TokenChunk:
     return TokenChunk(np.concatenate(parts), starts_, groups_, raw_bytes, job.ends_document)
 
 
-# multiprocessing would run the caller's script again in each worker, and a script that comes through a pipe cannot be.
-_WORKER = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the first process's to answer
-sys.path[:] = sys.argv[1:]
-from regrow.data.encoding import serve
-serve()
-"""
-
-
-@contextlib.contextmanager
-def _workers(number: int, tokenizer: Tokenizer) -> Iterator[Callable[[_Job], Future[TokenChunk]]]:
-    """Processes that encode; each has a thread here, which writes it a job and reads the tokens."""
-    idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    command = [sys.executable, "-c", _WORKER, *sys.path]
-    started: list[subprocess.Popen[bytes]] = []
-
-    def encode(job: _Job) -> TokenChunk:
-        worker = idle.get()
-        assert worker.stdin and worker.stdout
-        try:
-            pickle.dump(job, worker.stdin, pickle.HIGHEST_PROTOCOL)
-            worker.stdin.flush()
-            chunk: TokenChunk = pickle.load(worker.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise EnvironmentProblem(
-                "a process that tokenises was ended from outside, perhaps for want of memory; free some and run the "
-                "command again."
-            ) from error
-        finally:
-            idle.put(worker)
-        return chunk
-
-    threads = ThreadPoolExecutor(number)
-    try:
-        for _ in range(number):
-            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            started.append(worker)
-            assert worker.stdin
-            with contextlib.suppress(OSError):  # one that has died already is told of above
-                pickle.dump(tokenizer.to_bytes(), worker.stdin)
-                worker.stdin.flush()
-            idle.put(worker)
-        yield lambda job: threads.submit(encode, job)
-    finally:
-        for worker in started:
-            worker.kill()
-        threads.shutdown(wait=True, cancel_futures=True)
-        for worker in started:
-            with contextlib.suppress(OSError), worker:  # waits for it and closes its pipes
-                pass
-
-
-def serve() -> None:
-    """The life of a worker: a tokenizer's payload, then jobs, from standard input; tokens to standard output.
-
-    It ends when its input does, that is with the process that started it.
-    """
-    jobs, results = sys.stdin.buffer, sys.stdout.buffer
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        tokenizer = Tokenizer.from_bytes(pickle.load(jobs))
-        while True:
-            pickle.dump(_encode(tokenizer, pickle.load(jobs), 1), results, pickle.HIGHEST_PROTOCOL)
-            results.flush()
+def _encode_alone(tokenizer: Tokenizer, job: _Job) -> TokenChunk:
+    return _encode(tokenizer, job, 1)

@@ -1,9 +1,8 @@
-"""What this machine computes well: number format, memory reuse, compilation."""
+"""What this machine computes well: number format, memory reuse, products."""
 
 from __future__ import annotations
 
 import ctypes
-import shutil
 import sys
 from collections.abc import Iterable
 
@@ -65,8 +64,3 @@ def keep_freed_pages() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, 1 << 30)
-
-
-def has_compiler() -> bool:
-    """Whether a C++ compiler that torch.compile can use is on the path."""
-    return any(shutil.which(name) for name in ("g++", "c++", "clang++"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from regrow.artifact.load_cache import ArrayCache
 from regrow.artifact.range_coder import RangeDecoder, RangeEncoder
 from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import ArtifactError, StreamError
+from regrow.core.machine import cores
 from regrow.core.progress import Progress, Silent, Task
 from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.loading import exact_model
@@ -82,7 +82,7 @@ class Codec:
     def __init__(self, model: ExactModel, stored: StoredArtifact, threads: int | None = None) -> None:
         self.model, self.config, self.sha256 = model, stored.config, stored.sha256
         self.tokenizer = stored.tokenizer
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
 
     @classmethod
     def load(
@@ -312,8 +312,8 @@ def _check_kind(block: StreamBlock, expected: Expected, name: str) -> None:
         )
     elif block.settings != expected:
         raise StreamError(
-            f"{name}: was made with other settings ({block.settings}) than those asked for ({expected}); decompress "
-            "it without --set."
+            f"{name}: was made with other settings ({block.settings}) than those asked for ({expected}); decompress it "
+            "without --ttt and --set, for a stream says how it was made."
         )
 
 

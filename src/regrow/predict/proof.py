@@ -167,7 +167,12 @@ def decode_elsewhere(artifact: Path | str, folder: Path, progress: Progress, dec
     command = [*decoder, str(artifact), "stream", "-o", "decoded"]
     with progress.task("decode in a fresh process"):
         done = subprocess.run(
-            ends_with_parent(command), cwd=folder, capture_output=True, text=True, check=False
+            ends_with_parent(command),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode != 0:
         raise ProofError(

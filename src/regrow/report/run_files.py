@@ -11,6 +11,7 @@ from typing import Any
 from regrow.artifact.container import read_artifact
 from regrow.core.errors import ArtifactError, DataError
 from regrow.core.results import Result
+from regrow.core.run_folder import CONFIG, LOG, run_ids
 from regrow.report.curve import Curve, load_curve
 from regrow.report.excerpt import ARTIFACT, Excerpt, file_sha256, load_excerpt
 
@@ -60,11 +61,16 @@ def _load(folder: Path, name: str) -> RunFiles:
     curve = load_curve(folder / "log.jsonl")
     if curve is not None and curve.unreadable:
         notes.append(f"log.jsonl: {curve.unreadable} of its lines could not be read and are left out.")
+    config = _config(folder / CONFIG, notes)
+    for other, run in run_ids(folder).items():
+        if result.run and run != result.run:
+            notes.append(f"{other}: is of another run than result.json and is left out; train again.")
+            config, curve = (None if other == CONFIG else config), (None if other == LOG else curve)
     return RunFiles(
         name,
         folder,
         result,
-        _config(folder / "config.toml", notes),
+        config,
         curve,
         _excerpt(folder, notes),
         _identity(folder / ARTIFACT, notes),

@@ -17,6 +17,7 @@ from regrow.core.config.load import config_toml
 from regrow.core.config.schema import Config
 from regrow.core.errors import DataError
 from regrow.core.files import atomic_write_text
+from regrow.core.run_folder import CONFIG, with_run_id
 
 
 class Callback(Protocol):
@@ -39,14 +40,17 @@ class Callback(Protocol):
 class RunLog:
     """Writes into the run's folder; on rank 0 alone (`writes`). Opens with `config.toml`, as resolved."""
 
-    def __init__(self, out: Path, config: Config, writes: bool, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self, out: Path, config: Config, writes: bool, callbacks: Sequence[Callback] = (), run: str = ""
+    ) -> None:
         self._out, self._config, self._writes, self._callbacks = out, config, writes, callbacks
+        self._run = run  # its id, in every line and above the config
         self._board: Any = None
 
     def __enter__(self) -> RunLog:
         if self._writes:
             self._out.mkdir(parents=True, exist_ok=True)
-            atomic_write_text(self._out / "config.toml", config_toml(self._config))
+            atomic_write_text(self._out / CONFIG, with_run_id(self._run, config_toml(self._config)))
             self._file: TextIO = (self._out / "log.jsonl").open("a", encoding="utf-8")
             self._board = _board(self._out / "tensorboard")
         return self
@@ -55,7 +59,7 @@ class RunLog:
         """One line, flushed, so that a killed run keeps its curve."""
         if not self._writes:
             return
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        self._file.write(json.dumps(record | {"run": self._run}, allow_nan=False) + "\n")
         self._file.flush()
         for callback in self._callbacks:
             callback.on_step(record)

@@ -5,6 +5,7 @@ Legend: B sequences, T tokens, R = B * T rows, V vocabulary, D width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from regrow.core.config.schema import TrainConfig
-from regrow.core.errors import ConfigError
-from regrow.core.progress import Progress
-from regrow.network.compute import has_compiler
 from regrow.network.mixer import Favourites, Mixer, certainty
 from regrow.network.transformer import RunBlock, Transformer, block_forward
 from regrow.predict.lockstep import IGNORED
 from regrow.predict.mixture import network_inputs
 from regrow.training.batches import Part
+from regrow.training.compiled import compile_step
 from regrow.training.memory import TrainingMemory
-from regrow.training.row_loss import ROW_KERNELS, MixtureInputs, mixture_loss, network_loss, network_nats
+from regrow.training.row_loss import (
+    ROW_KERNELS,
+    MixtureInputs,
+    RowKernels,
+    mixture_loss,
+    network_loss,
+    network_nats,
+)
 
 
 @dataclass(frozen=True)
@@ -78,21 +84,8 @@ class StepLoss:
         torch.autograd.backward(loss / batch_tokens)
         return Nats(network, mixture, float((targets_BT != IGNORED).sum()))
 
-    def compile(self, config: TrainConfig, progress: Progress) -> None:
-        """Compile block and loss where there is a compiler and the run is long enough to earn its seconds back.
-
-        Raises ConfigError if compilation is demanded and there is no compiler.
-        """
-        t = config
-        long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
-        long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
-        if t.compile == "off" or (t.compile == "auto" and not long):
-            return
-        if self._network.embedding.device.type == "cpu" and not has_compiler():
-            if t.compile == "on":
-                raise ConfigError(
-                    "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
-                )
-            progress.log("no C++ compiler found: training runs uncompiled, about a third slower")
-            return
-        self._run_block, self._kernels = torch.compile(block_forward), ROW_KERNELS.compiled()
+    def compile(self, config: TrainConfig, log: Callable[[str], None]) -> None:
+        """Compile block and loss; see `compile_step`."""
+        device = self._network.embedding.device
+        self._run_block, *kernels = compile_step([block_forward, *ROW_KERNELS], config, device, log)
+        self._kernels = RowKernels(*kernels)

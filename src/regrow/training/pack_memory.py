@@ -58,7 +58,8 @@ def stored_memory(
         if len(stored) > bytes_left:
             raise BudgetError(
                 f"pack.budget_bytes = {config.pack.budget_bytes:,}: leaves {bytes_left:,} bytes for the memory, and "
-                f"its hashed tables take {len(stored):,}; raise it or lower memory.buckets."
+                f"its hashed tables take {len(stored):,}; set it to at least "
+                f"{config.pack.budget_bytes + len(stored) - bytes_left} or lower memory.buckets."
             )
         return stored, counted.sha256()
     assert isinstance(counted, NgramCounts)

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regrow.artifact.artifact import is_matrix, pack_vector, pack_weights, save_artifact
+from regrow.artifact.artifact import pack_vector, pack_weights, save_artifact
 from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.dist import ProcessGroup
-from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 from regrow.core.provenance import provenance
 from regrow.core.results import Bpb, DataFigures, Result, Seconds
@@ -24,30 +23,10 @@ from regrow.predict.evaluation import score_streams
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.mixture import Mixture
 from regrow.training.memory import TrainingMemory
+from regrow.training.needs import MANIFEST_BYTES
 from regrow.training.pack_best import keep_best
 from regrow.training.pack_memory import stored_memory
 from regrow.training.pruning_weights import beside_network
-
-_MANIFEST_BYTES = 6000
-_MATRIX_BYTES = 0.9  # entropy-coded int8, bytes per entry: what weights trained here came to, rounded up
-
-
-def check_budget(config: Config, network: Transformer, data: Dataset) -> None:
-    """Refuse a budget that cannot hold even the network, before training. Raises ConfigError saying what
-    takes the bytes."""
-    matrices = {name: p.numel() for name, p in network.named_parameters() if is_matrix(p)}
-    adapters = round(_MATRIX_BYTES * sum(n for name, n in matrices.items() if "lora" in name))
-    embeddings = round(_MATRIX_BYTES * matrices.get("embedding", 0))
-    others = round(_MATRIX_BYTES * sum(matrices.values())) - adapters - embeddings
-    tokenizer = len(data.tokenizer.to_bytes())
-    needed = adapters + embeddings + others + tokenizer + _MANIFEST_BYTES
-    if needed > config.pack.budget_bytes:
-        raise ConfigError(
-            f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs "
-            f"about {needed:,} (adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, "
-            f"tokenizer {tokenizer:,}, manifest {_MANIFEST_BYTES:,}); raise it or lower model.d_model, "
-            "model.n_layer or model.r."
-        )
 
 
 def pack(
@@ -76,7 +55,7 @@ def pack(
         )  # fmt: skip
     kept = None
     if memory is not None and config.pack.keep == "best":
-        alone = _cap(config, config.pack.budget_bytes - len(data.tokenizer.to_bytes()) - _MANIFEST_BYTES)
+        alone = _cap(config, config.pack.budget_bytes - len(data.tokenizer.to_bytes()) - MANIFEST_BYTES)
         kept = keep_best(out / "artifact.safetensors", ledger, config, data, network, memory, alone, progress)
         ledger = kept.ledger
     return Result(
@@ -107,10 +86,7 @@ def check_exact(config: Config, network: Transformer, mixer: Mixer, data: Datase
 def bytes_for_memory(config: Config, network: Transformer, mixer: Mixer, data: Dataset) -> int:
     """Bytes that the other parts leave of the budget, or `memory.cap_bytes` if that is less."""
     others = (
-        len(pack_weights(network))
-        + len(pack_vector(mixer))
-        + len(data.tokenizer.to_bytes())
-        + _MANIFEST_BYTES
+        len(pack_weights(network)) + len(pack_vector(mixer)) + len(data.tokenizer.to_bytes()) + MANIFEST_BYTES
     )
     return _cap(config, config.pack.budget_bytes - others)
 

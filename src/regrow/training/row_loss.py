@@ -27,15 +27,11 @@ Kernel: TypeAlias = Callable[..., Any]
 
 
 class RowKernels(NamedTuple):
-    """The three loops over whole rows; `compiled` makes each one pass."""
+    """The three loops over whole rows; compiled, each is one pass."""
 
     network: Kernel
     favourites: Kernel
     mixture: Kernel
-
-    def compiled(self) -> RowKernels:
-        """The same, by torch.compile."""
-        return RowKernels(*(torch.compile(kernel) for kernel in self))
 
 
 class MixtureInputs(NamedTuple):

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from regrow.core.processes import Terminated
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # ctrl-C, kill, a closed terminal
+
+
+def ended_by(number: int, sentence: str) -> BaseException:
+    """What to raise when the signal `number` has stopped the work, so that the exit code says so too."""
+    return KeyboardInterrupt(sentence) if number == signal.SIGINT else Terminated(number, sentence)
+
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGINT, SIGTERM and SIGHUP (a closed terminal) only set a flag, which the yielded function reads; a
-    second one acts as usual.
+def stop_signals(
+    may_stop_at_once: Callable[[], bool], tell: Callable[[str], None]
+) -> Iterator[Callable[[], int]]:
+    """Inside, a signal of `CAUGHT` is only noted, and the yielded function gives its number, or 0 if none came; a
+    second one, or one that comes while nothing would be lost (`may_stop_at_once`), acts as usual. `tell` answers
+    ctrl-C.
 
-    Those that are ignored stay so, as under nohup. Outside the main thread signals cannot be caught, and the flag
-    stays down.
+    Those that are ignored stay so, as under nohup. Outside the main thread signals cannot be caught, and 0 is given.
     """
-    asked = threading.Event()
+    came = [0]
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: 0
         return
-    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {s: old for s in caught if (old := signal.getsignal(s)) is not signal.SIG_IGN}
+    before = {s: old for s in CAUGHT if (old := signal.getsignal(s)) is not signal.SIG_IGN}
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def note(number: int, frame: FrameType | None) -> None:
         signal.signal(number, before[signal.Signals(number)])
+        if may_stop_at_once():
+            signal.raise_signal(number)
+            return
+        came[0] = number
+        if number == signal.SIGINT:  # of the others the terminal may be gone
+            with contextlib.suppress(RuntimeError):  # it interrupted the writing of another line
+                tell("stopping after this step, with a checkpoint; ctrl-C again stops at once, without one")
 
     for s in before:
-        signal.signal(s, ask)
+        signal.signal(s, note)
     try:
-        yield asked.is_set
+        yield lambda: came[0]
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)

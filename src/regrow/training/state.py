@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from regrow.core.config.load import config_toml
 from regrow.core.config.schema import Config
 from regrow.core.dist import ProcessGroup
+from regrow.core.run_folder import new_run_id
 from regrow.data.dataset import Dataset
 from regrow.network.compute import compute_dtype
 from regrow.network.mixer import Mixer
@@ -21,7 +22,6 @@ from regrow.training.batches import Part, Plan, shuffled_batches
 from regrow.training.held_out import HeldOut
 from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Optimiser
-from regrow.training.packing import check_budget
 
 
 class TrainingState:
@@ -29,16 +29,16 @@ class TrainingState:
 
     `averaged`: the moving average of the network, if any; `memory`: None where nothing is mixed. `tokens` were trained
     on, `warm_tokens` of them while the clock stood; `elapsed` seconds of training, `communication` of them sending to
-    other processes and waiting for them. Raises ConfigError for a budget that cannot hold the network.
+    other processes and waiting for them.
     """
 
     def __init__(self, config: Config, data: Dataset, group: ProcessGroup) -> None:
         self.config, self.data = config, data
+        self.run = new_run_id()  # what rank 0 drew is in the files
         t = config.train
         self.dtype = compute_dtype(group.device)
         self.network = Transformer(config.model, data.vocab_size, t.seq_len, t.seed).to(group.device)
         self.mixer = Mixer(config.mixer, torch.Generator().manual_seed(t.seed)).to(group.device)
-        check_budget(config, self.network, data)
         self.optimiser = Optimiser(self.network, t, self.dtype, group)
         self.mixer_optimiser = torch.optim.AdamW(
             self.mixer.parameters(), lr=t.lr_mixer, betas=(0.9, 0.95), weight_decay=0.0
@@ -124,8 +124,9 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs; the data's order and the frozen bases follow from seed and draws."""
         return {
-            "config": config_toml(self.config), "data": self.data.counts, "step": self.step, "tokens": self.tokens,
-            "warm_tokens": self.warm_tokens, "elapsed": self.elapsed, "communication": self.communication,
+            "config": config_toml(self.config), "run": self.run, "data": self.data.counts,
+            "step": self.step, "tokens": self.tokens, "warm_tokens": self.warm_tokens,
+            "elapsed": self.elapsed, "communication": self.communication,
             "draws": self._draws, "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
             "averaged": self.averaged.state_dict() if self.averaged else None,
             "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
@@ -137,6 +138,7 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`, for a run just begun with the same config and data, by any number of
         processes."""
+        self.run = state["run"]
         self.step, self.tokens, self.warm_tokens = state["step"], state["tokens"], state["warm_tokens"]
         self.elapsed, self.communication = state["elapsed"], state["communication"]
         self.network.load_state_dict(state["network"])

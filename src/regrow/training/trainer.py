@@ -2,10 +2,8 @@
 
     run = train(load_preset("demo"), "runs/demo/data", "runs/demo")
 
-The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit
-used up, so a run bounded by wall clock warms down by wall clock. The last part of the run meets documents kept for it
-(`regrow.training.batches`), where the mixer learns from what network and memory predict of each batch before either has
-learned from it.
+The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit used up.
+Its last part, the joint phase, meets documents kept for it (`regrow.training.batches`).
 
 Under torchrun every process trains on its share of each batch and holds the same network: gradients are summed,
 Muon's work and the counting are shared, and every decision is taken from numbers that all processes have.
@@ -14,21 +12,24 @@ Muon's work and the counting are shared, and every decision is taken from number
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 import numpy as np
+import torch
 
+from regrow.core import run_folder
 from regrow.core.config.schema import Config
 from regrow.core.dist import ProcessGroup, process_group
-from regrow.core.errors import ConfigError, DataError, Stopped
-from regrow.core.files import remove_leftovers
+from regrow.core.errors import ConfigError, DataError
+from regrow.core.machine import available_memory
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Result
 from regrow.data.dataset import Dataset
@@ -43,13 +44,13 @@ from regrow.training.checkpoint import (
 from regrow.training.gradients import GradientSum
 from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
+from regrow.training.needs import MICRO_TOKENS, check_budget, check_memory
 from regrow.training.optim import learning_rate
 from regrow.training.packing import network_bpb, pack
-from regrow.training.signals import stop_signals
+from regrow.training.signals import CAUGHT, ended_by, stop_signals
 from regrow.training.state import TrainingState
 from regrow.training.timer import Clock
 
-_MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
 _WARM_STEPS = 2  # steps before the clock runs: compilation, first allocations
 
 
@@ -69,17 +70,22 @@ def train(
     out: Path | str,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train by `config` on `data`, pack, and write the run's files into `out`.
 
+    A finished run there is replaced with `overwrite` alone, and stays as it is until this one is done; see
+    `regrow.core.run_folder`.
+
     The first process calls the `callbacks`: `on_step` at every log step, `on_eval` when held-out text was scored.
 
     Under torchrun all processes call it alike; when torchrun starts them again after one died, they go on from the
     newest checkpoint. Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact
-    over its budget, EnvironmentProblem when stopped by ctrl-C or SIGTERM (a checkpoint is kept; `resume` goes on
-    from it) or when another process of the group is gone.
+    over its budget, EnvironmentProblem if another process trains in `out` or one of the group is gone,
+    KeyboardInterrupt or `Terminated` when stopped by ctrl-C, SIGTERM or SIGHUP (a checkpoint is kept; `resume` goes on
+    from it).
     """
     keep_freed_pages()
     out = Path(out)
@@ -87,19 +93,26 @@ def train(
     progress = progress or Silent()
     with process_group(progress.log) as group:
         progress = progress if group.is_first else Silent()
-        if group.is_first:
-            remove_leftovers(out, "config.toml", "log.jsonl", "artifact.safetensors", "result.json")
-        trainer = Trainer(config, dataset, out, group, progress, callbacks)
-        if group.max_restarts:  # on several machines torchrun counts by machine; the count of one is enough
-            wanted = group.sums([resume or group.restarts])[0] > 0
-            resume = wanted and has_checkpoint(out / "checkpoint")
-            if wanted and not resume:
-                progress.log("there is no checkpoint yet: training begins at the beginning")
-        if resume:
-            trainer.resume()
-        trainer.loop()
-        result = trainer.finish()
-        return Run(out, out / "artifact.safetensors", result, group.is_first)
+        # On several machines torchrun counts restarts by machine; the count of one is enough.
+        again = group.max_restarts > 0 and group.sums([resume or group.restarts])[0] > 0
+        with run_folder.locked(out) if group.is_first else nullcontext():
+            mine = b""
+            if group.is_first:
+                mine = os.fsencode(run_folder.prepare(out, resume=resume, overwrite=overwrite, again=again))
+            work = Path(os.fsdecode(group.share(np.frombuffer(bytearray(mine), np.uint8))[0].tobytes()))
+            trainer = Trainer(config, dataset, work, group, progress, callbacks)
+            if again:
+                resume = has_checkpoint(work / "checkpoint")
+                progress.log(
+                    "started again" + ("" if resume else ": there is no checkpoint yet, from the beginning")
+                )
+            if resume:
+                trainer.resume()
+            trainer.loop()
+            result = trainer.finish()
+            if group.is_first:
+                run_folder.take_place(work, out)
+        return Run(out, out / run_folder.ARTIFACT, result, group.is_first)
 
 
 class Trainer:
@@ -146,11 +159,15 @@ class Trainer:
                 f"train.seq_len = {t.seq_len}: the training text has {len(self.data.train_tokens)} tokens, too "
                 "few for two sequences; lower it or give more text."
             )
+        check_budget(self.config, self.data.vocab_size, len(self.data.tokenizer.to_bytes()))
+        device = self.group.device
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+        check_memory(self.config, self.data.vocab_size, device.type, world, free, self.progress.log)
 
     def loop(self) -> None:
-        """Train until a limit is met. Raises EnvironmentProblem, with a checkpoint kept, when told to stop."""
+        """Train until a limit is met. When told to stop, keeps a checkpoint and raises what `ended_by` gives."""
         t, state = self.config.train, self.state
-        self._loss.compile(t, self.progress)
+        self._loss.compile(t, self.progress.log)
         limit, unit = (
             (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         )
@@ -160,8 +177,8 @@ class Trainer:
         clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
         began, saved_at, shown = state.step, state.elapsed, 0.0
         with (
-            stop_signals() as stopped,
-            RunLog(self.out, self.config, self.group.is_first, self.callbacks) as log,
+            stop_signals(lambda: state.step == began, self.progress.log) as stopped,
+            RunLog(self.out, self.config, self.group.is_first, self.callbacks, run=state.run) as log,
             self._checkpoints() as checkpoints,
             self.progress.task("train", total, unit) as task,
         ):
@@ -170,17 +187,19 @@ class Trainer:
                 if not clock.runs:
                     state.warm_tokens += t.batch_tokens
                 clock.step(state.step)
-                stop, state.elapsed, state.communication, *sums = self.group.sums(
-                    [stopped(), *clock.reading(), nats.network, nats.mixture, nats.scored]
+                signals = [float(stopped() == number) for number in CAUGHT]
+                state.elapsed, state.communication, *sums = self.group.sums(
+                    [*clock.reading(), nats.network, nats.mixture, nats.scored, *signals]
                 )
+                sums, signals = sums[:3], sums[3:]
                 facts |= self._losses(*sums)
                 self._check_finite(*sums, facts["grad_norm"])
                 if (found := state.look(self.group)) is not None:
                     facts["held_out_bpb"] = found
                 if state.step % t.log_every == 0 or found is not None:
                     log.write(self._record(facts))
-                if stop:  # before anything is shown: the terminal may be gone
-                    self._stop(checkpoints)
+                if any(signals):  # before anything is shown: the terminal may be gone
+                    self._stop(checkpoints, CAUGHT[np.argmax(signals)])
                 now = state.elapsed if unit == "s" else float(state.tokens)
                 task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=state.speed)
                 shown = max(shown, now)
@@ -205,7 +224,7 @@ class Trainer:
 
     def _check_products(self) -> None:
         rows = min(
-            _MICRO_TOKENS[self.group.device.type], self.config.train.batch_tokens // self.group.world_size
+            MICRO_TOKENS[self.group.device.type], self.config.train.batch_tokens // self.group.world_size
         )
         shapes = [p.shape for p in self.state.network.parameters()]
         check_products(shapes, rows, self.state.dtype, self.group.device)
@@ -228,15 +247,17 @@ class Trainer:
             f"{t.lr_mixer:g}) or set train.grad_clip (now {t.grad_clip:g}){kept}."
         )
 
-    def _stop(self, checkpoints: Checkpoints) -> NoReturn:
+    def _stop(self, checkpoints: Checkpoints, number: int) -> NoReturn:
         """A signal came to one of the processes: keep a checkpoint and end, all of them after the same step."""
         self._check_learned()
         path = checkpoints.folder
         if self.group.is_first:
             path = checkpoints.save_now(self.state.step, self.state.state_dict())
         self.group.barrier()
-        raise Stopped(
-            f"training was stopped after step {self.state.step}; the checkpoint is kept in {path}, go on with --resume."
+        raise ended_by(
+            number,
+            f"training was stopped after step {self.state.step}; the checkpoint is kept in {path}, go on with "
+            "--resume.",
         )
 
     def finish(self) -> Result:
@@ -288,7 +309,7 @@ class Trainer:
         part, index_B, joint = state.next_batch()
         mine_B = index_B[self.group.rank :: self.group.world_size]
         rate = learning_rate(done, state.step, t.warmup_steps, t.warmdown)
-        micro = max(1, _MICRO_TOKENS[self.group.device.type] // t.seq_len)
+        micro = max(1, MICRO_TOKENS[self.group.device.type] // t.seq_len)
         sums = [self._sum, self._mixer_sum] if joint else [self._sum]
         nats = Nats()
         for gradients in sums:
@@ -341,6 +362,7 @@ class Trainer:
     def _fill(self, result: Result) -> None:
         """Put what training measured into `result`."""
         state, memory = self.state, self.state.memory
+        result.run = state.run
         result.steps, result.train_tokens_seen = state.step, state.tokens
         result.world_size = self.group.world_size
         result.tokens_per_second = state.speed
@@ -362,8 +384,7 @@ class Trainer:
 
     def _losses(self, network: float, mixture: float, scored: float) -> dict[str, float]:
         """The batch's figures from sums over all processes."""
-        loss = network / scored
-        facts = {"loss": loss, "bpb": self._bpb(loss)}
+        facts = {"loss": network / scored, "bpb": self._bpb(network / scored)}
         return facts | ({"blended_bpb": self._bpb(mixture / scored)} if mixture else {})
 
     def _record(self, facts: dict[str, float]) -> dict[str, float]:

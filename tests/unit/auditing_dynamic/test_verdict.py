@@ -199,7 +199,7 @@ def test_evidence_is_escaped_in_the_page() -> None:
     assert "<img" not in page and "&lt;img" in page
 
 
-def _breaks(path: Path, smoke: bool, seconds: int) -> Audit:
+def _breaks(limits: tuple[bool, int], path: Path) -> Audit:
     if path.name == "bad":
         os._exit(9)
     time.sleep(0.3 if path.name == "a" else 0)
@@ -218,8 +218,13 @@ def test_a_submission_that_kills_its_process_leaves_the_others_judged(
     assert audits["bad"].findings[0].rule == "rule-crashed"
 
 
+def _slow(limits: tuple[bool, int], path: Path) -> Audit:
+    setattr(many, "audit_one", lambda *a, **k: time.sleep(30))  # noqa: B010 - in a process of its own
+    return many._guarded(limits, path)
+
+
 def test_a_submission_that_takes_too_long_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "audit_one", lambda *a, **k: time.sleep(30))
+    monkeypatch.setattr(many, "_guarded", _slow)
     submission(tmp_path / "slow")
     (slow,) = audit_many(submissions(tmp_path), workers=1, seconds_each=1)
     assert "more than 1 s" in slow.findings[0].message
@@ -292,7 +297,7 @@ def test_an_audit_that_cannot_be_sent_back_costs_only_itself(
     assert audits["a"].verdict == "clean" and audits["bad"].findings[0].rule == "rule-crashed"
 
 
-def _unsendable(path: Path, smoke: bool, seconds: int) -> Audit:
+def _unsendable(limits: tuple[bool, int], path: Path) -> Audit:
     return Audit(str(path), "clean", [], account={"x": (lambda: 0) if path.name == "bad" else 0})
 
 

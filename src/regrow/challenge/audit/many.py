@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, as_completed
 from pathlib import Path
 from types import FrameType
 
@@ -15,7 +14,9 @@ from regrow.challenge.audit.record.accounting import crashed
 from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.verdict import Audit, judge
 from regrow.core.errors import DataError
-from regrow.core.processes import end_with_parent
+from regrow.core.machine import cores
+from regrow.core.workers import WorkerEnded, WorkFailed
+from regrow.core.workers import workers as processes
 
 #: Seconds that one submission may take; past them it is reported as not judged, and the others go on.
 SECONDS_EACH = 120
@@ -79,46 +80,25 @@ def audit_many(
         One audit a submission, in the order given.
     """
     done: dict[Path, Audit] = {}
-    left = paths
-    width = max(1, min(workers or os.cpu_count() or 1, len(paths)))
-    while left:
-        _round(left, width, smoke, seconds_each, done, lambda: tell(len(done), len(paths)) if tell else None)
-        left = [path for path in left if path not in done]
-        if left and width == 1:
-            # One after the other and it still broke: the first one is what breaks it. Of several at once, any may be.
-            done[left[0]] = _not_judged(left[0], RuntimeError("the process that audited it ended"))
-            left = left[1:]
-        width = 1
-    return [done[path] for path in paths]
-
-
-def _round(
-    paths: list[Path],
-    width: int,
-    smoke: bool,
-    seconds: int,
-    done: dict[Path, Audit],
-    tell: Callable[[], None],
-) -> None:
-    """Audit what can be audited until the pool breaks or nothing is left."""
-    # A worker whose parent is gone would wait for work for ever.
-    with ProcessPoolExecutor(width, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
-        waiting: dict[Future[Audit], Path] = {
-            pool.submit(_guarded, path, smoke, seconds): path for path in paths
-        }
+    width = max(1, min(workers or cores(), len(paths)))
+    with processes(width, _guarded, (smoke, seconds_each)) as submit:
+        waiting: dict[Future[Audit], Path] = {submit(path): path for path in paths}
         for future in as_completed(waiting):
             path = waiting[future]
             try:
                 done[path] = future.result()
-            except BrokenProcessPool:
-                return
-            except Exception as error:  # what it found could not be sent here: that is its finding alone
+            except WorkerEnded:
+                done[path] = _not_judged(path, RuntimeError("the process that audited it ended"))
+            except WorkFailed as error:  # what it found could not be sent here: that is its finding alone
                 done[path] = _not_judged(path, error)
-            tell()
+            if tell is not None:
+                tell(len(done), len(paths))
+    return [done[path] for path in paths]
 
 
-def _guarded(path: Path, smoke: bool, seconds: int) -> Audit:
-    """One audit with a limit on its time; whatever it raises is its finding."""
+def _guarded(limits: tuple[bool, int], path: Path) -> Audit:
+    """One audit, `limits`: whether with a smoke test, and seconds it may take; whatever it raises is its finding."""
+    smoke, seconds = limits
 
     def over(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"more than {seconds} s")

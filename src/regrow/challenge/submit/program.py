@@ -18,6 +18,7 @@ from regrow.core.errors import ProofError, RegrowError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.core.progress import Lines, Progress
 from regrow.core.results import Proof, Result
+from regrow.core.run_folder import working_folder
 from regrow.data.shards.conversion import build_from_shards
 from regrow.data.shards.format import is_shards
 from regrow.predict.codec import decompress
@@ -48,6 +49,7 @@ def main(config_toml: str, script: str, arguments: list[str]) -> int:
         parser.add_argument("--out", type=Path, default=Path("run"))
         parser.add_argument("--seed", type=int)
         parser.add_argument("--resume", action="store_true")
+        parser.add_argument("--overwrite", action="store_true")
         parser.add_argument("--prove", action="store_true")
     given = parser.parse_args(rest)
     progress = Lines(sys.stderr)
@@ -74,8 +76,9 @@ def _train(config: Config, script: str, given: argparse.Namespace, progress: Pro
         config = apply_overrides(config, [f"train.seed={given.seed}"])
     out: Path = given.out
     data = _data(given.data, out, progress)
-    writers = log_writers(config, out)
-    run = train(config, data, out, resume=given.resume, progress=progress, callbacks=writers)
+    begin = {"resume": given.resume, "overwrite": given.overwrite}
+    writers = log_writers(config, working_folder(out, **begin))
+    run = train(config, data, out, **begin, progress=progress, callbacks=writers)
     if not run.is_first:
         return
     measured = evaluate(run.artifact, data, progress=progress)

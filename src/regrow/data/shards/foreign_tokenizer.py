@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import TokenizerError, readable
+from regrow.core.machine import cores
 from regrow.core.varints import decode_varint
-from regrow.data.encoding import cores
 from regrow.data.tokenizer import Tokenizer
 
 BOUNDARY = -1  # in `to_ours`: a control token, which stands between texts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from regrow.core.config.schema import MAX_VOCAB
 from regrow.core.errors import TokenizerError
 from regrow.core.files import sha256_hex
+from regrow.core.machine import cores
 from regrow.data.tokenizer.processor import load_processor
 from regrow.data.tokenizer.text import (
     FIRST_PIECE,
@@ -117,7 +117,7 @@ class Tokenizer:
         # A call with a list starts threads, which costs more than a short text gains.
         if len(parts) < _FEW_PARTS or threads == 1:
             return [encode(part, return_type="numpy") for part in parts]
-        number = min(threads or os.cpu_count() or 1, 1 + len(parts) // _FEW_PARTS)
+        number = min(threads or cores(), 1 + len(parts) // _FEW_PARTS)
         encoded: list[NDArray[np.int32]] = encode(parts, return_type="numpy", num_threads=number)
         return encoded
 

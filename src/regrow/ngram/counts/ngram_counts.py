@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
+from regrow.core.machine import cores
 from regrow.ngram.contexts import check_ids, check_tokens
 from regrow.ngram.counts import keys as k
 from regrow.ngram.counts.runs import Counts, RunTree, SortedRun, count_run, merge_runs
@@ -104,7 +104,7 @@ class NgramCounts:
             bos_id,
         )
         self.bits = k.token_bits(vocab_size)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or cores()
         self._trees = [RunTree(n, self.bits) for n in range(max_order + 1)]
         self._bounds = [0] * (max_order + 1)
         self._total = 0

@@ -11,13 +11,13 @@ Legend: S sampled positions, O orders 2 .. max_order, K discounts of an order.
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.core.jit import F64x2, F64x3, I32x2, I64x1, kernel
+from regrow.core.machine import cores
 from regrow.ngram.contexts import contexts_at
 from regrow.ngram.counts.ngram_counts import NgramCounts, Tokens
 from regrow.ngram.model.backoff_trie import Trie, find_child
@@ -105,9 +105,7 @@ def sample_of(
 ) -> tuple[Sample, Discounts]:
     """The counts of the tokens at some positions of `text`, and the discounts of the unigrams beneath."""
     # With every discount 1 the trie still has all counts: mass (c - 1) / total, and what is left, n / total.
-    trie, unigram_V, known, _ = estimate(
-        counts, threads or os.cpu_count() or 1, [(), *[(1.0,)] * (counts.max_order - 1)]
-    )
+    trie, unigram_V, known, _ = estimate(counts, threads or cores(), [(), *[(1.0,)] * (counts.max_order - 1)])
     return _sample(trie, unigram_V, np.asarray(text), at_S, counts.bos_id), known[0]
 
 

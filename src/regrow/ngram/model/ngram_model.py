@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.core.machine import cores
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.backoff_trie import Trie
 from regrow.ngram.model.kneser_ney import Discounts, estimate
@@ -51,7 +51,7 @@ class NgramModel(Memory):
         Raises:
             NgramError: discounts for other orders, or one that is not above 0 and at most its count.
         """
-        return cls(*estimate(counts, threads or os.cpu_count() or 1, discounts))
+        return cls(*estimate(counts, threads or cores(), discounts))
 
     @property
     def nbytes(self) -> int:

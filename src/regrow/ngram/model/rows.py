@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import abc
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
 from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, kernel
+from regrow.core.machine import cores
 from regrow.ngram.model.backoff_trie import Trie, find_child
 
 Floats = NDArray[np.float32]
@@ -119,7 +119,7 @@ class Memory(abc.ABC):
 
 def in_threads(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
     """`work(start, stop)` for all rows, in as many threads as pay off, at most `threads` (None: one per core)."""
-    parts = max(1, min(threads or os.cpu_count() or 1, rows // _ROWS_PER_THREAD))
+    parts = max(1, min(threads or cores(), rows // _ROWS_PER_THREAD))
     if parts == 1:
         work(0, rows)
         return

@@ -1,0 +1,89 @@
+"""Compiling a step's functions where that pays, and doing without where it cannot."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._functorch import config as functorch_config
+
+from regrow.core.config.schema import TrainConfig
+from regrow.core.errors import ConfigError
+
+# By itself torch compiles a backward pass when it first runs, where failing would leave half of a step's gradients.
+# Versions before 2.9 do not have the setting.
+_TOGETHER = {k: True for k in ("force_non_lazy_backward_lowering",) if hasattr(functorch_config, k)}
+
+
+class Compiled:
+    """`function` compiled by torch at its first call; where that fails, `function` itself, which `log` hears of once.
+
+    A compiler may be there and not work (no OpenMP headers, a TMPDIR where nothing may be executed), which shows when
+    it is used. The backward pass is compiled with the forward pass. The call that finds out is done again uncompiled,
+    so no step is lost. `demanded`: fail instead, with a ConfigError.
+    """
+
+    def __init__(self, function: Callable[..., Any], demanded: bool, log: Callable[[str], None]) -> None:
+        self._plain, self._function = function, torch.compile(function)
+        self._demanded, self._log = demanded, log
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._function is self._plain:
+            return self._plain(*arguments)
+        try:
+            with functorch_config.patch(_TOGETHER):
+                return self._function(*arguments)
+        except Exception as error:
+            reason = _reason(error)
+            result = self._plain(*arguments)  # raises what is no fault of the compiler
+            if self._demanded:
+                raise ConfigError(
+                    f"train.compile = on: the compiler does not work ({reason}); mend it, or set it to auto."
+                ) from error
+            self._function = self._plain
+            self._log(
+                f"the C++ compiler does not work: training runs uncompiled, about a third slower ({reason})"
+            )
+            return result
+
+
+def compile_step(
+    functions: list[Callable[..., Any]], config: TrainConfig, device: torch.device, log: Callable[[str], None]
+) -> list[Callable[..., Any]]:
+    """The functions of a step, compiled where there is a compiler and the run is long enough to earn its seconds back.
+
+    Raises ConfigError if compilation is demanded and there is no compiler.
+    """
+    t = config
+    long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
+    long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
+    if t.compile == "off" or (t.compile == "auto" and not long):
+        return functions
+    if device.type == "cpu" and not has_compiler():
+        if t.compile == "on":
+            raise ConfigError(
+                "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
+            )
+        log("no C++ compiler found: training runs uncompiled, about a third slower")
+        return functions
+    logged: list[str] = []
+
+    def log_once(line: str) -> None:
+        if not logged:
+            log(line)
+        logged.append(line)
+
+    return [Compiled(function, t.compile == "on", log_once) for function in functions]
+
+
+def has_compiler() -> bool:
+    """Whether a C++ compiler is on the path; whether it works shows when it is used."""
+    return any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+
+
+def _reason(error: Exception) -> str:
+    """The line in which a compiler says what is wrong, or else the first."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if "error: " in line), lines[0])[:120].strip().rstrip(":.")

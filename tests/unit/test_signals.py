@@ -1,0 +1,36 @@
+"""A run that is told to stop: between two steps, with an exit code that says by what."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from regrow.core.processes import Terminated, clean_ending
+from regrow.training.signals import CAUGHT, ended_by, stop_signals
+
+
+def test_a_signal_waits_for_the_end_of_the_step_and_a_second_one_does_not() -> None:
+    told: list[str] = []
+    with stop_signals(lambda: False, told.append) as came:
+        assert came() == 0
+        signal.raise_signal(signal.SIGINT)
+        assert came() == signal.SIGINT and len(told) == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_where_nothing_would_be_lost_a_signal_acts_at_once() -> None:
+    with clean_ending(), stop_signals(lambda: True, print):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Terminated) as ended:
+            signal.raise_signal(signal.SIGTERM)
+    assert ended.value.number == signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", CAUGHT)
+def test_what_is_raised_tells_the_signal_and_the_sentence(number: signal.Signals) -> None:
+    error = ended_by(number, "go on with --resume")
+    assert str(error) == "go on with --resume"
+    assert isinstance(error, KeyboardInterrupt) or getattr(error, "number", 0) == number
