@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.network.lora import SeededLinear as SeededLinear
     from regrow.ngram.counts.ngram_counts import NgramCounts as NgramCounts
     from regrow.ngram.model.ngram_model import NgramModel as NgramModel
+    from regrow.ngram.word_model import WordModel as WordModel
+    from regrow.ngram.word_model import load_ngram as load_ngram
     from regrow.predict.codec import compress as compress
     from regrow.predict.codec import decompress as decompress
     from regrow.predict.evaluation import EvalResult as EvalResult
@@ -54,6 +56,8 @@ _HOME = {
     "prove_model": "predict.model_proof",
     "seeded_orthogonal": "network.bases",
     "train": "training.trainer",
+    "WordModel": "ngram.word_model",
+    "load_ngram": "ngram.word_model",
     "write_report": "report.page",
 }
 

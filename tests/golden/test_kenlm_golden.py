@@ -23,6 +23,9 @@ import pytest
 from regrow.ngram.contexts import contexts_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store.arpa import write_arpa
+from regrow.ngram.word_counts import estimate_words
+from regrow.ngram.word_model import WordModel
 
 END, BOS, WORDS = 0, 1, 40
 GOLDEN = Path(__file__).with_name("kenlm_log10.json")
@@ -63,3 +66,16 @@ def test_probabilities_are_those_of_kenlm(order: int) -> None:
     log10 = np.log10(probs[predicted, held_out[predicted]].astype(np.float64))
     assert len(log10) == len(golden) > 300
     assert np.abs(log10 - golden).max() < 1e-5
+
+
+@pytest.mark.parametrize("order", [3, 5, 6])
+def test_an_arpa_file_from_text_scores_as_kenlm_does(order: int, tmp_path: Path) -> None:
+    golden = np.array(json.loads(GOLDEN.read_text())[str(order)])
+    train, held_out = (
+        [" ".join(f"w{t}" for t in d).encode() for d in documents(*of)] for of in ((1, 3000), (2, 300))
+    )
+    path = tmp_path / "model.arpa"
+    with path.open("wb") as file:
+        write_arpa(file, *estimate_words(train, order), lambda n: None)
+    log10 = WordModel.load(path).score_many(held_out)[0]
+    assert len(log10) == len(golden) and np.abs(log10 - golden).max() < 1e-5

@@ -29,10 +29,12 @@ from regrow.cli import (
     evaluate,
     fit,
     inspect,
+    ngram,
     prove,
     records,
     report,
     sample,
+    score,
     submit,
     train,
 )
@@ -81,6 +83,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "decompress": decompress.command,
     "records compress": records.compress,
     "records decompress": records.decompress,
+    "score": score.command,
+    "ngram build": ngram.build,
     "sample": sample.command,
     "inspect": inspect.command,
     "audit": audit.command,
@@ -89,7 +93,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench.command,
     "config": config.command,
 }
-GROUPS = {"records": "Compress many small records, each decodable by itself."}
+GROUPS = {
+    "records": "Compress many small records, each decodable by itself.",
+    "ngram": "N-gram models by themselves.",
+}
 
 
 def _help(function: Callable[..., None]) -> str:

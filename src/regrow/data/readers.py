@@ -93,6 +93,23 @@ def lines_of(path: Path) -> Iterator[bytes]:
         yield from file
 
 
+def read_texts(path: Path, by: str, field: str | None = None) -> Iterator[bytes]:
+    """The texts of a file, packed ones too, in their order, empty ones included, without the newlines between them.
+
+    `by` "line": each line, or its `field` where it is JSON, which `.jsonl` is (field text). `by` "document": the same
+    of JSON lines; of other text the parts between lines that hold a form feed and nothing else. A Parquet file gives
+    its column's rows. Raises DataError if it cannot be read so.
+    """
+    kind = _KINDS.get(plain_name(path).suffix.lower()) or ("jsonl" if field else "text")
+    if kind != "text":
+        yield from read_rows(path, ReadAs(kind, field or "text"))
+    elif by == "line":
+        for line in lines_of(path):
+            yield line.removesuffix(b"\n")
+    else:
+        yield from _FORM_FEED_LINE.split(b"".join(lines_of(path)))
+
+
 def _head(path: Path) -> bytes:
     if is_packed(path):
         return next(unpacked(path), b"")[:HEAD_BYTES]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from regrow.core.errors import DataError, NgramError
+from regrow.core.errors import DataError
 from regrow.ngram.counts.ngram_counts import VOCAB_LIMIT, NgramCounts
 from regrow.ngram.model.backoff_table import Ngrams
 from regrow.ngram.model.interpolated import interpolated
@@ -36,7 +36,7 @@ def estimate_words(
     ids = {END: _END, BEGIN: _BEGIN}
     tokens = array("i")
     number = 0
-    for number, line in enumerate(lines, 1):  # noqa: B007
+    for number, line in enumerate(lines, 1):
         words = line.split()
         tokens.append(_BEGIN)
         tokens.extend([ids.setdefault(word, len(ids)) for word in words])

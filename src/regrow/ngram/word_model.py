@@ -81,8 +81,8 @@ class WordModel:
     def score_many(
         self, sentences: Iterable[str | bytes], bos: bool = True, eos: bool = True
     ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
-        """What `full_scores` gives, of many sentences at once and thereby much faster: float32, int32, bool [T] over the
-        words of all sentences, and where each sentence begins: int64 [sentences + 1]."""
+        """What `full_scores` gives, of many sentences at once and thereby much faster: float32, int32, bool [T] over
+        the words of all sentences, and where each sentence begins: int64 [sentences + 1]."""
         get, unknown = self._ids.get, self._unknown
         tokens: list[int] = []
         starts = [0]
@@ -99,3 +99,8 @@ class WordModel:
 
 def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
+def load_ngram(path: Path | str) -> WordModel:
+    """The model of words in an ARPA file (`.gz` too): what `kenlm.Model(path)` is there. Raises NgramError."""
+    return WordModel.load(path)

@@ -177,6 +177,23 @@ class Predictor:
         targets_R = torch.from_numpy(tokens_ST.reshape(-1)).to(self._device)
         return self._receipt(tokens_ST, *_nats(rows, targets_R)), rows
 
+    @torch.inference_mode()
+    def score_texts(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Nats of whole texts, one a row and filled up with IGNORED, each after BOS: float64 [S, T], T at most a window
+        or a multiple of it. Any number of texts; the predictor's own streams stay where they are."""
+        prefix = Prefix(len(tokens_ST), self._mixture.width, self._mixture.bos_id)
+        inputs_ST, contexts_RC = prefix.read(tokens_ST)
+        hidden_STD = self.network.hidden(torch.from_numpy(inputs_ST).to(self._device), self._weights)
+        targets_R = tokens_ST.reshape(-1)
+        kept_R = np.flatnonzero(targets_R != IGNORED)
+        nats_R = np.zeros(len(targets_R))
+        for at in range(0, len(kept_R), _ROWS_AT_ONCE):
+            rows = kept_R[at : at + _ROWS_AT_ONCE]
+            hidden_RD = hidden_STD.flatten(0, 1)[torch.from_numpy(rows).to(self._device)]
+            targets = torch.from_numpy(targets_R[rows]).to(self._device)
+            nats_R[rows] = _nats(self._mixture.rows(hidden_RD, contexts_RC[rows]), targets)[0]
+        return nats_R.reshape(tokens_ST.shape)
+
     def _read(self, tokens_ST: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int32]]:
         """Final states [R, D] before each token and the memory's contexts [R, C]; moves on past the tokens."""
         T = tokens_ST.shape[1]

@@ -48,9 +48,7 @@ def interpolated(trie: Trie, unigram_V: NDArray[np.float64]) -> list[Ngrams]:
     return result
 
 
-def _rows_of(
-    tokens_Nn: NDArray[np.int32], contexts_Mn: NDArray[np.int32], vocab: int
-) -> NDArray[np.int64]:
+def _rows_of(tokens_Nn: NDArray[np.int32], contexts_Mn: NDArray[np.int32], vocab: int) -> NDArray[np.int64]:
     """Where each context stands among the n-grams."""
     if tokens_Nn.shape[1] == 1:
         return contexts_Mn[:, 0].astype(np.int64)

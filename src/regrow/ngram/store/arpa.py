@@ -80,7 +80,9 @@ class _Reader:
                 raise self._fault(f"is not \\{n}-grams:")
             ngrams, line = self._order(n)
             if len(ngrams.log10_N) != size:
-                raise self._fault(f"ends {len(ngrams.log10_N):,} {n}-grams, of which \\data\\ promises {size:,}")
+                raise self._fault(
+                    f"ends {len(ngrams.log10_N):,} {n}-grams, of which \\data\\ promises {size:,}"
+                )
             orders.append(ngrams)
         if line != b"\\end\\":
             raise self._fault("is not \\end\\")

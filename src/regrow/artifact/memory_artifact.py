@@ -1,0 +1,77 @@
+"""An artifact of a memory alone, from texts: tokenizer, counts, and their stored form within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from regrow.artifact.ledger import Ledger
+from regrow.artifact.stored import store_memory
+from regrow.core.config.schema import Config, DataConfig, MemoryConfig, PackConfig
+from regrow.core.errors import BudgetError, DataError, NgramError
+from regrow.core.progress import Progress, Silent
+from regrow.data.documents import Texts
+from regrow.data.tokenizer import Tokenizer
+from regrow.ngram.counts.ngram_counts import NgramCounts
+from regrow.ngram.model.ngram_model import NgramModel
+from regrow.ngram.store.linked_ngrams import grams_of
+from regrow.ngram.store.table_budget import fit_table
+from regrow.ngram.store.text_form import encode_tokens
+
+_MANIFEST_BYTES = 6000
+# Tokens a second that a stored text loads with, on two cores (dev/LOG.md, 2026-11-24).
+_TEXT_LOAD = 1.7e-6
+
+
+def build_memory_artifact(
+    path: Path,
+    texts: Texts,
+    *,
+    order: int,
+    vocab_size: int,
+    budget_bytes: int,
+    progress: Progress | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Ledger:
+    """Write an artifact at `path` that predicts with n-grams of up to `order` tokens, estimated from `texts`.
+
+    Stores the whole text where that fits the budget and loads within `pack.load_seconds`, for nothing holds more; else
+    its n-grams, the least telling left out. `vocab_size`: tokens, 257 for bytes alone. `check` is called before
+    the file is written. Raises DataError for no text, TokenizerError for a vocabulary it does not give, BudgetError.
+    """
+    progress = progress or Silent()
+    if not texts.total_bytes:
+        raise DataError("the text is empty; give it some.")
+    with progress.task("tokenizer"):
+        tokenizer = Tokenizer.train(texts, vocab_size) if vocab_size > 257 else Tokenizer([])
+    bos = np.array([tokenizer.bos_id], np.uint16)
+    parts = []
+    with progress.task("encode", texts.total_bytes, "bytes") as task:
+        for text in texts:
+            parts += [bos, tokenizer.encode(text)]
+            task.advance(len(text))
+    tokens = np.concatenate(parts)
+    config = Config(
+        preset="ngram", data=DataConfig(vocab_size=vocab_size),
+        memory=MemoryConfig(max_order=order, discounts="estimated"), pack=PackConfig(budget_bytes=budget_bytes),
+    )  # fmt: skip
+    with progress.task("count"):
+        counts = NgramCounts(vocab_size, order, bos_id=tokenizer.bos_id)
+        counts.add(tokens)
+    with progress.task("pack"):
+        left = budget_bytes - len(tokenizer.to_bytes()) - _MANIFEST_BYTES
+        stored = b""
+        if len(tokens) * _TEXT_LOAD <= config.pack.load_seconds:
+            stored = encode_tokens(tokens, vocab_size)
+        if not 0 < len(stored) <= left:
+            model = NgramModel.from_counts(counts)
+            for note in model.notes:
+                progress.log(note)
+            try:
+                stored = fit_table(grams_of(counts), model.discounts, left, log=progress.log)
+            except NgramError as error:
+                raise BudgetError(f"a budget of {budget_bytes:,} bytes is too small: {error}.") from error
+        check()
+        return store_memory(path, config, tokenizer, stored, counts.sha256())

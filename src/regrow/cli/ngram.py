@@ -1,0 +1,190 @@
+"""`regrow ngram build`: an n-gram model by itself, of words as an ARPA file or of tokens as an artifact."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regrow.cli.destination import STANDARD, destination
+from regrow.cli.options import Json, Quiet
+from regrow.cli.output import Output, command_output
+from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
+from regrow.core.files import check_writable, utf8
+
+if TYPE_CHECKING:
+    from regrow.data.documents import Texts
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g)b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def build(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TEXT...",
+            help="Text or JSON lines (each may be .gz) or Parquet files; - for standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT", help="The model to write.", show_default=False)
+    ],
+    words: Annotated[
+        bool,
+        typer.Option(
+            "--words", help="Words, a sentence a line: OUT is an ARPA file, packed if it ends in .gz."
+        ),
+    ] = False,
+    bpe: Annotated[
+        bool, typer.Option("--bpe", help="Tokens that the text gives: OUT is an artifact.")
+    ] = False,
+    chars: Annotated[bool, typer.Option("--chars", help="Bytes: OUT is an artifact.")] = False,
+    order: Annotated[int, typer.Option(min=1, max=16, metavar="N", help="The longest n-gram.")] = 5,
+    vocab: Annotated[
+        int | None, typer.Option(metavar="N", help="With --bpe: tokens.  [default: 1024]", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="With --bpe and --chars: the artifact's size at most, such as 4MB.  [default: 16MB]",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="line|document",
+            help="With --bpe and --chars: what begins anew; documents end at lines of a form feed alone.  [default: "
+            "document]",
+            show_default=False,
+        ),
+    ] = None,
+    text_field: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Lines are JSON, and this field is the text.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Estimate an n-gram model: interpolated modified Kneser-Ney.
+
+    --words estimates what KenLM's lmplz does, from texts of any size. --bpe and --chars make artifacts of a memory
+    alone, which compress, prove, eval, sample and score take.
+    """
+    if words + bpe + chars != 1:
+        raise ConfigError(
+            "regrow ngram build: says what n-grams are made of; give --words, --bpe or --chars."
+        )
+    if words and (vocab, budget, by) != (None, None, None):
+        raise ConfigError(
+            "--vocab, --budget and --by are for --bpe and --chars; leave them out with --words."
+        )
+    if chars and vocab is not None:
+        raise ConfigError("--vocab: bytes are 256 and stay so; leave it out with --chars.")
+    if by not in (None, "line", "document"):
+        raise ConfigError(f"--by {by}: give line or document.")
+    field = utf8(text_field) if text_field else None
+    with command_output(json, quiet) as output:
+        if words:
+            _build_words(files, out, order, field, force, output)
+        else:
+            size = 257 if chars else vocab or 1024
+            _build_artifact(
+                files, out, order, (size, _bytes_of(budget or "16MB"), by or "document", field), force, output
+            )
+
+
+def _build_words(
+    files: list[Path], out: Path, order: int, field: str | None, force: bool, output: Output
+) -> None:
+    from regrow.data.readers import read_texts
+    from regrow.ngram.store.arpa import write_arpa
+    from regrow.ngram.word_counts import estimate_words
+
+    def lines() -> Iterator[bytes]:
+        for file in files:
+            for text in read_texts(_path(file), "line", field):
+                yield from text.split(b"\n")
+
+    with destination(out, force=force, sources=tuple(files)) as target:
+        with output.progress.task("count", None, "bytes") as task:
+            vocabulary, orders = estimate_words(lines(), order, task.advance, output.progress.log)
+        entries = [len(of_order.log10_N) for of_order in orders]
+        with output.progress.task("write", sum(entries), "n-grams") as task:
+            if out.suffix.lower() == ".gz":
+                with gzip.GzipFile(
+                    filename="", fileobj=target, mode="wb", compresslevel=6, mtime=0
+                ) as packed:
+                    write_arpa(packed, vocabulary, orders, task.advance)
+            else:
+                write_arpa(target, vocabulary, orders, task.advance)
+    if out != STANDARD:
+        output.result({"out": out, "words": len(vocabulary), "ngrams": entries})
+        output.line(f"{out}: {len(vocabulary):,} words, {sum(entries):,} n-grams of orders 1 to {order}")
+
+
+def _build_artifact(
+    files: list[Path],
+    out: Path,
+    order: int,
+    how: tuple[int, int, str, str | None],
+    force: bool,
+    output: Output,
+) -> None:
+    from regrow.artifact.memory_artifact import build_memory_artifact
+
+    vocab, budget, by, field = how
+
+    def refuse() -> None:
+        if out.exists() and (
+            not force or any(f != STANDARD and f.exists() and out.samefile(f) for f in files)
+        ):
+            raise EnvironmentProblem(
+                f"{out}: is there already; give -f to replace it, or choose another file with --out."
+            )
+        check_writable(out)
+
+    if out == STANDARD:
+        raise ConfigError("--out -: an artifact is a file; give it a name.")
+    refuse()
+    ledger = build_memory_artifact(
+        out, _texts(files, by, field), order=order, vocab_size=vocab, budget_bytes=budget,
+        progress=output.progress, check=refuse,
+    )  # fmt: skip
+    output.result({"out": out, "bytes": ledger.total, "parts": ledger.parts()})
+    output.line(f"{out}: {ledger.total:,} bytes, of which the memory takes {ledger.parts()['memory']:,}")
+
+
+def _texts(files: list[Path], by: str, field: str | None) -> Texts:
+    from regrow.data.documents import Texts
+    from regrow.data.readers import read_texts
+
+    def read() -> Iterator[bytes]:
+        for file in files:
+            yield from (text for text in read_texts(_path(file), by, field) if text)
+
+    if any(not path.is_file() for path in map(_path, files)):  # a pipe is read once
+        return Texts.of(list(read()))
+    return Texts.survey(read, "the text")
+
+
+def _path(file: Path) -> Path:
+    if file.is_dir():
+        raise DataError(f"{file}: is a folder; give its files.")
+    return Path("/dev/stdin") if file == STANDARD else file
+
+
+def _bytes_of(size: str) -> int:
+    """Bytes of a size as people write it; units are decimal."""
+    found = _SIZE.fullmatch(size.strip())
+    if found is None or not (value := int(float(found[1]) * _UNITS[found[2].lower()])):
+        raise ConfigError(f"--budget {size}: is no size; give bytes, or something like 4MB.")
+    return value
