@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from regrow.artifact.ledger import Ledger
 from regrow.artifact.stored import store_memory
 from regrow.core.config.schema import Config, DataConfig, MemoryConfig, PackConfig
-from regrow.core.errors import BudgetError, DataError, NgramError
+from regrow.core.errors import BudgetError, DataError, NgramError, TokenizerError
 from regrow.core.progress import Progress, Silent
 from regrow.data.documents import Texts
 from regrow.data.tokenizer import Tokenizer
@@ -33,19 +32,21 @@ def build_memory_artifact(
     vocab_size: int,
     budget_bytes: int,
     progress: Progress | None = None,
-    check: Callable[[], None] = lambda: None,
 ) -> Ledger:
     """Write an artifact at `path` that predicts with n-grams of up to `order` tokens, estimated from `texts`.
 
     Stores the whole text where that fits the budget and loads within `pack.load_seconds`, for nothing holds more; else
-    its n-grams, the least telling left out. `vocab_size`: tokens, 257 for bytes alone. `check` is called before
-    the file is written. Raises DataError for no text, TokenizerError for a vocabulary it does not give, BudgetError.
+    its n-grams, the least telling left out. `vocab_size`: tokens, 257 for bytes alone. Raises
+    DataError for no text, TokenizerError for a vocabulary it does not give, BudgetError.
     """
     progress = progress or Silent()
     if not texts.total_bytes:
         raise DataError("the text is empty; give it some.")
     with progress.task("tokenizer"):
-        tokenizer = Tokenizer.train(texts, vocab_size) if vocab_size > 257 else Tokenizer([])
+        try:
+            tokenizer = Tokenizer.train(texts, vocab_size) if vocab_size > 257 else Tokenizer([])
+        except TokenizerError as error:  # it speaks of a config's key
+            raise TokenizerError(str(error).replace("data.vocab_size", "the vocabulary (--vocab)")) from error
     bos = np.array([tokenizer.bos_id], np.uint16)
     parts = []
     with progress.task("encode", texts.total_bytes, "bytes") as task:
@@ -73,5 +74,4 @@ def build_memory_artifact(
                 stored = fit_table(grams_of(counts), model.discounts, left, log=progress.log)
             except NgramError as error:
                 raise BudgetError(f"a budget of {budget_bytes:,} bytes is too small: {error}.") from error
-        check()
         return store_memory(path, config, tokenizer, stored, counts.sha256())

@@ -84,7 +84,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "records compress": records.compress,
     "records decompress": records.decompress,
     "score": score.command,
-    "ngram build": ngram.build,
+    "ngram build": ngram.command,
     "sample": sample.command,
     "inspect": inspect.command,
     "audit": audit.command,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,17 +12,15 @@ import typer
 from regrow.cli.destination import STANDARD, destination
 from regrow.cli.options import Json, Quiet
 from regrow.cli.output import Output, command_output
-from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
-from regrow.core.files import check_writable, utf8
+from regrow.core.errors import ConfigError, DataError
+from regrow.core.files import check_output, utf8
+from regrow.core.quantities import parse_bytes
 
 if TYPE_CHECKING:
     from regrow.data.documents import Texts
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g)b?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
-
-def build(
+def command(
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -98,7 +95,12 @@ def build(
         else:
             size = 257 if chars else vocab or 1024
             _build_artifact(
-                files, out, order, (size, _bytes_of(budget or "16MB"), by or "document", field), force, output
+                files,
+                out,
+                order,
+                (size, parse_bytes(budget or "16MB", "--budget"), by or "document", field),
+                force,
+                output,
             )
 
 
@@ -143,21 +145,12 @@ def _build_artifact(
 
     vocab, budget, by, field = how
 
-    def refuse() -> None:
-        if out.exists() and (
-            not force or any(f != STANDARD and f.exists() and out.samefile(f) for f in files)
-        ):
-            raise EnvironmentProblem(
-                f"{out}: is there already; give -f to replace it, or choose another file with --out."
-            )
-        check_writable(out)
-
     if out == STANDARD:
         raise ConfigError("--out -: an artifact is a file; give it a name.")
-    refuse()
+    check_output(out, force=force, sources=files)
     ledger = build_memory_artifact(
         out, _texts(files, by, field), order=order, vocab_size=vocab, budget_bytes=budget,
-        progress=output.progress, check=refuse,
+        progress=output.progress,
     )  # fmt: skip
     output.result({"out": out, "bytes": ledger.total, "parts": ledger.parts()})
     output.line(f"{out}: {ledger.total:,} bytes, of which the memory takes {ledger.parts()['memory']:,}")
@@ -180,11 +173,3 @@ def _path(file: Path) -> Path:
     if file.is_dir():
         raise DataError(f"{file}: is a folder; give its files.")
     return Path("/dev/stdin") if file == STANDARD else file
-
-
-def _bytes_of(size: str) -> int:
-    """Bytes of a size as people write it; units are decimal."""
-    found = _SIZE.fullmatch(size.strip())
-    if found is None or not (value := int(float(found[1]) * _UNITS[found[2].lower()])):
-        raise ConfigError(f"--budget {size}: is no size; give bytes, or something like 4MB.")
-    return value

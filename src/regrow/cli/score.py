@@ -79,7 +79,7 @@ def command(
         with output.progress.task("score", None, "texts") as task:
             for number, score in enumerate(score_texts(scorer, texts), 1):
                 target.write(_line(by.value, number, score))
-                total = TextScore(*map(sum, zip(total, score, strict=True)))
+                total = total.plus(score)
                 task.advance(1)
         seconds = time.perf_counter() - started
     if out != STANDARD:

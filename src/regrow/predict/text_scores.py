@@ -37,6 +37,13 @@ class TextScore(NamedTuple):
     words: int
     unknown: int
 
+    def plus(self, other: TextScore) -> TextScore:
+        """Both together."""
+        return TextScore(
+            self.bits + other.bits, self.tokens + other.tokens, self.bytes + other.bytes,
+            self.words + other.words, self.unknown + other.unknown,
+        )  # fmt: skip
+
     @property
     def bpb(self) -> float | None:
         """Bits per byte, None for an empty text."""

@@ -98,7 +98,7 @@ def _insert(ngrams: Ngrams, table: BackoffTable, used: int) -> int:
     if used < 0:
         return -1
     for i in range(len(log10)):
-        at = np.int64(-1)
+        at: Any = np.int64(-1)
         for j in range(n):
             prefix = at
             at = find(key_S, prefix, grams[i, j])

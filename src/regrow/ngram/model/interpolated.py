@@ -71,7 +71,8 @@ def _sums(trie: Trie, unigram_V: F64x1, prob_E: F64x1) -> None:
     for a in range(len(unigram_V)):
         for e in range(succ_start[a], succ_start[a + 1]):
             prob_E[e] = succ_mass[e] + gamma[a] * unigram_V[succ_token[e]]
-    for parent in range(len(child_start) - 1):
+    # Contexts of a model of order 2 have no children, and nothing was written of where they would begin.
+    for parent in range(len(child_start) - 1 if trie.max_order > 2 else 0):
         for c in range(child_start[parent], child_start[parent + 1]):
             below = succ_start[parent]
             for e in range(succ_start[c], succ_start[c + 1]):

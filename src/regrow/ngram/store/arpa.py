@@ -136,7 +136,10 @@ class _Reader:
 
 
 def write_arpa(
-    file: BinaryIO, words: Sequence[bytes], orders: Sequence[Ngrams], tell: Callable[[int], None]
+    file: BinaryIO | gzip.GzipFile,
+    words: Sequence[bytes],
+    orders: Sequence[Ngrams],
+    tell: Callable[[int], None],
 ) -> None:
     """Write n-grams of words as text; `tell` is told how many were written."""
     file.write(b"\\data\\\n")
