@@ -135,6 +135,7 @@ def test_a_whole_number_will_do_for_a_float() -> None:
         (["model.rope_dims=66"], ["model.rope_dims", "64"]),
         (["model.rope_dims=7"], ["model.rope_dims", "even"]),
         (["model.mlp_ratio=2.1"], ["model.mlp_ratio", "537.6"]),
+        (["model.mlp_ratio=1e308"], ["model.mlp_ratio", "inf"]),
         (["model.mlp_ratio=2.125"], ["model.mlp_ratio", "544", "64"]),
         (["model.seeded=none", "model.mlp_ratio=260"], ["model.mlp_ratio", "66560", "66304"]),
         (

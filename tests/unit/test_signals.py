@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from regrow.core.processes import Terminated, clean_ending
 from regrow.training.signals import CAUGHT, ended_by, stop_signals
+
+
+@pytest.fixture(autouse=True)
+def hear_all() -> Iterator[None]:
+    """Whatever the tests' own terminal ignores: a command in the background of a script ignores ctrl-C."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in CAUGHT}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_signal_waits_for_the_end_of_the_step_and_a_second_one_does_not() -> None:

@@ -42,7 +42,7 @@ def _model(config: Config) -> str:
     if model.rope_dims % 2 or model.rope_dims > head_dim:
         return f"model.rope_dims is {model.rope_dims}, choose an even number up to the head's {head_dim}"
     hidden = model.mlp_ratio * model.d_model
-    if hidden != int(hidden):
+    if not math.isfinite(hidden) or hidden != int(hidden):
         return f"model.mlp_ratio is {model.mlp_ratio:g}, choose one that makes {hidden:g} hidden units whole"
     if hidden > MAX_HIDDEN:
         return f"model.mlp_ratio makes {hidden:.0f} hidden units, choose one that makes at most {MAX_HIDDEN}"
