@@ -71,9 +71,9 @@ def test_any_bytes_come_back_from_an_adaptive_stream(server: ForkServer, run: Pa
     nasty = bytes(range(256)) * 9 + make_text(3, 500).encode()
     for name, content in {"empty": b"", "one": b"\x00", "nasty": nasty}.items():
         (tmp_path / name).write_bytes(content)
-        done = server.run("compress", artifact, tmp_path / name, "-o", tmp_path / "s", "--ttt", *SMALL)
+        done = server.run("compress", artifact, tmp_path / name, "-f", "-o", tmp_path / "s", "--ttt", *SMALL)
         assert done.fine, done.said[0]
-        assert server.run("decompress", artifact, tmp_path / "s", "-o", tmp_path / "back").fine
+        assert server.run("decompress", artifact, tmp_path / "s", "-f", "-o", tmp_path / "back").fine
         assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == hashlib.sha256(content).digest()
 
 

@@ -92,8 +92,10 @@ def test_every_block_says_its_language(page: Path) -> None:
 # `regrow` and `torchrun --nproc-per-node N -m regrow` in a block: asks the test to run it, which has a fork server that
 # has imported everything. Starting torch anew for every line would take most of the time.
 _COMMAND = """#!{python} -S
-import json, os, socket, sys
+import json, os, socket, stat, sys
 words = sys.argv[1:]
+if stat.S_IFMT(os.fstat(0).st_mode) in (stat.S_IFIFO, stat.S_IFREG):  # bytes go through it
+    os.execv({python!r}, [{python!r}, "-m", "regrow", *words])
 processes = int(words[1]) if words[:1] == ["--nproc-per-node"] else 1
 with socket.socket(socket.AF_UNIX) as asking:
     asking.connect({address!r})
@@ -128,6 +130,9 @@ def commands(server: ForkServer, folder: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in pages() if to_run(page)], ids=shown)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, server: ForkServer) -> None:
+    if page.name == "integrations.md":  # the extras of other tools: CI has a job of its own for them
+        pytest.importorskip("lm_eval")
+        pytest.importorskip("transformers")
     prepare(tmp_path)
     if page.name == "scaling.md":  # which begins where a data folder has been made
         made = server.run(
@@ -147,7 +152,13 @@ def run_blocks(page: Path, folder: Path, bin: Path) -> None:
             code = code.replace(written, run)
         command = ["bash", "-euxo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
         done = subprocess.run(
-            [*command, code], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            [*command, code],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         assert done.returncode == 0, f"{block.where}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
@@ -160,6 +171,9 @@ def prepare(folder: Path) -> None:
         part = len(english) // 10
         (folder / "my-texts" / f"{i}.txt").write_text(english[i * part : (i + 1) * part], encoding="utf-8")
     (folder / "log.jsonl").write_bytes(b"".join(line + b"\n" for line in json_log(2000)))
+    (folder / "text.txt").write_text(english.replace("<", "("), encoding="utf-8")
+    (folder / "lines.txt").write_text("a line\nanother one\n")
+    (folder / "pages.jsonl").write_text('{"text": "a page"}\n{"text": "another one"}\n')
     (folder / "letter.txt").write_text("My fellow citizens, this is a letter.\n")
     hub = hub_folder(folder / "copy", "sp1024")
     shutil.copytree(hub / "datasets", folder / "data")

@@ -64,8 +64,10 @@ def test_any_bytes_come_back(run: Path, tmp_path: Path) -> None:
         "nasty": bytes(range(256)) + "\u2581\ufffd x\r\n".encode(),
     }.items():
         (tmp_path / name).write_bytes(content)
-        assert run_regrow("compress", artifact, tmp_path / name, "-o", tmp_path / "s").returncode == 0
-        assert run_regrow("decompress", artifact, tmp_path / "s", "-o", tmp_path / "back").returncode == 0
+        assert run_regrow("compress", artifact, tmp_path / name, "-f", "-o", tmp_path / "s").returncode == 0
+        assert (
+            run_regrow("decompress", artifact, tmp_path / "s", "-f", "-o", tmp_path / "back").returncode == 0
+        )
         assert (tmp_path / "back").read_bytes() == content
 
 

@@ -82,7 +82,12 @@ def test_text_becomes_tokens_without_torch(tmp_path: Path) -> None:
 
 
 def test_training_without_torch_says_in_one_sentence_what_to_install(tmp_path: Path) -> None:
-    done = without_extras("train", "--data", tmp_path, "--out", tmp_path / "run")
+    (tmp_path / "text").write_text("a line of text\n" * 2000)
+    made = without_extras(
+        "data", tmp_path / "text", "--out", tmp_path / "data", "--set", "data.vocab_size=260"
+    )
+    assert made.returncode == 0, made.stderr
+    done = without_extras("train", "--data", tmp_path / "data", "--out", tmp_path / "run")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("regrow: error: this needs torch") and "'.[train]'" in done.stderr
     assert not (tmp_path / "run").exists()

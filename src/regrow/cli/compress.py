@@ -110,7 +110,7 @@ def command(
                         stream,
                         output.progress,
                         settings=adapt,
-                        total=found.st_size if regular else None,
+                        total=(found.st_size or None) if regular else None,  # /proc says 0
                         block_size=block_size,
                     )
             bpb = 8 * written / read if read else None

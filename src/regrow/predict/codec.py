@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,10 +147,18 @@ class Codec:
         settings: AdaptiveSettings | None = None, total: int | None = None, block_size: int = BLOCK_BYTES,
     ) -> tuple[int, int]:  # fmt: skip
         """Compress a file or pipe into another, in blocks of `block_size` bytes (at most MAX_BLOCK_BYTES), of which one
-        or two are in memory; returns the bytes read and written. `total`: the bytes there are, if they are known."""
-        read, written = 0, 0
+        or two are in memory; returns the bytes read and written. `total`: the bytes there are, if they are known: no
+        more are read, for a file may grow faster than it is compressed."""
+        read, written, left = 0, 0, math.inf if total is None else total
+
+        def block() -> bytes:
+            nonlocal left
+            piece = read_exactly(source, int(min(left, block_size)))
+            left -= len(piece)
+            return piece
+
         with (progress or Silent()).task("encode", total, "bytes") as task:
-            piece, after = read_exactly(source, block_size), read_exactly(source, block_size)
+            piece, after = block(), block()
             if not after:
                 stream = single(self.sha256, self.encode_block(piece, settings, task)[0])
                 out.write(stream)
@@ -158,7 +167,7 @@ class Codec:
             while piece:
                 read += len(piece)
                 written += out.write(block_bytes(self.encode_block(piece, settings, task)[0]))
-                piece, after = after, read_exactly(source, block_size)
+                piece, after = after, block()
             written += out.write(BLOCKS_END)
         return read, written
 

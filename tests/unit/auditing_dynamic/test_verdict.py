@@ -276,7 +276,7 @@ def test_names_that_are_not_utf8_cost_nobody_the_table(
     out = [tmp_path / f"t.{kind}" for kind in ("csv", "html", "json", "sarif")]
     wanted = [arg for path in out[:3] for arg in ("-o", str(path))]
     command = ["audit", str(tmp_path / "all"), "--many", "--quiet", "--sarif", str(out[3]), *wanted]
-    assert main([*command, "--json"]) == main(command) == 1
+    assert main([*command, "--json"]) == main(command[:4]) == 1
     line, *table = capsys.readouterr().out.splitlines()
     told = json.loads(line)["submissions"]
     assert [(Path(a["path"]).name, a["verdict"]) for a in told] == [
