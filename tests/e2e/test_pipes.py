@@ -105,7 +105,7 @@ def test_a_terminal_is_asked_before_a_file_is_replaced(tmp_path: Path, answer: b
     assert ((tmp_path / "text.rg").read_bytes() != b"old") is written
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
     peaks = []
     for megabytes in (12, 72):

@@ -284,6 +284,7 @@ def test_processes_started_without_a_group_are_warned_of(
     assert "WARNING: srun started 8 processes that do not form a group" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_torchrun_starts_a_run_again_that_lost_a_process(data: Path, tmp_path: Path) -> None:
     """The second process kills itself after some steps; torchrun's restart goes on from the checkpoint, unasked."""
     script = tmp_path / "dies_once.py"

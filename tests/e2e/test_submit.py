@@ -129,6 +129,7 @@ def test_the_audit_finds_nothing(submission: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_script_alone_reproduces_training_and_score(
     submission: Path, seeds: list[Path], data: Path, tmp_path: Path
 ) -> None:

@@ -54,7 +54,7 @@ def test_the_stream_of_blocks_has_one_of_each_kind(codec: Codec) -> None:
     assert blocks_head(codec.sha256) + b"".join(map(block_bytes, blocks)) + BLOCKS_END == stream
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_streams_are_the_same_with_the_oldest_instructions() -> None:
     """And with one and two threads, fixed and adaptive, written and read; 64-bit Arm: `make portable`, and CI."""
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}

@@ -25,7 +25,7 @@ KNOWN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_public_names_have_their_types_and_others_are_errors(tmp_path: Path) -> None:
     lines = ["import regrow", *(f"reveal_type({expression})" for expression in KNOWN), "regrow.comprss"]
     (tmp_path / "user.py").write_text("\n".join(lines) + "\n")
