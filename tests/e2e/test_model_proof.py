@@ -16,6 +16,8 @@ from regrow.artifact.artifact import Artifact
 from regrow.core.errors import ConfigError, DataError, ProofError
 from regrow.predict.model_proof import prove_model
 
+pytest.importorskip("transformers")
+
 TEXT = "To be proven is to be decoded, and to be decoded is to be the same: é, 水, \U0001f600. " * 8
 
 
