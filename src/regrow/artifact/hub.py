@@ -16,8 +16,9 @@ from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import ArtifactError, DataError, EnvironmentProblem
 from regrow.core.files import atomic_write_bytes, sha256_hex
 from regrow.core.results import Result, components
+from regrow.core.run_folder import ARTIFACT, RESULT
 
-ARTIFACT, CARD, RESULT = "artifact.safetensors", "README.md", "result.json"
+CARD = "README.md"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

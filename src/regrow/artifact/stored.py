@@ -16,6 +16,7 @@ from regrow.artifact.weights import weight_bytes
 from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import SIDE, Config, MixerConfig, ModelConfig
 from regrow.core.errors import ArtifactError, NgramError
+from regrow.core.run_folder import ARTIFACT
 from regrow.data.tokenizer import Tokenizer
 from regrow.ngram.counts.hashed_counts import HashedCounts
 from regrow.ngram.counts.ngram_counts import NgramCounts
@@ -43,7 +44,7 @@ class StoredArtifact:
         """From a file, or from the folder of a run. Raises ArtifactError naming what is wrong with the file."""
         path = Path(path)
         if path.is_dir():
-            path /= "artifact.safetensors"
+            path /= ARTIFACT
         if not path.exists():
             raise ArtifactError(f"{path}: there is no such file; give the path of an artifact.")
         file = read_artifact(path)

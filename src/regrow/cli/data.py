@@ -29,6 +29,13 @@ class FileKind(StrEnum):
     parquet = "parquet"
 
 
+AsKind = Annotated[
+    FileKind | None,
+    typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
+]
+TextField = Annotated[str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")]
+
+
 def command(
     sources: Annotated[
         list[str],
@@ -58,13 +65,8 @@ def command(
             metavar="FILE", help="The .model the shards were made with.  [default: the one with them]"
         ),
     ] = None,
-    read_as: Annotated[
-        FileKind | None,
-        typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
-    ] = None,
-    text_field: Annotated[
-        str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")
-    ] = "text",
+    read_as: AsKind = None,
+    text_field: TextField = "text",
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,

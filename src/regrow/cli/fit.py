@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.data import FileKind
+from regrow.cli.data import AsKind, TextField
 from regrow.cli.demo import run_path
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import bits, command_output
@@ -18,12 +18,12 @@ from regrow.core.files import check_writable, utf8
 from regrow.core.folders import new_folder
 from regrow.core.processes import Terminated
 from regrow.core.quantities import parse_bytes, parse_seconds
-from regrow.core.run_folder import ARTIFACT, REPORT
+from regrow.core.run_folder import ARTIFACT, REPORT, RESULT
 
 if TYPE_CHECKING:
     from regrow.core.results import Result
 
-_RUN_FILES = {ARTIFACT, REPORT, "result.json"}  # what tells a model of this command from any other folder
+_RUN_FILES = {ARTIFACT, REPORT, RESULT}  # what tells a model of this command from any other folder
 
 
 def command(
@@ -43,13 +43,8 @@ def command(
         str, typer.Option("--minutes", metavar="TIME", help="About how long it may take: 10, 90s, 1.5h.")
     ] = "10",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the model that is there.")] = False,
-    read_as: Annotated[
-        FileKind | None,
-        typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
-    ] = None,
-    text_field: Annotated[
-        str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")
-    ] = "text",
+    read_as: AsKind = None,
+    text_field: TextField = "text",
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -10,8 +10,9 @@ import typer
 from regrow.cli.options import Force, Json, Quiet
 from regrow.cli.output import command_output
 from regrow.core.files import check_output
+from regrow.core.run_folder import ARTIFACT, CONFIG, LOG, RESULT
 
-RUN_FILES = ("config.toml", "log.jsonl", "result.json", "artifact.safetensors", "excerpt.json")
+RUN_FILES = (CONFIG, LOG, RESULT, ARTIFACT, "excerpt.json")
 
 
 def command(

@@ -272,12 +272,6 @@ def set_threads(neighbours: int = 1, log: Callable[[str], None] | None = None) -
         log(f"threads: {threads} ({why})")
 
 
-def thread_settings() -> str:
-    """What the environment says of OpenMP's threads, such as "OMP_DYNAMIC=TRUE"; empty if nothing."""
-    names = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC")
-    return ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
-
-
 def _restarts() -> tuple[int, int]:
     return _number("TORCHELASTIC_RESTART_COUNT", 0), _number("TORCHELASTIC_MAX_RESTARTS", 0)
 

@@ -9,7 +9,6 @@ run that fails leaves the finished one as it was. Every run draws an id, which i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -56,6 +55,8 @@ def locked(folder: Path) -> Iterator[None]:
     The lock is the kernel's and ends with the process, however it ends; a folder that is empty then goes. Raises
     EnvironmentProblem if another process holds it, or if the folder cannot be written.
     """
+    import fcntl  # reading a run needs none of it
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -11,7 +11,6 @@ Legend: S records of a batch, T tokens, N symbols.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from regrow.artifact.load_cache import ArrayCache
 from regrow.artifact.range_coder import PRECISION_BITS, TOTAL, RangeDecoder, RangeEncoder
 from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import StreamError
+from regrow.core.machine import cores
 from regrow.core.progress import Progress, Silent, Task
 from regrow.data.tokenizer import Tokenizer
 from regrow.predict.exact.loading import exact_model
@@ -77,7 +77,7 @@ class RecordCodec:
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.form = form or RecordForm()
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self._lead = tokenizer.encode(self.form.lead).astype(np.int64)
         self._ends_line = np.array([b"\n" in piece for piece in tokenizer.token_bytes])
 

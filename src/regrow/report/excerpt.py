@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from regrow.core.errors import DataError, readable
 from regrow.core.files import atomic_write_bytes, sha256_hex
+from regrow.core.run_folder import ARTIFACT
 
 if TYPE_CHECKING:
     # At run time this module does without torch, so that `regrow report` starts at once.
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FILE = "excerpt.json"
-ARTIFACT = "artifact.safetensors"
 
 _Bits = Annotated[float, Meta(ge=0)]
 

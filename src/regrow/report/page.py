@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from regrow import __version__
 from regrow.core.files import atomic_write_bytes, check_writable
+from regrow.core.run_folder import REPORT
 from regrow.report.component_view import size_bars, size_rows
 from regrow.report.curve_view import curve_plots, last_values, small_plots
 from regrow.report.excerpt_view import SHADES, excerpt_view
@@ -30,7 +31,7 @@ def write_report(runs: Path | str | RunFiles | Sequence[Path | str], out: Path |
     loaded = [runs] if isinstance(runs, RunFiles) else None
     folders = [] if isinstance(runs, RunFiles) else [runs] if isinstance(runs, str | Path) else runs
     first = loaded[0].folder if loaded else Path(next(iter(folders), "."))
-    target = Path(out) if out is not None else first / "report.html"
+    target = Path(out) if out is not None else first / REPORT
     check_writable(target)
     records = loaded or load_runs([Path(run) for run in folders])
     # A folder's name need not be UTF-8; the page always is.

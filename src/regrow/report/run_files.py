@@ -11,9 +11,9 @@ from typing import Any
 from regrow.artifact.container import read_artifact
 from regrow.core.errors import ArtifactError, DataError
 from regrow.core.results import Result
-from regrow.core.run_folder import CONFIG, LOG, run_ids
+from regrow.core.run_folder import ARTIFACT, CONFIG, LOG, RESULT, run_ids
 from regrow.report.curve import Curve, load_curve
-from regrow.report.excerpt import ARTIFACT, Excerpt, file_sha256, load_excerpt
+from regrow.report.excerpt import Excerpt, file_sha256, load_excerpt
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ def load_runs(folders: Sequence[Path]) -> list[RunFiles]:
 
 
 def _load(folder: Path, name: str) -> RunFiles:
-    path = folder / "result.json"
+    path = folder / RESULT
     if not path.is_file():
         what = "has no result.json" if folder.is_dir() else "is no folder"
         raise DataError(f"{folder}: {what}; name the folder of a run made by regrow train or regrow demo.")
     result = Result.load(path)
     notes: list[str] = []
-    curve = load_curve(folder / "log.jsonl")
+    curve = load_curve(folder / LOG)
     if curve is not None and curve.unreadable:
         notes.append(f"log.jsonl: {curve.unreadable} of its lines could not be read and are left out.")
     config = _config(folder / CONFIG, notes)

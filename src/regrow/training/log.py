@@ -17,7 +17,7 @@ from regrow.core.config.load import config_toml
 from regrow.core.config.schema import Config
 from regrow.core.errors import DataError
 from regrow.core.files import atomic_write_text
-from regrow.core.run_folder import CONFIG, with_run_id
+from regrow.core.run_folder import CONFIG, LOG, with_run_id
 
 
 class Callback(Protocol):
@@ -51,7 +51,7 @@ class RunLog:
         if self._writes:
             self._out.mkdir(parents=True, exist_ok=True)
             atomic_write_text(self._out / CONFIG, with_run_id(self._run, config_toml(self._config)))
-            self._file: TextIO = (self._out / "log.jsonl").open("a", encoding="utf-8")
+            self._file: TextIO = (self._out / LOG).open("a", encoding="utf-8")
             self._board = _board(self._out / "tensorboard")
         return self
 
@@ -91,7 +91,7 @@ def _board(folder: Path) -> Any:
 
 def read_records(run: Path) -> list[dict[str, float]]:
     """The lines of a run's log.jsonl, of steps that were done again the last. Raises DataError for a damaged file."""
-    path = run / "log.jsonl"
+    path = run / LOG
     records: dict[int, dict[str, float]] = {}
     try:
         for line in path.read_text(encoding="utf-8").splitlines():

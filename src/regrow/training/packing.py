@@ -16,6 +16,7 @@ from regrow.core.dist import ProcessGroup
 from regrow.core.progress import Progress
 from regrow.core.provenance import provenance
 from regrow.core.results import Bpb, DataFigures, Result, Seconds
+from regrow.core.run_folder import ARTIFACT
 from regrow.data.dataset import Dataset
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
@@ -50,13 +51,13 @@ def pack(
             weights = partial(beside_network, network, mixer, memory, config.train.seed)
         stored, digest = stored_memory(config, data, memory, bytes_left, weights, progress.log)
         ledger = save_artifact(
-            out / "artifact.safetensors", config, data.tokenizer, network, stored, digest, mixer,
+            out / ARTIFACT, config, data.tokenizer, network, stored, digest, mixer,
             memory.discounts if memory else None,
         )  # fmt: skip
     kept = None
     if memory is not None and config.pack.keep == "best":
         alone = _cap(config, config.pack.budget_bytes - len(data.tokenizer.to_bytes()) - MANIFEST_BYTES)
-        kept = keep_best(out / "artifact.safetensors", ledger, config, data, network, memory, alone, progress)
+        kept = keep_best(out / ARTIFACT, ledger, config, data, network, memory, alone, progress)
         ledger = kept.ledger
     return Result(
         preset=config.preset, seed=config.train.seed, device=str(network.embedding.device),

@@ -173,7 +173,7 @@ class Trainer:
         )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         if self.group.is_first:
-            cut_log(self.out / "log.jsonl", state.step)
+            cut_log(self.out / run_folder.LOG, state.step)
         clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
         began, saved_at, shown = state.step, state.elapsed, 0.0
         with (
@@ -294,7 +294,7 @@ class Trainer:
             )
             self._fill(result)
             result.seconds.score = scored
-            result.save(self.out / "result.json")
+            result.save(self.out / run_folder.RESULT)
             if not self.config.train.checkpoint_seconds:  # it was kept for as long as packing could fail
                 shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
             written = msgspec.json.encode(result)
