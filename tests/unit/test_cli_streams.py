@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from tests.unit.test_cli import error_line, run_folder, stub
 
 from regrow.cli import main
+from regrow.cli.output import Output
 from regrow.core.config.load import apply_overrides, load_config
 from regrow.core.config.schema import Config
 
@@ -76,6 +78,7 @@ def test_ctrl_c_while_the_command_line_is_loading_is_130() -> None:
     code = """
 import builtins, sys
 from regrow.cli import main
+from regrow.cli.output import Output
 real = builtins.__import__
 def interrupted(name, *rest, **more):
     if name == "typer":
@@ -182,3 +185,26 @@ def test_no_output_replaces_a_file_unasked_or_what_is_read(
         assert main([*given, str(name), "-f"]) == 2
         assert "is what the command reads" in error_line(capsys)
     assert read.read_bytes() == before
+
+
+class Terminal(io.StringIO):
+    """80 columns wide."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_tables_align_by_what_stands_in_them_and_break_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    output = Output(json=False, quiet=False, stream=stream)
+    output.table([("a", "flagged", "1.25"), ("bcd", "clean", "-")], ("of", "verdict", "bits per byte"))
+    assert stream.getvalue().splitlines() == [
+        "of   verdict  bits per byte",
+        "a    flagged           1.25",
+        "bcd  clean                -",
+    ]
+    long = Terminal()
+    Output(json=False, quiet=False, stream=long).table([("sha256", "f" * 90), ("why", "a word " * 20)])
+    assert long.getvalue().splitlines()[0] == f"sha256  {'f' * 90}", "what is copied is in one piece"
+    assert all(line == line.rstrip() for line in long.getvalue().splitlines())

@@ -49,7 +49,7 @@ _EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 88},
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 80},
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.options import Force, Json, Quiet
+from regrow.core.errors import ConfigError
 from regrow.core.files import check_output
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class FailOn(StrEnum):
 
 def command(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(metavar="PATH", help="Scripts, submission folders or artifacts.", show_default=False),
-    ],
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="SHIM", help="Also probe the scorer that this shim, or artifact, drives."),
@@ -40,6 +41,24 @@ def command(
     fail_on: Annotated[
         FailOn, typer.Option(help="Exit with 1 for a finding of this severity or above.")
     ] = FailOn.high,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Judge by these rules, checks and probes alone: ids or how they begin, with commas between, or ALL.",
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Leave these out. Of two that fit the longer counts."),
+    ] = None,
+    list_rules: Annotated[
+        bool, typer.Option("--list-rules", help="List every rule, check, probe and note, and end.")
+    ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Say what a rule is about and what clears it, and end."),
+    ] = None,
     sarif: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the findings as SARIF.")
     ] = None,
@@ -64,10 +83,18 @@ def command(
     from regrow.cli.output import command_output
 
     with command_output(json, quiet) as output:
+        if list_rules or explain is not None:
+            _show_rules(explain, output)
+            return
+        if not paths:
+            raise ConfigError("Missing argument 'PATH'; `regrow audit --help` shows the usage.")
+        from regrow.challenge.audit.selection import left_out
+
+        leave_out = left_out(select or [], ignore or [])
         for written in (sarif, *(out or [])):
             if written is not None:
                 check_output(written, force=force, sources=[*paths, *([run] if run else [])])
-        audits = _audits(paths, run, smoke, many, quiet)
+        audits = _audits(paths, run, smoke, many, quiet, leave_out)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)
         from regrow.challenge.audit.verdict import exit_code
@@ -76,24 +103,48 @@ def command(
             raise typer.Exit(code)
 
 
-def _audits(paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool) -> list[Audit]:
+def _show_rules(word: str | None, output: Output) -> None:
+    """Every id that a finding can go by, or those that `word` means, each with all that is known of it."""
+    from regrow.challenge.audit.selection import described_ids
+
+    found = described_ids(word)
+    output.result({"rules": found})
+    if word is None:
+        for number, kind in enumerate(dict.fromkeys(one["kind"] for one in found)):
+            output.line(("\n" if number else "") + f"{kind}s")
+            output.table([(f"  {one['id']}", one["title"]) for one in found if one["kind"] == kind])
+    else:
+        output.line("\n\n".join(_explained(one) for one in found))
+
+
+def _explained(one: dict[str, str | None]) -> str:
+    from textwrap import fill
+
+    severity = f", severity {one['severity']}, confidence {one['confidence']}" if one["severity"] else ""
+    parts = (f"{one['title']}.", f"Why: {one['why']}", f"To clear: {one['clears']}")
+    texts = (fill(part, 80, initial_indent="  ", subsequent_indent="  ") for part in parts)
+    return "\n".join([f"{one['id']} ({one['kind']}{severity})", *texts])
+
+
+def _audits(
+    paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool, out: frozenset[str]
+) -> list[Audit]:
     from regrow.challenge.audit.many import audit_many, submissions
     from regrow.challenge.audit.one import audit_one, check_path
-    from regrow.core.errors import ConfigError
 
     if run is not None and (many or len(paths) > 1):
         raise ConfigError("--run probes the scorer of one submission; give one PATH, without --many.")
     for path in paths:  # a path that is wrong is told before the work on the others
         check_path(path)
     if not many:
-        return [audit_one(path, run, smoke) for path in paths]
+        return [audit_one(path, run, smoke, out) for path in paths]
     found = [submission for path in paths for submission in submissions(path)]
 
     def tell(done: int, of: int) -> None:
         if not quiet and (done % 10 == 0 or done == of):
             typer.echo(f"{done} of {of} audited", err=True)
 
-    return audit_many(found, smoke=smoke, tell=tell)
+    return audit_many(found, smoke=smoke, tell=tell, out=out)
 
 
 def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from regrow.core.progress import Progress
+
+# A figure, perhaps with its unit, or the dash of what was not run.
+_NUMBER = re.compile(r"-|[-+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?(%|s|B|[kMG]B|bytes))?")
 
 
 class Output:
@@ -50,26 +55,30 @@ class Output:
             self._stream.flush()
 
     def table(self, rows: Iterable[Sequence[str]], columns: Sequence[str] = (), title: str = "") -> None:
-        """A table for people: the first column to the left, the others to the right; silent with `--json`."""
+        """A table for people: columns of numbers to the right, others to the left; silent with `--json`."""
         if self._json:
             return
         from rich.console import Console
+        from rich.measure import Measurement
         from rich.table import Table
 
-        table = Table(
-            *columns, title=title or None, title_justify="left", box=None, show_header=bool(columns)
-        )
-        for row in rows:
-            while len(table.columns) < len(row):
-                table.add_column()
+        table = Table(box=None, show_header=bool(columns), header_style="none", pad_edge=False)
+        cells = [list(row) for row in rows]
+        for header, column in zip_longest(columns, zip_longest(*cells, fillvalue=""), fillvalue=""):
+            numbers = any(column) and all(_NUMBER.fullmatch(cell) for cell in column if cell)
+            table.add_column(
+                str(header), justify="right" if numbers else "left", overflow="fold", no_wrap=numbers
+            )
+        for row in cells:
             table.add_row(*row)
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for column in table.columns:
-            column.overflow = "fold"
-        # A log has no width of its own; 80 columns would fold hashes and paths that scripts look for.
-        width = None if self._stream.isatty() else 160
-        Console(file=self._stream, width=width, markup=False, highlight=False).print(table)
+        # A log has no width of its own; 80 columns would fold paths that scripts look for. No word is broken: what
+        # is wider than the terminal is its to wrap, so that a hash or a path can be copied.
+        console = Console(file=self._stream, width=None if self._stream.isatty() else 160, highlight=False)
+        widest = Measurement.get(console, console.options.update(width=10_000), table).minimum
+        console.width = max(console.width, widest)
+        with console.capture() as drawn:
+            console.print(table, markup=False)
+        self.line("\n".join(filter(None, [title, *(line.rstrip() for line in drawn.get().splitlines())])))
 
     def tree(self, found: dict[str, Any]) -> None:
         """Nested mappings for people: plain values first, then a table for each mapping."""

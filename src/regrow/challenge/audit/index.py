@@ -51,14 +51,19 @@ NOTES = (
 )  # fmt: skip
 
 
-def identifiers() -> list[Described]:
-    """All of them, in the order of the documentation. No two share an id."""
+def groups() -> dict[str, list[Described]]:
+    """All of them by what they are, in the order of the documentation. No two share an id."""
     from regrow.challenge.audit.probe import PROBES
     from regrow.challenge.audit.record.artifact_record import CHECK
     from regrow.challenge.audit.record.checks import CHECKS
     from regrow.challenge.audit.rules import RULES
 
-    return [*RULES, *CHECKS, CHECK, *PROBES, *NOTES]
+    return {"rule": [*RULES], "check": [*CHECKS, CHECK], "probe": [*PROBES], "note": [*NOTES]}
+
+
+def identifiers() -> list[Described]:
+    """All of them, in that order."""
+    return [one for group in groups().values() for one in group]
 
 
 def described() -> dict[str, Described]:

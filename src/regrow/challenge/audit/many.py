@@ -66,6 +66,7 @@ def audit_many(
     workers: int | None = None,
     seconds_each: int = SECONDS_EACH,
     tell: Callable[[int, int], None] | None = None,
+    out: frozenset[str] = frozenset(),
 ) -> list[Audit]:
     """Audit many submissions.
 
@@ -75,13 +76,14 @@ def audit_many(
         workers: processes; the machine's cores where left out.
         seconds_each: seconds one submission may take.
         tell: called with how many are done and how many there are.
+        out: ids that do not count (`selection.left_out`).
 
     Returns:
         One audit a submission, in the order given.
     """
     done: dict[Path, Audit] = {}
     width = max(1, min(workers or cores(), len(paths)))
-    with processes(width, _guarded, (smoke, seconds_each)) as submit:
+    with processes(width, _guarded, (smoke, seconds_each, out)) as submit:
         waiting: dict[Future[Audit], Path] = {submit(path): path for path in paths}
         for future in as_completed(waiting):
             path = waiting[future]
@@ -96,9 +98,10 @@ def audit_many(
     return [done[path] for path in paths]
 
 
-def _guarded(limits: tuple[bool, int], path: Path) -> Audit:
-    """One audit, `limits`: whether with a smoke test, and seconds it may take; whatever it raises is its finding."""
-    smoke, seconds = limits
+def _guarded(how: tuple[bool, int, frozenset[str]], path: Path) -> Audit:
+    """One audit; whatever it raises is its finding. `how`: whether with a smoke test, seconds it may take, and what is
+    left out."""
+    smoke, seconds, out = how
 
     def over(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"more than {seconds} s")
@@ -106,7 +109,7 @@ def _guarded(limits: tuple[bool, int], path: Path) -> Audit:
     before = signal.signal(signal.SIGALRM, over)
     signal.alarm(seconds)
     try:
-        return audit_one(path, smoke=smoke)
+        return audit_one(path, smoke=smoke, out=out)
     except Exception as error:
         return _not_judged(path, error)
     finally:

@@ -15,6 +15,7 @@ from regrow.challenge.audit.record.accounting import account, crashed, record_fi
 from regrow.challenge.audit.record.artifact_record import artifact_findings
 from regrow.challenge.audit.record.record import Record, load_record
 from regrow.challenge.audit.sandbox.smoke import Smoke
+from regrow.challenge.audit.selection import narrowed
 from regrow.challenge.audit.source.folder import Folder, read_folder
 from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.static import static_findings, switched_off
@@ -45,13 +46,16 @@ def check_path(path: Path) -> None:
         )
 
 
-def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit:
+def audit_one(
+    path: Path, run: Path | None = None, smoke: bool = False, out: frozenset[str] = frozenset()
+) -> Audit:
     """Audit a script, a submission folder or a regrow artifact.
 
     Args:
         path: what to audit.
         run: a shim to probe the scorer with (a regrow artifact will do).
         smoke: also import the script, build its model and take one step, on a CPU in a limited child.
+        out: ids that do not count (`selection.left_out`).
 
     Raises:
         DataError: there is nothing at `path`, or the shim is missing.
@@ -74,14 +78,14 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
     if run is not None:
         from regrow.challenge.audit.probe.run import run_probes
 
-        results, confined = run_probes(run, (path if path.is_dir() else path.parent,))
+        results, confined = run_probes(run, (path if path.is_dir() else path.parent,), out=out)
         findings += [
             Finding("probe-crashed", "medium", "high", str(run), None, f"{r.probe}: {r.message}", "")
             for r in results
             if r.outcome == "crashed"
         ]
     findings = sorted({_placed(finding, path) for finding in findings}, key=Finding.sort_key)
-    return _printable(
+    audit = _printable(
         Audit(
             path=str(path),
             verdict=judge(findings, results),
@@ -94,6 +98,7 @@ def audit_one(path: Path, run: Path | None = None, smoke: bool = False) -> Audit
             seconds=round(time.perf_counter() - began, 3),
         )
     )
+    return narrowed(audit, out)
 
 
 def _read(path: Path) -> _Told:

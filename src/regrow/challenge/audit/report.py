@@ -34,6 +34,12 @@ def report(audit: Audit, every: bool = False) -> str:
                 lines.append(f"{'':<37}To clear: {audit.clears[result.probe]}")
         held = [f"{name} {audit.confined[name]}" for name in ("network", "files") if name in audit.confined]
         lines += [f"  The scorer's process: {'; '.join(held)}."] if held else []
+    if audit.left_out:
+        count = len(audit.left_out)
+        lines += [
+            "",
+            f"Not judged, on request: {', '.join(audit.left_out) if count < 6 else f'{count} ids'}.",
+        ]
     if audit.smoke is not None:
         lines += ["", *_smoke(audit.smoke)]
     return "\n".join(lines)

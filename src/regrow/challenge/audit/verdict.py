@@ -34,6 +34,7 @@ class Audit(msgspec.Struct, frozen=True):
         account: bytes, headline, text and seeds recomputed; empty for a single script.
         confined: what the probed code was kept from.
         clears: rule or probe -> what would clear it, for those that count against the submission.
+        left_out: ids that did not count, on request.
         seconds: how long the audit took.
     """
 
@@ -45,6 +46,7 @@ class Audit(msgspec.Struct, frozen=True):
     account: dict[str, Any] = {}
     confined: dict[str, str] = {}
     clears: dict[str, str] = {}
+    left_out: list[str] = []
     seconds: float = 0.0
 
 

@@ -11,7 +11,10 @@ from regrow.challenge.audit.sandbox.sandbox import ChildError, Limits
 
 
 def run_probes(
-    shim: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None
+    shim: Path,
+    readable: tuple[Path, ...] = (),
+    limits: Limits | None = None,
+    out: frozenset[str] = frozenset(),
 ) -> tuple[list[ProbeResult], dict[str, str]]:
     """Run every probe on the scorer behind a shim, each in fresh limited processes.
 
@@ -19,6 +22,7 @@ def run_probes(
         shim: the shim file, or a regrow artifact.
         readable: folders that the shim may read besides its own, e.g. the submission's.
         limits: what each process may use.
+        out: ids of probes that are not run.
 
     Returns:
         One result a probe, and what the child was kept from (`confine`). A shim that does not load gives one
@@ -29,4 +33,4 @@ def run_probes(
         scorer.learn()
     except (ChildError, KeyError, TypeError, ValueError) as error:
         return [ProbeResult("load", "crashed", f"The shim does not load: {error}")], scorer.confined
-    return [one.run(scorer) for one in PROBES], scorer.confined
+    return [one.run(scorer) for one in PROBES if one.id not in out], scorer.confined
