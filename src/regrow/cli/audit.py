@@ -112,7 +112,7 @@ def _show_rules(word: str | None, output: Output) -> None:
     if word is None:
         for number, kind in enumerate(dict.fromkeys(one["kind"] for one in found)):
             output.line(("\n" if number else "") + f"{kind}s")
-            output.table([(f"  {one['id']}", one["title"]) for one in found if one["kind"] == kind])
+            output.table([(f"  {one['id']}", str(one["title"])) for one in found if one["kind"] == kind])
     else:
         output.line("\n\n".join(_explained(one) for one in found))
 
