@@ -11,7 +11,7 @@ import torch
 
 from regrow.artifact import int_coder as entropy
 from regrow.artifact.int_coder import decode_ints, encode_ints
-from regrow.artifact.quantize import quantize_rows
+from regrow.artifact.quantise_weights import quantize_rows
 from regrow.core.errors import ArtifactError
 
 

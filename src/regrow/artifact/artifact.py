@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from regrow.artifact.hub import artifact_file, push, save_folder
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.artifact.ledger import Ledger
-from regrow.artifact.quantize import quantize_rows
+from regrow.artifact.quantise_weights import quantize_rows
 from regrow.artifact.stored import StoredArtifact, store_artifact
 from regrow.artifact.weights import split_records
 from regrow.core.config.schema import Config

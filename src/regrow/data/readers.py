@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem, readable
 from regrow.core.magic import CONTROL, HEAD_BYTES, MAX_CONTROL, file_kind, head_of
+from regrow.data.compressed import is_packed, opened, plain_name, unpacked
 from regrow.data.documents import Text
-from regrow.data.packed import is_packed, opened, plain_name, unpacked
 
 
 class ReadAs(NamedTuple):

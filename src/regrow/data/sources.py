@@ -9,11 +9,11 @@ from pathlib import Path
 
 from regrow.core.errors import DataError
 from regrow.core.files import utf8
+from regrow.data.compressed import plain_name
 from regrow.data.documents import Corpus, Text, Texts, hold_out
-from regrow.data.folders import SourceFiles
-from regrow.data.packed import plain_name
 from regrow.data.readers import ReadAs, read_documents, read_text
 from regrow.data.sotu import NAMES, read_sotu
+from regrow.data.source_files import SourceFiles
 
 _SHARD_SUFFIX = ".bin"
 _AS_NAMED = ReadAs()

@@ -99,8 +99,10 @@ def audit_many(
 
 
 def _guarded(how: tuple[bool, int, frozenset[str]], path: Path) -> Audit:
-    """One audit; whatever it raises is its finding. `how`: whether with a smoke test, seconds it may take, and what is
-    left out."""
+    """One audit; whatever it raises is its finding.
+
+    how: whether with a smoke test, the seconds it may take, and what is left out.
+    """
     smoke, seconds, out = how
 
     def over(signum: int, frame: FrameType | None) -> None:

@@ -23,7 +23,6 @@ from regrow.core.progress import Progress, Silent, Task
 from regrow.data.build import check_out, write_held_out_tokens
 from regrow.data.dataset import SCHEMA, VAL_TEXT, DataInfo, Dataset
 from regrow.data.folder_writer import FolderWriter
-from regrow.data.folders import SourceFiles
 from regrow.data.readers import read_bytes, read_documents
 from regrow.data.shards.foreign_tokenizer import (
     BOUNDARY,
@@ -40,6 +39,7 @@ from regrow.data.shards.format import (
     shard_number,
     write_shard,
 )
+from regrow.data.source_files import SourceFiles
 from regrow.data.sources import listed
 from regrow.data.tokenizer import Tokenizer
 

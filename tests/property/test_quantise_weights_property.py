@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from regrow.artifact.quantize import quantize_rows
+from regrow.artifact.quantise_weights import quantize_rows
 
 
 @given(

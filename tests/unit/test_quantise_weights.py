@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from regrow.artifact.quantize import QuantizedMatrix, quantize_rows
+from regrow.artifact.quantise_weights import QuantizedMatrix, quantize_rows
 from regrow.core.errors import ArtifactError
 
 
