@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 Node = TypeVar("Node", bound=Hashable)
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")  # where statements hold statements; no expression does
 
 
 def reached(starts: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> list[Node]:
@@ -22,12 +23,12 @@ def reached(starts: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> 
     return list(found)
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+def imported(tree: ast.Module) -> Iterator[str]:
     """Dotted names that a module imports, at its top or inside functions, but for type checkers alone.
 
     `from a import b` may take a module or something in one: both `a` and `a.b` are given.
     """
-    stack = [tree]
+    stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
@@ -38,7 +39,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             yield from [node.module] if node.module else []
             yield from (f"{node.module}.{a.name}" if node.module else a.name for a in node.names)
-        stack += ast.iter_child_nodes(node)
+        for field in _BLOCKS:
+            stack += getattr(node, field, ())
 
 
 def _name(node: ast.expr) -> str:
