@@ -16,7 +16,12 @@ This page is made from `--help` by `python docs/make_cli.py`; change the command
 
 Exit codes: 0 fine, 1 a negative verdict (a failed proof, over budget), 2 the user's or the tool's error, 130
 interrupted, 141 nobody reads the output any more (`| head`), 143 or 129 ended by SIGTERM or SIGHUP. Errors are one
-line on standard error.
+line on standard error; with `--json` also an object on standard output: `error` (the sentence), `exit_code`, and where
+they are known `file`, `field` (an option, or a key of the config) and `fix`.
+
+[`schemas/`](schemas) has JSON schemas of configs, `result.json`, what `regrow audit --json` prints and errors;
+`regrow config schema NAME` prints them. An editor that knows TOML schemas (Taplo, Even Better TOML) checks and
+completes a config that begins with `#:schema PATH/TO/docs/schemas/config.json`.
 
 Files that a command is told to write (`-o`, `--out`, `--sarif`) appear whole or not at all, and one that cannot be
 written is refused before work begins. One that is there already is replaced with `-f`; without it a terminal is asked,

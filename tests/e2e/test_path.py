@@ -12,8 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 from tests.e2e.conftest import run_json, run_regrow, tiny_settings
+
+from regrow.cli.schemas import schema
 
 KEYS = set(
     "schema preset seed device threads world_size torch data bytes bpb proof seconds steps train_tokens_seen "
@@ -28,6 +31,7 @@ def test_a_run_is_scored_and_proven_and_its_result_has_every_key(run: Path, data
     proof = proof.get("proof", proof)
     result = json.loads((run / "result.json").read_text())
     assert result.keys() >= KEYS
+    jsonschema.validate(result, schema("result"))
     assert result["bpb"].keys() >= {
         "neural",
         "neural_unquantized",

@@ -38,7 +38,9 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.splitlines()[-1].startswith("regrow: error: ")
+    assert (captured.out == "" or "--json" in arguments) and captured.err.splitlines()[-1].startswith(
+        "regrow: error: "
+    )
     return captured.err.splitlines()[-1]
 
 

@@ -1,4 +1,5 @@
-"""All commands under one name, and what becomes of an error: one line on standard error and an exit code.
+"""All commands under one name, and what becomes of an error: one line on standard error and an exit code, and an
+object on standard output where `--json` asks for one.
 
 0 fine, 1 a negative verdict, 2 the user's or the tool's error, 130 interrupted, 141 nobody reads the
 output any more, 143 or 129 ended by SIGTERM or SIGHUP.
@@ -38,12 +39,8 @@ from regrow.cli import (
     submit,
     train,
 )
-from regrow.core.errors import RegrowError, reason
-from regrow.core.machine import available_memory, is_out_of_memory
+from regrow.core.errors import RegrowError
 from regrow.core.processes import Terminated, clean_ending
-
-# Packages that are not there after a plain `pip install .`, and the extra that brings them.
-_EXTRAS = {"torch": "train", "safetensors": "train", "matplotlib": "dev"}
 
 # Plain help, not boxes: it prints sooner and reads the same on a terminal, in a log and in docs/cli.md.
 app = typer.Typer(
@@ -132,9 +129,9 @@ def main(arguments: Sequence[str]) -> int:
     except typer.Exit as end:
         return end.exit_code if arguments else 2  # no command: a mistake, which help answers
     except KeyboardInterrupt as interrupt:
-        return _tell(str(interrupt) or "interrupted", 130)
+        return _tell(str(interrupt) or "interrupted", 130, arguments, interrupt)
     except Terminated as end:
-        return _tell(str(end), 128 + end.number)
+        return _tell(str(end), 128 + end.number, arguments, end)
     except BrokenPipeError:
         # What is still buffered must not be tried again when the interpreter ends.
         with contextlib.suppress(OSError, ValueError):
@@ -143,7 +140,10 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _tell(_sentence(error, debug), error.exit_code if isinstance(error, RegrowError) else 2)
+        from regrow.cli.failure import sentence
+
+        code = error.exit_code if isinstance(error, RegrowError) else 2
+        return _tell(sentence(error, debug), code, arguments, error)
     return 0
 
 
@@ -158,32 +158,15 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _sentence(error: Exception, debug: bool) -> str:
-    if isinstance(error, RegrowError):
-        return str(error)
-    if hasattr(
-        error, "format_message"
-    ):  # usage: typer and the click under it have no public class for all of it
-        path = getattr(getattr(error, "ctx", None), "command_path", "regrow")
-        return f"{error.format_message().strip().rstrip('.')}; `{path} --help` shows the usage."
-    if is_out_of_memory(error):
-        free = available_memory() / 1e6
-        return (
-            f"there is not enough memory, {free:,.0f} MB are free; free some, or raise the limit (ulimit -v)."
-        )
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{reason(error)}."
-    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in _EXTRAS:
-        wanted = f"pip install '.[{_EXTRAS[package]}]' in a clone of regrow brings it"
-        return f"this needs {package}, which is not installed; {wanted}."
-    hint = "" if debug else "; `regrow --debug ...` shows where"
-    return f"{type(error).__name__}: {error} (this is a bug{hint})."
-
-
-def _tell(sentence: str, code: int) -> int:
+def _tell(text: str, code: int, arguments: Sequence[str], error: BaseException) -> int:
     # A library's message may span lines; the promise is one.
+    text = " ".join(text.split())
     with contextlib.suppress(OSError):  # standard error may be gone too
-        sys.stderr.write(f"regrow: error: {' '.join(sentence.split())}\n")
+        sys.stderr.write(f"regrow: error: {text}\n")
+    if "--json" in arguments and not getattr(error, "after_result", False):
+        from regrow.cli.failure import failure
+        from regrow.cli.output import Output
+
+        with contextlib.suppress(OSError, ValueError):
+            Output(True, True, sys.stdout).result(failure(text, code, arguments, error))
     return code

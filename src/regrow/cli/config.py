@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.options import Json, Overrides, Quiet
-from regrow.cli.output import command_output
+from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError
 
 
@@ -19,21 +19,37 @@ class Action(StrEnum):
     list = "list"
     show = "show"
     check = "check"
+    schema = "schema"
 
 
 def command(
     action: Annotated[
-        Action, typer.Argument(metavar="ACTION", help="List the presets, show a whole config, or check one.")
+        Action,
+        typer.Argument(
+            metavar="ACTION", help="List the presets, show a whole config, check one, or print a JSON schema."
+        ),
     ] = (Action.list),
     name: Annotated[
-        str | None, typer.Argument(metavar="PRESET|FILE", help="For show and check.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="PRESET|FILE|SCHEMA",
+            help="For show and check a preset or a file; for schema what it is of: config (the default), result "
+            "(result.json), audit (what audit --json prints) or error (what a mistake prints with --json).",
+            show_default=False,
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List, show or check configs."""
+    """List, show or check configs; print JSON schemas.
+
+    The schemas are those of docs/schemas.
+    """
     with command_output(json, quiet) as output:
+        if action is Action.schema:
+            _schema(name or "config", overrides, output)
+            return
         from regrow.core.config.load import (
             apply_overrides,
             config_toml,
@@ -60,3 +76,15 @@ def command(
         else:
             output.result({"config": name, "ok": True})
             output.line(f"{name}: fine")
+
+
+def _schema(name: str, overrides: list[str] | None, output: Output) -> None:
+    import json
+
+    from regrow.cli.schemas import NAMES, schema
+
+    if name not in NAMES or overrides:
+        raise ConfigError(f"`regrow config schema` takes one of {', '.join(NAMES)}, and no --set.")
+    made = schema(name)
+    output.result(made)
+    output.line(json.dumps(made, indent=1))

@@ -22,6 +22,7 @@ class Output:
 
     def __init__(self, json: bool, quiet: bool, stream: TextIO) -> None:
         self._json, self._quiet, self._stream = json, quiet, stream
+        self.has_result = False
 
     @property
     def progress(self) -> Progress:
@@ -36,6 +37,8 @@ class Output:
             import json
 
             import msgspec
+
+            self.has_result = True
 
             # Escaped, so that any encoding of standard output and any name of a file will do.
             plain = _finite(msgspec.to_builtins(value, enc_hook=str))
@@ -96,7 +99,12 @@ def command_output(json: bool, quiet: bool) -> Iterator[Output]:
     """The output of one command. With `--json`, whatever else is printed meanwhile goes to standard error."""
     output = Output(json, quiet, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
-        yield output
+        try:
+            yield output
+        except BaseException as error:
+            if output.has_result:  # one object is printed: this one, not the error's
+                vars(error)["after_result"] = True
+            raise
 
 
 def _finite(value: Any) -> Any:

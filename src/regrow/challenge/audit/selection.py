@@ -44,7 +44,9 @@ def matching(word: str, option: str, names: list[str]) -> list[str]:
     """The names that `word` means. Raises ConfigError, with the nearest, where there is none."""
     found = [name for name in names if word == ALL or name.startswith(word)]
     if not found:
-        near = [name for name in names if word in name] or difflib.get_close_matches(word, names, 3, 0.5)
+        near = [name for name in names if len(word) > 2 and word in name] or difflib.get_close_matches(
+            word, names, 3, 0.5
+        )
         hint = f"did you mean {', '.join(near[:3])}" if near else "`regrow audit --list-rules` shows all"
         raise ConfigError(f"{option} {word}: no id of the audit begins so; {hint}.")
     return found
