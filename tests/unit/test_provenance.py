@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from regrow import __version__
-from regrow.cli.evaluate import better_part
+from regrow.cli.runs import better_part
 from regrow.core.provenance import cpu_name, provenance
 from regrow.core.results import Bpb
 

@@ -42,10 +42,11 @@ from regrow.cli import (
 from regrow.core.errors import RegrowError
 from regrow.core.processes import Terminated, clean_ending
 
+COMPLETING = "_REGROW_COMPLETE"  # what the scripts of `--show-completion` set
+
 # Plain help, not boxes: it prints sooner and reads the same on a terminal, in a log and in docs/cli.md.
 app = typer.Typer(
     rich_markup_mode=None,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 80},
 )
 
@@ -122,10 +123,14 @@ def main(arguments: Sequence[str]) -> int:
     debug = False
     try:
         group = typer.main.get_command(app)
+        if COMPLETING in os.environ:  # the shell asks what might come next
+            group.main(prog_name="regrow")
         context = group.make_context("regrow", list(arguments) or ["--help"])
         debug = context.params["debug"]
         with context, clean_ending():
             group.invoke(context)
+    except SystemExit as end:  # shell completion ends so
+        return end.code if isinstance(end.code, int) else 0
     except typer.Exit as end:
         return end.exit_code if arguments else 2  # no command: a mistake, which help answers
     except KeyboardInterrupt as interrupt:

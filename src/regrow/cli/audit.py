@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Force, Json, Quiet
+from regrow.cli.options import Force, Json, Quiet, artifact_in_run
 from regrow.core.errors import ConfigError
 from regrow.core.files import check_output
+from regrow.core.run_folder import ARTIFACT
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.verdict import Audit
@@ -28,11 +30,17 @@ class FailOn(StrEnum):
 def command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Scripts, submission folders or artifacts.", show_default=False),
+        typer.Argument(
+            metavar="PATH", help="Scripts, submission folders, artifacts or runs.", show_default=False
+        ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="SHIM", help="Also probe the scorer that this shim, or artifact, drives."),
+        typer.Option(
+            metavar="SHIM",
+            help="Also probe the scorer that this shim, or artifact, drives.",
+            callback=artifact_in_run,
+        ),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Also import the script and take one step, on a CPU.")
@@ -90,6 +98,7 @@ def command(
             raise ConfigError("Missing argument 'PATH'; `regrow audit --help` shows the usage.")
         from regrow.challenge.audit.selection import left_out
 
+        paths = [_subject(path) for path in paths]
         leave_out = left_out(select or [], ignore or [])
         for written in (sarif, *(out or [])):
             if written is not None:
@@ -101,6 +110,14 @@ def command(
 
         if code := exit_code(audits, fail_on.value, many):
             raise typer.Exit(code)
+
+
+def _subject(path: Path) -> Path:
+    """What is audited for a path: of a run of regrow, whose code nobody has to judge, its artifact."""
+    with contextlib.suppress(OSError, ValueError):  # a name that is too long, or holds a null byte
+        if (path / ARTIFACT).is_file() and not any(path.glob("*.py")):
+            return path / ARTIFACT
+    return path
 
 
 def _show_rules(word: str | None, output: Output) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Json, Quiet, artifact_in_run
 from regrow.cli.output import command_output
 from regrow.core.errors import EnvironmentProblem
 
@@ -26,7 +26,12 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Held-out text, instead of the bench's own.")
     ] = None,
     artifact: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An artifact to measure, for the bench `adaptive`.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An artifact to measure, or the folder of a run, for the bench `adaptive`.",
+            callback=artifact_in_run,
+        ),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

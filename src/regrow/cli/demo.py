@@ -64,7 +64,12 @@ def command(
 
 
 def run_path(
-    source: str | Sequence[str], config: Config, out: Path, progress: Progress, read_as: ReadAs | None = None
+    source: str | Sequence[str],
+    config: Config,
+    out: Path,
+    progress: Progress,
+    read_as: ReadAs | None = None,
+    device: str | None = None,
 ) -> Result:
     """Every step in turn, none skipped, into `out`, but for the report; returns what was measured."""
     started = time.perf_counter()
@@ -82,7 +87,7 @@ def run_path(
     with run_folder.locked(out):  # not while another demo trains on it
         dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
     read = time.perf_counter() - started
-    train(config, data, out, overwrite=True, progress=progress)
+    train(config, data, out, overwrite=True, progress=progress, device=device)
     measured = evaluate(artifact, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
     save_excerpt(out, measured.excerpt)

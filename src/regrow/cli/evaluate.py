@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regrow.cli.options import ArtifactFile, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
 from regrow.cli.output import bits, command_output
-from regrow.cli.runs import refresh_report, update_result
+from regrow.cli.runs import refresh_report, update_result, warn_of_better_part
 
 if TYPE_CHECKING:
-    from regrow.core.results import Bpb
+    from regrow.artifact.artifact import Artifact
+    from regrow.core.dist import ProcessGroup
 
 
 def command(
@@ -40,6 +42,12 @@ def command(
     official_bytes: Annotated[
         bool, typer.Option("--official-bytes", help="Also parameter-golf's own byte count.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|cuda|cuda:N", help="Where the network computes.  [default: cpu]", show_default=False
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,12 +64,17 @@ def command(
         from regrow.core.dist import process_group
         from regrow.predict.evaluation import evaluate
 
-        with process_group(output.progress.log) as group:
+        with process_group(output.progress.log, device) as group:
             measured = evaluate(
-                artifact, data, stride=stride, reset_at=separator(reset_at), adapt=ttt and (settings or True),
+                _loaded(artifact, group) if device else artifact,
+                data,
+                stride=stride,
+                reset_at=separator(reset_at),
+                adapt=ttt and (settings or True),
                 official=official_bpb if official_bytes else None,
-                progress=output.progress if group.is_first else None, group=group,
-            )  # fmt: skip
+                progress=output.progress if group.is_first else None,
+                group=group,
+            )
         if not group.is_first:
             return
         parts = {"bpb": measured.bpb, "bytes": measured.bytes}
@@ -89,10 +102,7 @@ def command(
             ],
             columns=("predictor", "bits per byte", "seconds", "tokens/s"),
         )
-        if better := better_part(measured.bpb):
-            output.progress.log(
-                f'{better} alone is better than the mixture: pack.keep = "best" keeps it alone'
-            )
+        warn_of_better_part(measured.bpb, output.progress)
         if updated is not None:
             from regrow.report.excerpt import save_excerpt
 
@@ -110,10 +120,7 @@ def separator(text: str | None) -> bytes | None:
     return text.encode("utf-8", "surrogateescape")
 
 
-def better_part(bpb: Bpb) -> str:
-    """The part that alone costs fewer bits than the mixture, in words; empty if there is none."""
-    parts = {"the network": bpb.neural, "the memory": bpb.memory}
-    costs = {name: value for name, value in parts.items() if value is not None}
-    if bpb.blended is None or len(costs) < 2 or min(costs.values()) >= bpb.blended:
-        return ""
-    return min(costs, key=costs.__getitem__)
+def _loaded(artifact: Path, group: ProcessGroup) -> Artifact:
+    from regrow.artifact.artifact import Artifact
+
+    return Artifact.load(artifact, group.device)

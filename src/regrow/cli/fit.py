@@ -11,7 +11,7 @@ import typer
 
 from regrow.cli.data import AsKind, TextField
 from regrow.cli.demo import run_path
-from regrow.cli.options import Json, Overrides, Quiet
+from regrow.cli.options import Device, Json, Overrides, Quiet
 from regrow.cli.output import bits, command_output
 from regrow.core.errors import DataError, ProofError
 from regrow.core.files import check_writable, utf8
@@ -46,6 +46,7 @@ def command(
     read_as: AsKind = None,
     text_field: TextField = "text",
     overrides: Overrides = None,
+    device: Device = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +72,7 @@ def command(
         how = ReadAs(read_as and read_as.value, utf8(text_field))
         try:
             with new_folder(out) as making:
-                result = run_path(texts, config, making, output.progress, how)
+                result = run_path(texts, config, making, output.progress, how, device)
                 if result.proof is None or not result.proof.sha256_match:
                     raise ProofError(f"{out}: the decoded text is not the encoded text; nothing was written.")
                 # The page names the folder as it will be.

@@ -27,6 +27,17 @@ Keep: TypeAlias = Annotated[
 ]
 
 
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda|cuda:N",
+        help="Where the network computes.  [default: a GPU where there is one]",
+        show_default=False,
+    ),
+]
+
+
 def artifact_in_run(path: Path | None) -> Path | None:
     """The artifact that a command is given: a file, or in its place the folder of its run."""
     return path / ARTIFACT if path is not None and path.is_dir() else path

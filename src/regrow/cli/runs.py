@@ -1,12 +1,16 @@
-"""The files of a run, as the command line finds them beside an artifact."""
+"""The files and figures of a run, as the command line finds them beside an artifact."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regrow.core.run_folder import ARTIFACT, REPORT, RESULT
+
+if TYPE_CHECKING:
+    from regrow.core.progress import Progress
+    from regrow.core.results import Bpb
 
 
 def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Path | None:
@@ -32,3 +36,18 @@ def refresh_report(run: Path) -> Path | None:
     from regrow.report.page import write_report
 
     return write_report(run) if (run / REPORT).is_file() else None
+
+
+def warn_of_better_part(bpb: Bpb, progress: Progress) -> None:
+    """Say so where a part alone costs fewer bits than the mixture."""
+    if better := better_part(bpb):
+        progress.log(f'{better} alone is better than the mixture: pack.keep = "best" keeps it alone')
+
+
+def better_part(bpb: Bpb) -> str:
+    """The part that alone costs fewer bits than the mixture, in words; empty if there is none."""
+    parts = {"the network": bpb.neural, "the memory": bpb.memory}
+    costs = {name: value for name, value in parts.items() if value is not None}
+    if bpb.blended is None or len(costs) < 2 or min(costs.values()) >= bpb.blended:
+        return ""
+    return min(costs, key=costs.__getitem__)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.destination import STANDARD, destination
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Json, Quiet, artifact_in_run
 from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
 from regrow.core.files import utf8
@@ -28,7 +28,10 @@ def command(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="An artifact.safetensors, or an ARPA file (.gz too).", show_default=False
+            metavar="MODEL",
+            help="An artifact.safetensors, the folder of a run, or an ARPA file (.gz too).",
+            show_default=False,
+            callback=artifact_in_run,
         ),
     ],
     file: Annotated[

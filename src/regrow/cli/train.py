@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Overrides, Quiet, resolve_config
+from regrow.cli.options import Device, Json, Overrides, Quiet, resolve_config
 from regrow.cli.output import bits, command_output
+from regrow.cli.runs import warn_of_better_part
 from regrow.core.files import check_writable
 from regrow.core.run_folder import CONFIG, settle, working_folder
+
+if TYPE_CHECKING:
+    from regrow.core.results import Bpb
+
+PIECES, PIECE_BYTES = 8, 8192  # of the held-out text, looked at once the run is packed
 
 
 def command(
@@ -33,6 +39,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the finished run in RUN once this one has finished.")
     ] = False,
+    device: Device = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -68,6 +75,7 @@ def command(
             overwrite=overwrite,
             progress=output.progress,
             callbacks=writers,
+            device=device,
         )
         if not run.is_first:
             return
@@ -75,5 +83,19 @@ def command(
         output.result(result)
         total = (result.bytes or {}).get("total", 0)
         output.line(f"steps     {result.steps}, {result.train_tokens_seen:,} tokens")
-        output.line(f"mixture   {bits(result.bpb.blended)} bits per byte")
+        if settings.memory.kind != "none" and settings.pack.keep != "best":
+            bpb = _sample_bpb(run.artifact, dataset.val_bytes)
+            parts = f"network alone {bits(bpb.neural)}, memory alone {bits(bpb.memory)}"
+            output.line(
+                f"mixture   {bits(bpb.blended)} bits per byte of a sample of the held-out text; {parts}"
+            )
+            warn_of_better_part(bpb, output.progress)
         output.line(f"artifact  {run.artifact}, {total:,} bytes")
+
+
+def _sample_bpb(artifact: Path, text: bytes) -> Bpb:
+    """Bits per byte of pieces from all over the held-out text: enough to see that a part alone is better."""
+    from regrow.predict.evaluation import evaluate
+
+    step = max(1, len(text) // PIECES)
+    return evaluate(artifact, b"".join(text[at : at + PIECE_BYTES] for at in range(0, len(text), step))).bpb

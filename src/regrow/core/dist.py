@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from regrow.core.errors import EnvironmentProblem
+from regrow.core.errors import ConfigError, EnvironmentProblem
 from regrow.core.machine import usable_cores
 
 Bytes = NDArray[np.uint8]
@@ -153,24 +153,27 @@ class ProcessGroup:
 
 
 @contextmanager
-def process_group(log: Callable[[str], None] | None = None) -> Iterator[ProcessGroup]:
+def process_group(
+    log: Callable[[str], None] | None = None, device: str | None = None
+) -> Iterator[ProcessGroup]:
     """Join the group that torchrun describes in the environment, or be a group of one; leaves it at the end.
 
+    `device`: cpu, cuda or cuda:N; None: this process's GPU where there is one, else cpu.
     Sets the number of threads (see `set_threads`), which rank 0 logs. Warns on standard error where several processes
-    were started that do not form a group. Raises
-    EnvironmentProblem if the group that was announced cannot be formed.
+    were started that do not form a group. Raises ConfigError for a device that is none,
+    EnvironmentProblem for one that is not there or if the group that was announced cannot be formed.
     """
     world_size, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
     local_rank, neighbours = _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", world_size)
-    device = _device(local_rank, neighbours)
+    place = _device(local_rank, neighbours, device)
     set_threads(neighbours, log if rank == 0 else None)
     if world_size == 1:
         _warn_if_alone()
-        yield ProcessGroup(0, 1, device, *_restarts())
+        yield ProcessGroup(0, 1, place, *_restarts())
         return
     try:
         torch.distributed.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT, store=_store(rank, world_size),
+            "nccl" if place.type == "cuda" else "gloo", timeout=_TIMEOUT, store=_store(rank, world_size),
             rank=rank, world_size=world_size,
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:
@@ -179,7 +182,7 @@ def process_group(log: Callable[[str], None] | None = None) -> Iterator[ProcessG
             "them with torchrun, whose rendezvous address every machine must reach."
         ) from error
     try:
-        yield ProcessGroup(rank, world_size, device, *_restarts())
+        yield ProcessGroup(rank, world_size, place, *_restarts())
     finally:
         with suppress(RuntimeError):  # the others may be gone, which has been reported already
             torch.distributed.destroy_process_group()
@@ -218,9 +221,28 @@ def _store(rank: int, world_size: int) -> Store:
     return PrefixStore(section, store)
 
 
-def _device(local_rank: int, neighbours: int) -> torch.device:
-    if not torch.cuda.is_available():
+def _device(local_rank: int, neighbours: int, asked: str | None = None) -> torch.device:
+    kind, _, number = (asked or "cuda").partition(":")
+    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
+        raise ConfigError(f"--device {asked}: is no device; choose cpu, cuda or cuda:N.")
+    if number and neighbours > 1:
+        raise ConfigError(
+            f"--device {asked}: is one GPU for {neighbours} processes; write cuda, and each has its own."
+        )
+    if kind == "cpu":
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        if asked:
+            raise EnvironmentProblem(
+                f"--device {asked}: torch {torch.__version__} sees no GPU; leave it out."
+            )
+        return torch.device("cpu")
+    if number:
+        if int(number) >= torch.cuda.device_count():
+            raise EnvironmentProblem(
+                f"--device {asked}: this machine has {torch.cuda.device_count()} GPUs, counted from 0."
+            )
+        local_rank = int(number)
     if neighbours > torch.cuda.device_count():
         raise EnvironmentProblem(
             f"{neighbours} processes were started on this machine, which has {torch.cuda.device_count()} GPUs; start "

@@ -5,6 +5,7 @@ Everything goes to standard error, so that standard output holds results alone.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ class _LineTask:
         whole = f"/{_number(self._total)}" if self._total else ""
         parts = [f"{self._description}: {_number(self._done)}{whole} {self._unit}".rstrip()]
         if self._unit != "s":
-            parts.append(f"{_number(rate)} {self._unit}/s")
+            parts.append(f"{_rate(rate)} {self._unit}/s")
         if self._total and rate > 0:
             parts.append(f"{_clock_time((self._total - self._done) / rate)} left")
         return ", ".join([*parts, *_shown(self._fields)])
@@ -134,6 +135,7 @@ class Bars:
         bar = _BarTask(self._bars, description, total, unit)
         try:
             yield bar
+            bar.fill()
         finally:
             bar.end()
             self._open -= 1
@@ -159,17 +161,31 @@ class _BarTask:
         self._fields.update(fields)
         self._bars.update(self._id, advance=n, shown="  ".join(_shown(self._fields)))
 
+    def fill(self) -> None:
+        """What has ended well is done to 100 %: it may have met a limit early, or nobody knew its length."""
+        done = self._bars.tasks[self._bars.task_ids.index(self._id)].completed
+        self._bars.update(self._id, total=done or 1.0, completed=done or 1.0)
+
     def end(self) -> None:
         self._bars.stop_task(self._id)
         self._bars.refresh()
 
 
 def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """What suits `stream` (standard error by default): bars on a terminal, lines elsewhere, or none."""
+    """What suits `stream` (standard error by default): bars on a terminal or in notebooks, lines elsewhere, or none."""
     stream = sys.stderr if stream is None else stream
     if quiet:
         return Silent()
-    return Bars(stream) if stream.isatty() else Lines(stream)
+    return Bars(stream) if stream.isatty() or _in_notebook() else Lines(stream)
+
+
+def _in_notebook() -> bool:
+    """Whether this runs in Jupyter with the widgets that a bar is redrawn in; without them lines are better."""
+    if "IPython" not in sys.modules or importlib.util.find_spec("ipywidgets") is None:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 def _rich_progress(stream: TextIO) -> RichProgress:
@@ -183,12 +199,18 @@ def _rich_progress(stream: TextIO) -> RichProgress:
         def render(self, task: RichTask) -> Text:
             unit = task.fields["unit"]
             speed = task.finished_speed or task.speed
-            return Text("" if not speed or unit == "s" else f"{_number(speed)} {unit}/s", style="cyan")
+            return Text("" if not speed or unit == "s" else f"{_rate(speed)} {unit}/s", style="cyan")
+
+    class Share(ProgressColumn):
+        """Percent done; nothing while the length is not known."""
+
+        def render(self, task: RichTask) -> Text:
+            return Text("" if task.total is None else f"{task.percentage:>3.0f}%")
 
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.percentage:>3.0f}%"),
+        BarColumn(bar_width=20),
+        Share(),
         Rate(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[shown]}", markup=False),
@@ -199,16 +221,35 @@ def _rich_progress(stream: TextIO) -> RichProgress:
 
 
 def _shown(fields: dict[str, object]) -> list[str]:
-    texts = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in fields.values())
-    return [f"{name} {text}" for name, text in zip(fields, texts, strict=True)]
+    return [_field(name, value) for name, value in fields.items()]
+
+
+def _field(name: str, value: object) -> str:
+    unit, per, second = name.rpartition("_per_")
+    if per and isinstance(value, int | float):
+        return f"{_rate(value)} {unit}/{second[0]}"
+    if isinstance(value, float):
+        return f"{name} {value:.4g}" if abs(value) < 1e4 else f"{name} {_number(value)}"
+    return f"{name} {value}"
+
+
+def _rate(value: float) -> str:
+    """7.8k: of what varies from second to second more digits say nothing."""
+    return f"{value:.3g}" if value < 999.5 else _scaled(value, 1)
 
 
 def _number(value: float | None) -> str:
+    """Below ten thousand as it is, 1.23M above."""
     value = value or 0.0
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= limit:
-            return f"{value / (limit if letter != 'k' else 1e3):.3g}{letter}"
-    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+    if value >= 1e4:
+        return _scaled(value, 2)
+    return f"{value:.0f}" if value == int(value) else f"{value:.4g}"
+
+
+def _scaled(value: float, decimals: int) -> str:
+    limit, letter = next((unit for unit in ((1e9, "G"), (1e6, "M")) if value >= unit[0]), (1e3, "k"))
+    part = value / limit
+    return f"{part:.{max(0, decimals - (part >= 10) - (part >= 100))}f}{letter}"
 
 
 def _clock_time(seconds: float) -> str:

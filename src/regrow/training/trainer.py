@@ -73,13 +73,13 @@ def train(
     overwrite: bool = False,
     progress: Progress | None = None,
     callbacks: Sequence[Callback] = (),
+    device: str | None = None,
 ) -> Run:
     """Train by `config` on `data`, pack, and write the run's files into `out`.
 
-    A finished run there is replaced with `overwrite` alone, and stays as it is until this one is done; see
-    `regrow.core.run_folder`.
-
-    The first process calls the `callbacks`: `on_step` at every log step, `on_eval` when held-out text was scored.
+    A finished run there is replaced with `overwrite` alone, and stays as it is until this one is done (`run_folder`).
+    `device`: cpu, cuda or cuda:N; None: a GPU where there is one. The first process calls the `callbacks`: `on_step` at
+    every log step, `on_eval` when held-out text was scored.
 
     Under torchrun all processes call it alike; when torchrun starts them again after one died, they go on from the
     newest checkpoint. Raises ConfigError for settings that cannot work on this data, BudgetError for an artifact
@@ -91,7 +91,7 @@ def train(
     out = Path(out)
     dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))
     progress = progress or Silent()
-    with process_group(progress.log) as group:
+    with process_group(progress.log, device) as group:
         progress = progress if group.is_first else Silent()
         # On several machines torchrun counts restarts by machine; the count of one is enough.
         again = group.max_restarts > 0 and group.sums([resume or group.restarts])[0] > 0
