@@ -135,6 +135,43 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_is_no_error(package: Path)
     assert run(package, **nowhere)[0] == wanted
 
 
+AHEAD = """
+        import numpy as np
+        import sums
+        from records import Pair
+        from regrow.core import compilation
+
+        compilation.cores = lambda: 2
+        compilation.compile_ahead(sums.total, nice=1)
+        print("elsewhere", sums.total.elsewhere is not None)
+        print(sums.total(np.array([1]), Pair(a=1, b=2)))
+        """
+
+
+def test_another_process_compiles_what_is_not_in_the_cache(package: Path) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(package / "cache")}
+    write(package, "use.py", AHEAD)
+    result, notes = run(package, **cache)
+    assert result == 2312 and "elsewhere True" in notes
+    assert "data loaded" in notes and "data saved" not in notes, "this process only read it"
+    assert "elsewhere False" in run(package, **cache)[1]
+
+
+def test_a_process_that_compiles_and_dies_is_no_error(package: Path) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(package / "cache")}
+    write(
+        package,
+        "use.py",
+        AHEAD.replace("import sums", "import sums\n        sums.total._function.__name__ = 'gone'"),
+    )
+    result, notes = run(package, **cache)
+    assert result == 2312 and "elsewhere True" in notes and "data saved" in notes
+    (package / "__pycache__").write_text("a file")
+    nowhere = {"NUMBA_CACHE_DIR": "/dev/null/cache", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/home"}
+    result, notes = run(package, **nowhere)
+    assert result == 2312 and "elsewhere False" in notes, "what it compiles could not reach this process"
+
+
 @kernel
 def _first(x: I64x1) -> int:
     return x[0]  # type: ignore[no-any-return]

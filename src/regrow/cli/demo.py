@@ -73,25 +73,28 @@ def run_path(
 ) -> Result:
     """Every step in turn, none skipped, into `out`, but for the report; returns what was measured."""
     started = time.perf_counter()
+    from regrow.artifact.artifact import Artifact
     from regrow.core.results import Result
     from regrow.data.build import build_dataset
     from regrow.predict.evaluation import evaluate
-    from regrow.predict.proof import prove
+    from regrow.predict.proof import prepare, prove
     from regrow.report.baselines import baseline_bpb
     from regrow.report.excerpt import save_excerpt
     from regrow.training.needs import check_budget
     from regrow.training.trainer import train
 
     check_budget(config, config.data.vocab_size, tokenizer_bytes=0)
+    prepare()
     data, artifact = out / "data", out / ARTIFACT
     with run_folder.locked(out):  # not while another demo trains on it
         dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
     read = time.perf_counter() - started
     train(config, data, out, overwrite=True, progress=progress, device=device)
-    measured = evaluate(artifact, data, stride=None, progress=progress)
+    loaded = Artifact.load(artifact)
+    measured = evaluate(loaded, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
     save_excerpt(out, measured.excerpt)
-    update_result(artifact, data, {"proof": prove(artifact, data, progress)})
+    update_result(artifact, data, {"proof": prove(loaded, data, progress)})
     before = dataset.tokenizer.decode(dataset.train_tokens) if dataset.train_bytes <= _SHOWN else b""
     update_result(artifact, data, {"baselines": baseline_bpb(dataset.val_bytes, before)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.

@@ -31,7 +31,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Annotated, Any, ParamSpec, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypeVar, get_origin, get_type_hints
 
 import numba
 import numpy as np
@@ -40,6 +40,9 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime.nrt import rtsys
 from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from regrow.core.compilation import Compilation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,29 +76,52 @@ _SCALARS = {int: types.int64, float: types.float64, bool: types.boolean, type(No
 _LEAN = "0.68."
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+class Kernel(Generic[P, R]):
+    """A function that is compiled when it is first called, or read from numba's cache."""
+
+    def __init__(self, function: Callable[P, R], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._options = function, options
+        self._entry: Callable[..., R] | None = None
+        self._lock = threading.Lock()
+        self.elsewhere: Compilation | None = None  # another process that compiles it
+
+    def __call__(self, *args: P.args, **_: P.kwargs) -> R:
+        entry = self._entry or self.compiled()
+        return entry(*args)
+
+    def compiled(self) -> Callable[..., R]:
+        """The machine code, made now if nobody has made it."""
+        with self._lock:
+            if self._entry is None:
+                if self.elsewhere is not None:
+                    self.elsewhere.wait(self.name)
+                self._entry = _compile(self._function, self._options)
+            return self._entry
+
+    @property
+    def name(self) -> str:
+        """Module and name, by which another process finds it."""
+        return f"{self._function.__module__}:{self._function.__name__}"
+
+    def missing(self) -> bool:
+        """Whether it is neither compiled nor in a cache, though there is a cache that can be written."""
+        if self._entry is not None:
+            return False
+        try:
+            return _Cache(self._function).empty()
+        except (RuntimeError, OSError):
+            return False
+
+
+def kernel(function: Callable[P, R]) -> Kernel[P, R]:
     """The function, compiled when it is first called. Every parameter is annotated; arguments are positional."""
-    return _called(function, {})
+    return Kernel(function, {})
 
 
-def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
+def lean_kernel(function: Callable[P, R]) -> Kernel[P, R]:
     """As `kernel`, of a function that makes no arrays: no references are counted, wherever a record is read."""
-    return _called(function, {"_nrt": False})
-
-
-def _called(function: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
-    compiled: Callable[..., R] | None = None
-    lock = threading.Lock()
-
-    @functools.wraps(function)
-    def call(*args: P.args, **_: P.kwargs) -> R:
-        nonlocal compiled
-        if compiled is None:
-            with lock:
-                compiled = compiled or _compile(function, options)
-        return compiled(*args)
-
-    return call
+    return Kernel(function, {"_nrt": False})
 
 
 def signature_of(function: Callable[..., Any]) -> Any:
@@ -181,6 +207,10 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, source_digest(function))
+
+    def empty(self) -> bool:
+        """Whether nothing is kept that was compiled from these sources."""
+        return not self._cache_file._load_index()
 
     def load_overload(self, *args: Any) -> Any:
         try:

@@ -296,16 +296,16 @@ def decompress(
     return codec_of(artifact).decode(data, progress, expected=expected)
 
 
-def codec_of(artifact: object) -> Codec:
+def codec_of(artifact: object, cache: ArrayCache | None = None) -> Codec:
     """The codec of an artifact: its path, its run's folder, a loaded `Artifact`, or a `Codec`. Raises ArtifactError."""
     if isinstance(artifact, Codec):
         return artifact
     stored = getattr(artifact, "stored", None)  # a loaded Artifact, whose memory is there already
     if isinstance(stored, StoredArtifact):
         memory = getattr(artifact, "memory", None)
-        return Codec(exact_model(stored, memory=memory), stored)
+        return Codec(exact_model(stored, cache, memory=memory), stored)
     if isinstance(artifact, Path | str):
-        return Codec.load(artifact)
+        return Codec.load(artifact, cache=cache)
     raise ArtifactError(f"{artifact!r} is no artifact; give its path.")
 
 

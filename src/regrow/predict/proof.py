@@ -10,13 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from regrow.artifact.load_cache import ArrayCache
 from regrow.artifact.stored import StoredArtifact
+from regrow.core.compilation import compile_ahead
 from regrow.core.dist import ProcessGroup
 from regrow.core.errors import DataError, ProofError, RegrowError
 from regrow.core.files import sha256_hex
@@ -25,14 +26,23 @@ from regrow.core.progress import Progress, Silent
 from regrow.core.results import Proof
 from regrow.data.dataset import read_text_argument
 from regrow.predict.adaptive.settings import adaptive_settings
-from regrow.predict.codec import Codec, Encoded
+from regrow.predict.codec import Encoded, codec_of
+from regrow.predict.exact import network, rows, symbols
+
+if TYPE_CHECKING:
+    from regrow.artifact.artifact import Artifact
 
 #: The command that decodes, before its three arguments ARTIFACT STREAM -o OUT.
 DECODER = (sys.executable, "-m", "regrow", "decompress", "--quiet")
 
 
+def prepare() -> None:
+    """A proof will be wanted: another process, which gives way to all others, compiles what it needs meanwhile."""
+    compile_ahead(network.forward, rows.weigh, symbols.pop_rows, nice=19)
+
+
 def prove(
-    artifact: Path | str,
+    artifact: Path | str | Artifact,
     data: Path | str,
     progress: Progress | None = None,
     *,
@@ -42,8 +52,9 @@ def prove(
 ) -> Proof:
     """Encode the held-out text of `data`, decode it elsewhere, compare SHA-256. bpb = 8 * stream bytes / raw bytes.
 
-    The decoder is a new process whose working folder holds the stream and nothing else: `decoder_command`, followed by
-    ARTIFACT STREAM -o OUT; as a rule `regrow decompress`.
+    `artifact`: its path, or the artifact as it is loaded, whose memory the encoder then need not regrow. The decoder
+    gets its file alone: it is a new process whose working folder holds the stream and nothing else: `decoder_command`,
+    followed by ARTIFACT STREAM -o OUT; as a rule `regrow decompress`.
     `adapt`: by the adaptive predictor, as [eval] of the artifact's config says, or with overrides of it such as
     ["eval.ttt=none"]; the stream says so, and the decoder repeats every update.
 
@@ -54,15 +65,17 @@ def prove(
     Raises DataError for an empty text, or where the processes read different texts or artifacts, ProofError if a
     decoder fails.
     """
-    artifact, data, progress = Path(artifact), Path(data), progress or Silent()
+    data, progress = Path(data), progress or Silent()
+    loaded = None if isinstance(artifact, Path | str) else artifact
+    path = Path(artifact) if isinstance(artifact, Path | str) else Path(artifact.stored.source)
     raw = read_text_argument(data)
     if not raw:
         raise DataError(f"{data}: is empty; bits per byte need at least one byte.")
     if group is None or group.world_size == 1:
-        return _prove_piece(_Job(artifact, data, raw, adapt, decoder_command), progress)
+        return _prove_piece(_Job(path, data, raw, adapt, decoder_command, loaded), progress)
     if adapt is not False:
         raise ValueError("an adaptive proof is one process's work")
-    return _prove_together(_Job(artifact, data, raw, False, decoder_command), progress, group)
+    return _prove_together(_Job(path, data, raw, False, decoder_command, loaded), progress, group)
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class _Job:
     raw: bytes
     adapt: bool | Sequence[str]
     decoder: Sequence[str]
+    loaded: Artifact | None
 
 
 def _prove_together(job: _Job, progress: Progress, group: ProcessGroup) -> Proof:
@@ -141,8 +155,8 @@ def _prove_piece(job: _Job, progress: Progress) -> Proof:
 
 
 def _encode(job: _Job, progress: Progress) -> Encoded:
-    """The stream; the artifact is loaded here and let go, before a fresh process loads its own."""
-    codec = Codec.load(job.artifact, cache=ArrayCache())
+    """The stream; the codec is made here and let go, before a fresh process loads its own."""
+    codec = codec_of(job.loaded or job.artifact, ArrayCache())
     settings = None if job.adapt is False else adaptive_settings(codec.config, job.adapt)
     return codec.encode(job.raw, progress, settings=settings, always=True)
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from regrow.artifact.load_cache import ArrayCache
 from regrow.artifact.stored import StoredArtifact
+from regrow.core.compilation import compile_ahead
 from regrow.ngram.memory import Memory
 from regrow.ngram.model.ngram_model import NgramModel
+from regrow.predict.exact import network, rows
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import Head, MemoryTables
@@ -36,6 +38,7 @@ def exact_model(
     model = _from_arrays(arrays) if arrays else None
     if model is not None:
         return model
+    compile_ahead(network.forward, rows.weigh)
     memory = memory or stored.memory()
     model = ExactModel.of(
         stored.config, stored.payloads, memory, vocab_size=stored.vocab_size, seed=stored.seed,

@@ -24,7 +24,7 @@ def pop(
     """The next tokens of the first `count` streams, from their rows' weights and sums. Raises StreamError."""
     state, words = decoder.state
     tokens = np.empty(count, np.int64)
-    decoder.checked(_pop(state, words, weights_SV, total_S, tokens))
+    decoder.checked(pop_rows(state, words, weights_SV, total_S, tokens))
     return tokens
 
 
@@ -75,7 +75,7 @@ def _pop_each(
 
 
 @kernel
-def _pop(state: U64x1, words: U32x1, weights_SV: I32x2, total_S: I64x1, tokens: I64x1) -> bool:
+def pop_rows(state: U64x1, words: U32x1, weights_SV: I32x2, total_S: I64x1, tokens: I64x1) -> bool:
     for s in range(len(tokens)):
         scale = state[_RANGE] >> np.uint64(PRECISION_BITS)
         target = (state[_POINT] - state[_LOWER]) // scale
