@@ -37,6 +37,8 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[in
     if not config.n_layer:
         return {}
     shapes: dict[str, tuple[int, ...]] = {"embedding": (vocab_size, config.d_model)}
+    if config.memory_input:
+        shapes["memory_gain"] = (1,)
     for layer in range(config.n_layer):
         block = f"blocks.{layer}"
         shapes[f"{block}.q_gain"] = (config.n_head, 1)

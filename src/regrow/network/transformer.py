@@ -43,6 +43,13 @@ class BlockWeights(NamedTuple):
     mlp_gain: Tensor  # [D]
 
 
+class Suggested(NamedTuple):
+    """What the memory holds likeliest to come next, K tokens at each position, and their probabilities: [.., K]."""
+
+    tokens: Tensor
+    probs: Tensor
+
+
 RunBlock: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor]]  # as `block_forward`
 
 
@@ -124,6 +131,9 @@ class Transformer(nn.Module):
             self.embedding: Tensor = nn.Parameter(embedding)
         else:  # no network: nothing is trained or stored, and every token is as likely as the others
             self.register_buffer("embedding", torch.zeros_like(embedding), persistent=False)
+        self.memory_input = config.memory_input if config.n_layer else 0
+        if self.memory_input:
+            self.memory_gain = nn.Parameter(torch.ones(1))
         self.blocks = nn.ModuleList(Block(config, seed, layer) for layer in range(config.n_layer))
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
@@ -134,11 +144,16 @@ class Transformer(nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def hidden(
-        self, tokens_BT: Tensor, weights: list[BlockWeights], run_block: RunBlock | None = None
+        self,
+        tokens_BT: Tensor,
+        weights: list[BlockWeights],
+        run_block: RunBlock | None = None,
+        suggested: Suggested | None = None,
     ) -> Tensor:
         """Final normalised states [B, T, D] of sequences that begin where the text begins; T: multiple of the
-        window. `run_block`: another form of `block_forward`, such as a compiled one."""
-        return self.chunk(tokens_BT, weights, None, run_block)
+        window. `run_block`: another form of `block_forward`, such as a compiled one. `suggested` [B, T, K]: where the
+        network reads the memory."""
+        return self.chunk(tokens_BT, weights, None, run_block, suggested)
 
     def chunk(
         self,
@@ -146,6 +161,7 @@ class Transformer(nn.Module):
         weights: list[BlockWeights],
         cache: KeyValueCache | None,
         run_block: RunBlock | None = None,
+        suggested: Suggested | None = None,
     ) -> Tensor:
         """The same for the next T tokens of B streams that `cache` remembers and that it then holds too.
 
@@ -161,7 +177,7 @@ class Transformer(nn.Module):
         if cache is not None and window == T and start == 0:
             mask = band_mask(window, 1, device, with_past=False)
         shape = Shape(self.config.n_head, self.config.n_kv_head)
-        x_BTD = rms_norm(F.embedding(tokens_BT, self.embedding.to(dtype)))
+        x_BTD = self._first_states(tokens_BT, suggested, dtype)
         for layer, w in enumerate(weights):
             past: tuple[Tensor | None, Tensor | None] = (None, None)
             if cache is not None and start > 0:
@@ -174,14 +190,35 @@ class Transformer(nn.Module):
             cache.length += T
         return rms_norm(x_BTD)
 
-    def step(self, tokens_S: Tensor, weights: list[BlockWeights], cache: KeyValueCache) -> Tensor:
+    def _first_states(self, tokens: Tensor, suggested: Suggested | None, dtype: torch.dtype) -> Tensor:
+        """What the residual stream starts with: the embedding, and the average of those that the memory suggests times
+        the gain, normalised. Source: the idea of COUNT (arXiv 2610.20456), the gain is ours."""
+        x = F.embedding(tokens, self.embedding.to(dtype))
+        if self.memory_input:
+            if suggested is None:
+                raise ValueError("this network reads the memory: give it what the memory suggests")
+            K = suggested.tokens.size(-1)
+            average = F.embedding_bag(
+                suggested.tokens.reshape(-1, K), self.embedding, per_sample_weights=suggested.probs.reshape(-1, K),
+                mode="sum",
+            )  # fmt: skip
+            x = x + (self.memory_gain * average).view(x.shape).to(dtype)
+        return rms_norm(x)
+
+    def step(
+        self,
+        tokens_S: Tensor,
+        weights: list[BlockWeights],
+        cache: KeyValueCache,
+        suggested: Suggested | None = None,
+    ) -> Tensor:
         """Final normalised states [S, D] after one more token a stream; the cache moves on by one."""
         dtype = _dtype_of(weights)
         slot = cache.length % self.window
         seen_W = (torch.arange(self.window, device=tokens_S.device) <= cache.length).float()
         cos, sin = rotary_tables(cache.length, 1, self.config.rope_dims, tokens_S.device)
         H, K, E = self.config.n_head, self.config.n_kv_head, self.head_width
-        x_SD = rms_norm(F.embedding(tokens_S, self.embedding.to(dtype)))
+        x_SD = self._first_states(tokens_S, suggested, dtype)
         for layer, w in enumerate(weights):
             q, k, v = F.linear(rms_norm(x_SD), w.qkv).split_with_sizes((H * E, K * E, K * E), dim=-1)
             q_SHE = normal_rotated(q.view(-1, H, E), cos[0], sin[0], w.q_gain)

@@ -307,7 +307,7 @@ def _costs(chunk: ScoredChunk) -> NDArray[np.float64]:
 def _scores(
     mixture: Mixture, pieces: Sequence[NDArray[np.integer[Any]]], costs: NDArray[np.float64]
 ) -> Scores:
-    with_memory = mixture.memory is not None
+    with_memory = mixture.memory is not None and mixture.mixer is not None
     tokens = np.concatenate(list(pieces)).astype(np.int64)
     assert costs.shape[1] == len(tokens), "every token is scored once"
     return Scores(

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regrow.network.mixer import MemoryRows, Mixer
-from regrow.network.transformer import Transformer
+from regrow.network.transformer import Suggested, Transformer
 from regrow.ngram.memory import Memory
+from regrow.ngram.model.likeliest import likeliest
 from regrow.predict.lockstep import IGNORED
 
 
@@ -51,9 +52,19 @@ def memory_rows(
     return MemoryRows.of(memory.rows(contexts_RC, threads=threads), device)
 
 
+def suggestions(
+    memory: Memory, network: Transformer, contexts_RC: NDArray[np.int32], sequences: int, threads: int | None = None
+) -> Suggested:
+    """What the memory suggests to the network at R positions of so many sequences: [B, T, K]."""
+    K, device = network.memory_input, network.embedding.device
+    found = likeliest(memory, contexts_RC, K, threads=threads or torch.get_num_threads())
+    tokens, probs = (torch.from_numpy(part).to(device).view(sequences, -1, K) for part in found)
+    return Suggested(tokens, probs)
+
+
 @dataclass(frozen=True)
 class Mixture:
-    """The three parts of the equation, or the network alone. `bos_id` begins every text; `threads` are the memory's
+    """The three parts of the equation, or without a mixer the network alone, which may read the memory. `bos_id` begins every text; `threads` are the memory's
     (None: all)."""
 
     network: Transformer
@@ -72,9 +83,22 @@ class Mixture:
         """Context tokens that the memory looks back, C."""
         return self.memory.max_order - 1 if self.memory else 0
 
+    def suggested(self, contexts_RC: NDArray[np.int32], sequences: int) -> Suggested | None:
+        """What the network reads of the memory at R positions of so many sequences; None if it reads none.
+
+        Raises ValueError for a network that reads a memory where there is none.
+        """
+        if not self.network.memory_input:
+            return None
+        if self.memory is None:
+            raise ValueError("this network reads a memory, and there is none")
+        return suggestions(self.memory, self.network, contexts_RC, sequences, self.threads)
+
     def rows(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> MixtureRows:
         """The mixture at R positions, of the network's final states and the memory's contexts there."""
-        memory = memory_rows(self.memory, contexts_RC, self.device, self.threads) if self.memory else None
+        memory = None
+        if self.memory and self.mixer:
+            memory = memory_rows(self.memory, contexts_RC, self.device, self.threads)
         return mixture_rows(self.network, self.mixer, hidden_RD, memory)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from regrow.artifact.artifact import Artifact
 from regrow.core.errors import RegrowError
 from regrow.network.compute import check_products, compute_dtype
-from regrow.network.transformer import Transformer
+from regrow.network.transformer import Suggested, Transformer
 from regrow.predict.lockstep import IGNORED
 from regrow.predict.mixture import Mixture, MixtureRows, Prefix, known
 
@@ -134,7 +134,10 @@ class Predictor:
         """The network's final states [S, D] after all tokens that are known."""
         if self._hidden_SD is None:
             tokens = torch.from_numpy(self._prefix.last_S).to(self._device)
-            self._hidden_SD = self.network.step(tokens, self._weights, self._cache)
+            suggested = self._mixture.suggested(self._prefix.context_SC, self.streams)
+            if suggested is not None:
+                suggested = Suggested(*(part.squeeze(1) for part in suggested))
+            self._hidden_SD = self.network.step(tokens, self._weights, self._cache, suggested)
         return self._hidden_SD
 
     def advance(self, tokens_S: NDArray[np.int64]) -> None:
@@ -183,7 +186,9 @@ class Predictor:
         or a multiple of it. Any number of texts; the predictor's own streams stay where they are."""
         prefix = Prefix(len(tokens_ST), self._mixture.width, self._mixture.bos_id)
         inputs_ST, contexts_RC = prefix.read(tokens_ST)
-        hidden_STD = self.network.hidden(torch.from_numpy(inputs_ST).to(self._device), self._weights)
+        suggested = self._mixture.suggested(contexts_RC, len(inputs_ST))
+        inputs = torch.from_numpy(inputs_ST).to(self._device)
+        hidden_STD = self.network.hidden(inputs, self._weights, suggested=suggested)
         targets_R = tokens_ST.reshape(-1)
         kept_R = np.flatnonzero(targets_R != IGNORED)
         nats_R = np.zeros(len(targets_R))
@@ -203,7 +208,8 @@ class Predictor:
             )
         inputs_ST, contexts_RC = self._prefix.read(tokens_ST)
         inputs = torch.from_numpy(inputs_ST).to(self._device)
-        return self.network.chunk(inputs, self._weights, self._cache).flatten(0, 1), contexts_RC
+        suggested = self._mixture.suggested(contexts_RC, self.streams)
+        return self.network.chunk(inputs, self._weights, self._cache, None, suggested).flatten(0, 1), contexts_RC
 
     def _receipt(
         self,
@@ -215,7 +221,7 @@ class Predictor:
     ) -> ScoredChunk:
         shape = tokens_ST.shape
         mixture_ST, network_ST = mixture_R.reshape(shape), network_R.reshape(shape)
-        if self._mixture.memory is None:
+        if len(memory_R) == 0:
             return ScoredChunk(tokens_ST, mixture_ST, network_ST, None, None, seal=_SEAL)
         memory_ST, order_ST = memory_R.reshape(shape), order_R.reshape(shape).astype(np.int8)
         return ScoredChunk(tokens_ST, mixture_ST, network_ST, memory_ST, order_ST, seal=_SEAL)

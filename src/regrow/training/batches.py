@@ -52,15 +52,32 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """The text of the main phase, drawn from again and again, and the folds of the joint phase, met once at the end."""
+    """The text of the main phase, drawn from again and again, and the folds of the joint phase, met once at the end.
 
-    main: Part
+    The main phase's text is one part, or several of which the memory does without the one that is trained on.
+    """
+
+    mains: list[Part]
     folds: list[Part]
     seed: int = 0
 
+    @property
+    def main(self) -> Part:
+        """The main phase's only part."""
+        (part,) = self.mains
+        return part
+
+    @property
+    def parts(self) -> list[Part]:
+        """All of them."""
+        return [*self.mains, *self.folds]
+
     @classmethod
-    def of(cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int) -> Plan:
-        """Split `data`'s document groups at random by `seed`: about `share` of the tokens for the joint phase.
+    def of(
+        cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int, *, mains: int = 1
+    ) -> Plan:
+        """Split `data`'s document groups at random by `seed`: about `share` of the tokens for the joint phase, the rest
+        in `mains` parts of like size.
 
         With fewer groups than folds ask for, the text is cut into pieces that stand for groups. A share of 0: no folds.
         """
@@ -68,7 +85,7 @@ class Plan:
         bos = data.tokenizer.bos_id
         starts: NDArray[np.int64] = np.asarray(data.doc_offsets, np.int64)
         groups: NDArray[np.int64] = np.asarray(data.doc_groups, np.int64)
-        if len(np.unique(groups)) < 4 * folds:
+        if len(np.unique(groups)) < 4 * max(folds, mains if mains > 1 else 0):
             starts = np.linspace(0, len(tokens), min(_PIECES, max(1, len(tokens) // seq_len)) + 1).astype(
                 np.int64
             )[:-1]
@@ -89,15 +106,22 @@ class Plan:
             if filled >= wanted:
                 fold, filled = fold + 1, 0
 
-        def part(wanted_fold: int | None) -> Part:
+        rest = [g for g in order.tolist() if g not in fold_of]
+        whole, passed = sum(sizes[g] for g in rest), 0
+        for g in rest:  # below 0: of the main phase
+            fold_of[g] = min(mains - 1, mains * passed // whole) - mains
+            passed += sizes[g]
+
+        def part(wanted: int) -> Part:
             pieces = [
                 tokens[s:e]
                 for s, e, g in zip(starts, ends, groups, strict=True)
-                if fold_of.get(int(g)) == wanted_fold
+                if fold_of[int(g)] == wanted
             ]
             return Part(np.concatenate(pieces), seq_len, bos)
 
-        return cls(part(None), [part(f) for f in sorted(set(fold_of.values()))], seed)
+        kinds = sorted(set(fold_of.values()))
+        return cls([part(f) for f in kinds if f < 0], [part(f) for f in kinds if f >= 0], seed)
 
 
 def shuffled_batches(part: Part, batch: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:

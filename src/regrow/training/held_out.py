@@ -13,6 +13,7 @@ from regrow.core.config.schema import EvalConfig
 from regrow.core.dist import ProcessGroup
 from regrow.data.dataset import Dataset
 from regrow.network.transformer import Transformer
+from regrow.ngram.memory import Memory
 from regrow.predict.evaluation import score_streams
 from regrow.predict.mixture import Mixture
 
@@ -39,11 +40,11 @@ class HeldOut:
         """Tokens that a look scores."""
         return sum(map(len, self._pieces))
 
-    def look(self, network: Transformer, group: ProcessGroup | None = None) -> float:
-        """Bits per byte under the network alone, of which the processes of `group` each compute a share."""
-        nats = score_streams(
-            Mixture(network, self._bos_id), self._settings, self._pieces, group=group
-        ).network
+    def look(self, network: Transformer, memory: Memory | None, group: ProcessGroup | None = None) -> float:
+        """Bits per byte under the network alone, of which the processes of `group` each compute a share; `memory` for
+        a network that reads it."""
+        mixture = Mixture(network, self._bos_id, memory)
+        nats = score_streams(mixture, self._settings, self._pieces, group=group).network
         bpb = float(nats.sum()) / math.log(2) / self._bytes
         if bpb < self.best:
             self.best, self.worse = bpb, 0

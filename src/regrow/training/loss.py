@@ -66,7 +66,8 @@ class StepLoss:
         targets = torch.from_numpy(targets_BT).to(device)
         inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
         weights = self._network.weights(self._dtype)
-        hidden_RD = self._network.hidden(inputs, weights, self._run_block).flatten(0, 1)
+        suggested = self._memory.suggested(part, index_B, self._network) if self._memory else None
+        hidden_RD = self._network.hidden(inputs, weights, self._run_block, suggested).flatten(0, 1)
         embedding_VD, targets_R = self._network.embedding.to(self._dtype), targets.flatten()
         cap = self._network.config.softcap
         if not joint or self._memory is None:

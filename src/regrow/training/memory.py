@@ -27,6 +27,8 @@ from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.memory import Counts, Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
+from regrow.network.transformer import Suggested, Transformer
+from regrow.predict.mixture import suggestions
 from regrow.training.batches import Part, Plan
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
@@ -49,9 +51,11 @@ class TrainingMemory:
     ) -> None:
         self._config, self._bos_id, self._vocab_size = config, bos_id, vocab_size
         self._group = group or ProcessGroup(0, 1, torch.device("cpu"))
-        self._parts, self._seed = [plan.main, *plan.folds], plan.seed
+        self._parts, self._seed = plan.parts, plan.seed
+        self._folds = plan.folds
         self.count_seconds = self.score_seconds = self.merge_seconds = 0.0
         self._model: Memory | None = None
+        self._whole: Memory | None = None
         self._model_of: Part | None = None
         self._fitted: list[Discounts] | None = None
         self._ahead = config.fill == "ahead"
@@ -75,17 +79,36 @@ class TrainingMemory:
         `index_B`: this process's windows of a batch.
         """
         started = time.perf_counter()
+        model, contexts = self._model_without(part), part.contexts(index_B, self._config.max_order - 1)
+        rows = MemoryRows.of(model.rows(contexts, threads=torch.get_num_threads()), device)
+        self.score_seconds += time.perf_counter() - started
+        return rows
+
+    def suggested(self, part: Part, index_B: NDArray[np.int64], network: Transformer) -> Suggested | None:
+        """What the network reads of the memory with these windows, under the same conditions as `rows`."""
+        if not network.memory_input:
+            return None
+        started = time.perf_counter()
+        found = suggestions(self._model_without(part), network, part.contexts(index_B, self._config.max_order - 1), len(index_B))
+        self.score_seconds += time.perf_counter() - started
+        return found
+
+    def whole(self) -> Memory:
+        """All that was counted ahead, as it will predict other text."""
+        if self._whole is None:
+            self._whole = self._estimated(self.counts)
+        return self._whole
+
+    def _model_without(self, part: Part) -> Memory:
         if self._ahead:
             if self._model_of is not part:
+                self._model = None  # two at once would be a memory's size too much
                 self._model, self._model_of = self._estimated(self._without(part)), part
         elif self._model is None or self._total > _GROWTH * self._model_total:
             self.merge()
             self._remember_model()
         assert self._model is not None
-        contexts = part.contexts(index_B, self._config.max_order - 1)
-        rows = MemoryRows.of(self._model.rows(contexts, threads=torch.get_num_threads()), device)
-        self.score_seconds += time.perf_counter() - started
-        return rows
+        return self._model
 
     def learn(self, part: Part, index_B: NDArray[np.int64]) -> None:
         """The processes have trained on these windows. Counted ahead, they are known; else they are added once."""
@@ -189,7 +212,7 @@ class TrainingMemory:
 
     def left_out(self) -> tuple[Part, NgramCounts] | None:
         """The first fold, and the counts of all else; None where no text is counted ahead and left out."""
-        folds = self._parts[1:]
+        folds = self._folds
         if self._config.kind != "exact" or not self._ahead or not folds:
             return None
         counts = self._without(folds[0])

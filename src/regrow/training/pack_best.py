@@ -55,6 +55,8 @@ def keep_best(
         of_memory = evaluate(alone, data.val_bytes, progress=progress).bpb.memory
     assert of_memory is not None
     bpb = {"memory": of_memory, "network": mixed.neural, "mixture": mixed.blended}
+    if network.memory_input:
+        del bpb["network"]  # it reads the memory: there is no network alone
     part = min(bpb, key=bpb.__getitem__)
     if part == "memory":
         ledger = store_memory(path, config, data.tokenizer, stored, digest, memory.discounts)

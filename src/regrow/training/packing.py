@@ -20,6 +20,7 @@ from regrow.core.run_folder import ARTIFACT
 from regrow.data.dataset import Dataset
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
+from regrow.ngram.memory import Memory
 from regrow.predict.evaluation import score_streams
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.mixture import Mixture
@@ -97,10 +98,14 @@ def _cap(config: Config, bytes_left: int) -> int:
 
 
 def network_bpb(
-    network: Transformer, data: Dataset, settings: EvalConfig, group: ProcessGroup | None = None
+    network: Transformer,
+    memory: Memory | None,
+    data: Dataset,
+    settings: EvalConfig,
+    group: ProcessGroup | None = None,
 ) -> float:
     """Bits per byte of the held-out text under the network alone, over the codec's streams, which the
-    processes of `group` share."""
-    mixture = Mixture(network, data.tokenizer.bos_id)
+    processes of `group` share; `memory` for a network that reads it."""
+    mixture = Mixture(network, data.tokenizer.bos_id, memory)
     nats = score_streams(mixture, settings, [np.asarray(data.val_tokens)], group=group).network
     return float(nats.sum()) / math.log(2) / len(data.val_bytes)

@@ -26,7 +26,7 @@ from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.table_budget import Adjust
 from regrow.predict.lockstep import IGNORED
-from regrow.predict.mixture import memory_rows, mixture_rows, network_inputs
+from regrow.predict.mixture import Mixture, memory_rows, mixture_rows, network_inputs
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
 
@@ -120,8 +120,10 @@ def mixture_of(
     device = network.embedding.device
     targets_BT = part.targets(index_B)
     inputs = torch.from_numpy(network_inputs(targets_BT, part.bos_id)).to(device)
-    hidden_RD = network.hidden(inputs, network.weights(compute_dtype(device))).flatten(0, 1)
     contexts = part.contexts(index_B, memory.max_order - 1)
+    suggested = Mixture(network, part.bos_id, memory).suggested(contexts, len(index_B))
+    weights = network.weights(compute_dtype(device))
+    hidden_RD = network.hidden(inputs, weights, suggested=suggested).flatten(0, 1)
     of_memory = memory_rows(memory, contexts, device, torch.get_num_threads())
     rows = mixture_rows(network, mixer, hidden_RD, of_memory)
     exponents_R2 = mixer.exponents_at(rows.network_RV, of_memory.log_probs_RV, of_memory.facts_RC)

@@ -18,10 +18,14 @@ from regrow.data.dataset import Dataset
 from regrow.network.compute import compute_dtype
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
+from regrow.ngram.memory import Memory
 from regrow.training.batches import Part, Plan, shuffled_batches
 from regrow.training.held_out import HeldOut
 from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Optimiser
+
+
+_MAIN_PARTS = 4  # of the main phase's text, left out in turn where the network reads the memory
 
 
 class TrainingState:
@@ -45,7 +49,8 @@ class TrainingState:
         )
         self.averaged = copy.deepcopy(self.network) if t.ema > 0 else None
         mixing = config.memory.kind != "none" and config.mixer.kind != "none"
-        plan = Plan.of(data, t.seq_len, t.closing if mixing else 0.0, max(1, config.memory.folds), t.seed)
+        share, mains = (t.closing if mixing else 0.0), (_MAIN_PARTS if self.network.memory_input else 1)
+        plan = Plan.of(data, t.seq_len, share, max(1, config.memory.folds), t.seed, mains=mains)
         bos_id = data.tokenizer.bos_id
         self.memory = TrainingMemory(config.memory, plan, data.vocab_size, bos_id, group) if mixing else None
         self.held_out = HeldOut(data, config.eval) if t.eval_every else None
@@ -54,7 +59,7 @@ class TrainingState:
         self._skipped = 0.0  # share of the run that ending the main phase early left out
         self.step = self.tokens = self.warm_tokens = 0
         self.elapsed = self.communication = 0.0
-        self._parts: list[Part] = [plan.main, *plan.folds]
+        self._parts, self._mains = plan.parts, len(plan.mains)
         self._draws = [0] * len(self._parts)
         self._batch_size = t.batch_tokens // t.seq_len
         self._batches: list[Iterator[NDArray[np.int64]]] = [
@@ -71,6 +76,11 @@ class TrainingState:
             self.tokens / t.max_tokens if t.max_tokens else 0.0,
             self.elapsed / t.max_seconds if t.max_seconds else 0.0,
         )
+
+    @property
+    def read_memory(self) -> Memory | None:
+        """What the network reads with text that was never trained on, if it reads a memory."""
+        return self.memory.whole() if self.memory and self.network.memory_input else None
 
     @property
     def speed(self) -> float:
@@ -94,7 +104,7 @@ class TrainingState:
         if held_out is None or self._main_over:
             return None
         network = self.averaged or self.network
-        found = held_out.look(network, group) if self.step % t.eval_every == 0 else None
+        found = held_out.look(network, self.read_memory, group) if self.step % t.eval_every == 0 else None
         if t.patience and held_out.worse >= t.patience:
             self._skipped += max(0.0, self._main_share - self.done)
         if self.done >= self._main_share:
@@ -108,18 +118,20 @@ class TrainingState:
         joint phase."""
         index = self._part_index()
         self._draws[index] += 1
-        return self._parts[index], next(self._batches[index]), index > 0
+        return self._parts[index], next(self._batches[index]), index >= self._mains
 
     def _part_index(self) -> int:
-        """0: the main part. In the joint phase its folds in turn, each as long as it has fresh windows."""
-        folds, share = len(self._parts) - 1, self.config.train.closing
+        """In the main phase its parts in turn, a whole pass each: the memory is estimated anew for every turn. In the
+        joint phase its folds in turn, each as long as it has fresh windows."""
+        main = min(range(self._mains), key=lambda i: self._draws[i] * self._batch_size // self._parts[i].windows)
+        folds, share = len(self._parts) - self._mains, self.config.train.closing
         if self.done < 1 - share or not folds or self.memory is None:
-            return 0
-        wanted = 1 + min(folds - 1, int((self.done - 1 + share) / share * folds))
-        for index in range(wanted, folds + 1):
+            return main
+        wanted = self._mains + min(folds - 1, int((self.done - 1 + share) / share * folds))
+        for index in range(wanted, len(self._parts)):
             if (self._draws[index] + 1) * self._batch_size <= self._parts[index].windows:
                 return index
-        return 0
+        return main
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs; the data's order and the frozen bases follow from seed and draws."""

@@ -74,6 +74,10 @@ def _memory(config: Config) -> str:
     memory, budget = config.memory, config.pack.budget_bytes
     if memory.kind != "none" and config.mixer.kind == "none":
         return 'mixer.kind is "none", which leaves the memory unused, choose "gate" or memory.kind = "none"'
+    if config.model.memory_input and memory.kind == "none":
+        return 'model.memory_input reads a memory and memory.kind is "none", choose 0 or memory.kind = "exact"'
+    if config.model.memory_input and memory.fill == "prequential":
+        return 'model.memory_input reads what was counted ahead, choose 0 or memory.fill = "ahead"'
     if memory.cap_bytes > budget:
         return f"memory.cap_bytes is {memory.cap_bytes}, choose at most pack.budget_bytes ({budget})"
     if memory.kind == "hashed" and memory.max_order < 2:

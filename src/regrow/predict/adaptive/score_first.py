@@ -94,7 +94,8 @@ class ScoreFirst:
         contexts_RC = contexts_STC.reshape(inputs_ST.size, self._mixture.width)
         with torch.enable_grad():
             inputs = torch.from_numpy(inputs_ST.copy()).to(device)
-            hidden_STD = network.hidden(inputs, network.weights(self._dtype))
+            suggested = self._mixture.suggested(contexts_RC, len(inputs_ST))
+            hidden_STD = network.hidden(inputs, network.weights(self._dtype), suggested=suggested)
             mixture_RV = self._mixture.rows(hidden_STD.flatten(0, 1), contexts_RC).mixture_RV
             targets = torch.from_numpy(targets_ST.reshape(-1).copy()).to(device)
             loss = F.cross_entropy(mixture_RV, targets, reduction="sum", ignore_index=IGNORED)

@@ -18,7 +18,7 @@ from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import Head, MemoryTables
 
-_VERSION = "exact 1"  # of the arrays below: another number when their meaning changes
+_VERSION = "exact 2"  # of the arrays below: another number when their meaning changes
 _RECORDS = {"layers": Layers, "head": Head, "memory": MemoryTables}
 
 

@@ -22,6 +22,7 @@ from regrow.predict.exact.merge import Matrix, block_matrices, multipliers
 from regrow.predict.exact.product import pack_columns
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import MAX_ORDER, Head, MemoryTables
+from regrow.predict.exact.suggestions import WEIGHT_BITS
 from regrow.predict.exact.tables import packed_tanh, rotary_turns, tables
 
 MAX_SCORE = 60  # of attention, as the network has it
@@ -109,7 +110,7 @@ def _layers(weights: dict[str, StoredWeight], config: Config, seed: int, source:
     fields = [
         *stacked, np.zeros((m.n_layer, m.d_model), np.int32), np.array(gains, np.int64).reshape(m.n_layer, m.n_head),
         np.array(exponents, np.int64).reshape(m.n_layer, 4),
-        _first_states(weights["embedding"].q), tables().exp2,
+        *_input(weights, m.memory_input, source), tables().exp2,
         np.array([m.n_head, m.n_kv_head, E, m.window or config.train.seq_len], np.int64),
     ]  # fmt: skip
     return Layers(*fields)
@@ -119,6 +120,19 @@ def _packed(matrix: Matrix) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """A matrix for `multiply`, with multiplier and offset (128 times its sum) of each row."""
     offset = 128 * matrix.q_OI.sum(axis=1, dtype=np.int64)
     return pack_columns(matrix.q_OI), matrix.multiplier_O, offset.astype(np.int32)
+
+
+def _input(weights: dict[str, StoredWeight], count: int, source: str) -> list[NDArray[Any]]:
+    """What a token's first state is made of: `embedding`, `entries`, `step` and `memory_input` of `Layers`."""
+    q, step = weights["embedding"].q, weights["embedding"].step_R
+    if not count or "memory_gain" not in weights:
+        return [_first_states(q), np.zeros((0, q.shape[1]), np.int8), np.zeros(0, np.int64), np.zeros(2, np.int64)]
+    gain = int(weights["memory_gain"].q[0])
+    shares = (1 << WEIGHT_BITS) + (abs(gain) * ((1 << WEIGHT_BITS) + count) >> 24) + count
+    if 127 * int(step.max()) * shares >= 1 << 62:
+        raise ArtifactError(f"{source}: weight memory_gain leaves the exact range; train again with a lower rate.")
+    none = np.zeros((0, q.shape[1]), np.int32)
+    return [none, q.astype(np.int8), step, np.array([count, gain], np.int64)]
 
 
 def _first_states(q_VD: NDArray[np.int64]) -> NDArray[np.int32]:

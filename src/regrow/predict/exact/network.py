@@ -19,6 +19,7 @@ from regrow.predict.exact.functions import root
 from regrow.predict.exact.product import COLUMNS, ROWS, multiply
 from regrow.predict.exact.quantise import half_of, peak_of, quantise, shift_for
 from regrow.predict.exact.records import Layers, Rings, Span, Work
+from regrow.predict.exact.suggestions import first_state
 
 X_LIMIT = 1 << 30  # the residual stream, in 2^-16, saturates there
 Z_BITS = 12  # cut off a sum times its multiplier, which then fits 31 bits
@@ -174,6 +175,11 @@ def forward(layers: Layers, rings: Rings, work: Work, span: Span) -> None:
     model = work.x.shape[1]
     for m in range(rows):
         token = span.tokens[span.first + m // tokens, m % tokens]
+        if layers.memory_input[0] > 0:
+            first_state(
+                layers, token, span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m]
+            )
+            continue
         for d in range(model):
             work.x[m, d] = layers.embedding[token, d]
     for layer in range(layers.gain.shape[0]):

@@ -15,7 +15,9 @@ class Layers(NamedTuple):
     """All blocks' weights, one behind the other. Packed matrices, their rows' multipliers and 128 times their rows'
     sums (activations are stored plus 128, which this takes off again; 0 for `down`, whose activations are not
     negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
-    starts with. `exp2`: the table; `sizes`: H, K, E, W."""
+    starts with, or where the network reads the memory its entries int8 [V, D] and their rows' `step` [V] in 2^-24, and
+    the other nothing. `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24. `exp2`: the table;
+    `sizes`: H, K, E, W."""
 
     qkv: I8x5
     out: I8x5
@@ -32,6 +34,9 @@ class Layers(NamedTuple):
     gain: I64x2
     exponent: I64x2
     embedding: I32x2
+    entries: I8x2
+    step: I64x1
+    memory_input: I64x1
     exp2: I32x1
     sizes: I64x1
 
@@ -75,9 +80,12 @@ class Work(NamedTuple):
 
 class Span(NamedTuple):
     """Which rows: streams `first` to `last`, whose next position is `position`; `slots` [R], the position each slot
-    of the ring holds, `cos`, `sin` [T, rope_dims / 2] of the new positions."""
+    of the ring holds, `cos`, `sin` [T, rope_dims / 2] of the new positions. `suggested`, `suggested_weights` [rows,
+    K]: what the network reads of the memory."""
 
     tokens: I32x2
+    suggested: I32x2
+    suggested_weights: I32x2
     slots: I64x1
     cos: I32x2
     sin: I32x2

@@ -22,6 +22,7 @@ from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
 from regrow.predict.exact.records import Rings, Span, Work
 from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
+from regrow.predict.exact.suggestions import Suggested, suggest
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
@@ -146,13 +147,14 @@ class Streams:
         def share(thread: int) -> None:
             work, row_work = self._work[thread]
             for first, last in spans:
-                span = Span(tokens, self._slots, cos, sin, first, last, int(positions[0]))
-                network.forward(self._model.layers, self._rings, work, span)
                 # Writeable, as kernels ask.
                 contexts = contexts_STC[first:last].reshape((last - first) * T, self._model.width).copy()
                 found = NgramRows.around(np.empty((0, 1), np.float32), 0)
                 if self._model.asked is not None:
                     found = self._model.asked.rows(contexts, threads=1)
+                suggested = self._suggested(contexts, found, row_work)
+                span = Span(tokens, *suggested, self._slots, cos, sin, first, last, int(positions[0]))
+                network.forward(self._model.layers, self._rings, work, span)
                 states = States(work.state, work.state_norm, contexts, found)
                 compute(slice(first * T, last * T), states, row_work)
 
@@ -161,6 +163,14 @@ class Streams:
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+
+    def _suggested(self, contexts_RC: NDArray[np.int32], found: NgramRows, work: RowWork) -> Suggested:
+        """What the network reads of the memory beside the tokens."""
+        model = self._model
+        suggested = Suggested.empty(len(contexts_RC), int(model.layers.memory_input[0]))
+        if suggested.tokens.size:
+            suggest(model.memory, contexts_RC, found, work, model.head.log2, model.head.exp2, suggested)
+        return suggested
 
     def _contexts(self, tokens_ST: NDArray[np.int32]) -> NDArray[np.int32]:
         """The memory's context of every token of a chunk: int32 [S, T, C]."""
