@@ -53,7 +53,11 @@ def memory_rows(
 
 
 def suggestions(
-    memory: Memory, network: Transformer, contexts_RC: NDArray[np.int32], sequences: int, threads: int | None = None
+    memory: Memory,
+    network: Transformer,
+    contexts_RC: NDArray[np.int32],
+    sequences: int,
+    threads: int | None = None,
 ) -> Suggested:
     """What the memory suggests to the network at R positions of so many sequences: [B, T, K]."""
     K, device = network.memory_input, network.embedding.device
@@ -64,7 +68,8 @@ def suggestions(
 
 @dataclass(frozen=True)
 class Mixture:
-    """The three parts of the equation, or without a mixer the network alone, which may read the memory. `bos_id` begins every text; `threads` are the memory's
+    """The three parts of the equation, or without a mixer the network alone, which may read the memory. `bos_id`
+    begins every text; `threads` are the memory's
     (None: all)."""
 
     network: Transformer

@@ -209,7 +209,9 @@ class Predictor:
         inputs_ST, contexts_RC = self._prefix.read(tokens_ST)
         inputs = torch.from_numpy(inputs_ST).to(self._device)
         suggested = self._mixture.suggested(contexts_RC, self.streams)
-        return self.network.chunk(inputs, self._weights, self._cache, None, suggested).flatten(0, 1), contexts_RC
+        return self.network.chunk(inputs, self._weights, self._cache, None, suggested).flatten(
+            0, 1
+        ), contexts_RC
 
     def _receipt(
         self,

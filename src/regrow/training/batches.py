@@ -73,9 +73,7 @@ class Plan:
         return [*self.mains, *self.folds]
 
     @classmethod
-    def of(
-        cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int, *, mains: int = 1
-    ) -> Plan:
+    def of(cls, data: Dataset, seq_len: int, share: float, folds: int, seed: int, *, mains: int = 1) -> Plan:
         """Split `data`'s document groups at random by `seed`: about `share` of the tokens for the joint phase, the rest
         in `mains` parts of like size.
 
@@ -114,9 +112,7 @@ class Plan:
 
         def part(wanted: int) -> Part:
             pieces = [
-                tokens[s:e]
-                for s, e, g in zip(starts, ends, groups, strict=True)
-                if fold_of[int(g)] == wanted
+                tokens[s:e] for s, e, g in zip(starts, ends, groups, strict=True) if fold_of[int(g)] == wanted
             ]
             return Part(np.concatenate(pieces), seq_len, bos)
 

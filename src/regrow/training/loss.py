@@ -85,8 +85,16 @@ class StepLoss:
         torch.autograd.backward(loss / batch_tokens)
         return Nats(network, mixture, float((targets_BT != IGNORED).sum()))
 
-    def compile(self, config: TrainConfig, log: Callable[[str], None]) -> None:
-        """Compile block and loss; see `compile_step`."""
+    def compile(self, config: TrainConfig, rows: int, log: Callable[[str], None]) -> None:
+        """Compile block and loss; see `compile_step`. The loops of the joint phase, over so many rows, at once: it
+        begins while the clock runs."""
         device = self._network.embedding.device
         self._run_block, *kernels = compile_step([block_forward, *ROW_KERNELS], config, device, log)
         self._kernels = RowKernels(*kernels)
+        if self._memory is None or not config.closing or self._kernels.mixture is ROW_KERNELS.mixture:
+            return
+        memory_RV = torch.zeros(rows, self._network.vocab_size, device=device)
+        logits_RV, cap = memory_RV.to(self._dtype), self._network.config.softcap
+        with torch.no_grad():
+            self._kernels.favourites(logits_RV, memory_RV, cap)
+            self._kernels.mixture(logits_RV, memory_RV, torch.zeros(rows, 4, device=device), cap)

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import MemoryConfig
 from regrow.core.dist import ProcessGroup
 from regrow.network.mixer import MemoryRows
+from regrow.network.transformer import Suggested, Transformer
 from regrow.ngram.counts.merge_processes import count_piece, merge_whole, piece_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.memory import Counts, Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.network.transformer import Suggested, Transformer
 from regrow.predict.mixture import suggestions
 from regrow.training.batches import Part, Plan
 
@@ -89,7 +89,12 @@ class TrainingMemory:
         if not network.memory_input:
             return None
         started = time.perf_counter()
-        found = suggestions(self._model_without(part), network, part.contexts(index_B, self._config.max_order - 1), len(index_B))
+        found = suggestions(
+            self._model_without(part),
+            network,
+            part.contexts(index_B, self._config.max_order - 1),
+            len(index_B),
+        )
         self.score_seconds += time.perf_counter() - started
         return found
 

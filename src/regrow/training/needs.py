@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from regrow.core.config.schema import Config
+from regrow.core.config.schema import Config, TrainConfig
 from regrow.core.errors import ConfigError, EnvironmentProblem
 from regrow.network.shapes import is_matrix, is_seeded, matrix_shapes, parameter_shapes
 
@@ -61,6 +61,12 @@ def memory_needed(config: Config, vocab_size: int, device: str, world_size: int 
     tokens = min(max(MICRO_TOKENS[device], t.seq_len), t.batch_tokens // world_size)
     per_layer = 2 * (8 * m.d_model + 3 * matrices["up"][0])
     return weights + tokens * (m.n_layer * per_layer + 4 * vocab_size)
+
+
+def rows_at_once(train: TrainConfig, device: str, world_size: int) -> int:
+    """Tokens of one forward pass, whole sequences."""
+    most = max(1, MICRO_TOKENS[device] // train.seq_len) * train.seq_len
+    return min(most, train.batch_tokens // world_size)
 
 
 def _matrix_entries(config: Config, vocab_size: int) -> dict[str, int]:

@@ -24,7 +24,6 @@ from regrow.training.held_out import HeldOut
 from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Optimiser
 
-
 _MAIN_PARTS = 4  # of the main phase's text, left out in turn where the network reads the memory
 
 
@@ -123,7 +122,9 @@ class TrainingState:
     def _part_index(self) -> int:
         """In the main phase its parts in turn, a whole pass each: the memory is estimated anew for every turn. In the
         joint phase its folds in turn, each as long as it has fresh windows."""
-        main = min(range(self._mains), key=lambda i: self._draws[i] * self._batch_size // self._parts[i].windows)
+        main = min(
+            range(self._mains), key=lambda i: self._draws[i] * self._batch_size // self._parts[i].windows
+        )
         folds, share = len(self._parts) - self._mains, self.config.train.closing
         if self.done < 1 - share or not folds or self.memory is None:
             return main

@@ -44,7 +44,7 @@ from regrow.training.checkpoint import (
 from regrow.training.gradients import GradientSum
 from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
-from regrow.training.needs import MICRO_TOKENS, check_budget, check_memory
+from regrow.training.needs import check_budget, check_memory, rows_at_once
 from regrow.training.optim import learning_rate
 from regrow.training.packing import network_bpb, pack
 from regrow.training.signals import CAUGHT, ended_by, stop_signals
@@ -130,6 +130,7 @@ class Trainer:
         self.config, self.data, self.out, self.group, self.progress = config, data, out, group, progress
         self.callbacks = callbacks
         self._check()
+        self._rows = rows_at_once(config.train, group.device.type, group.world_size)
         state = self.state = TrainingState(config, data, group)
         self._loss = StepLoss(state.network, state.mixer, state.memory, data.tokenizer.bos_id, state.dtype)
         self._sum = GradientSum(group, state.optimiser.parameters)
@@ -167,14 +168,14 @@ class Trainer:
     def loop(self) -> None:
         """Train until a limit is met. When told to stop, keeps a checkpoint and raises what `ended_by` gives."""
         t, state = self.config.train, self.state
-        self._loss.compile(t, self.progress.log)
+        clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
+        self._loss.compile(t, self._rows, self.progress.log)
         limit, unit = (
             (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
         )
         total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
         if self.group.is_first:
             cut_log(self.out / run_folder.LOG, state.step)
-        clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
         began, saved_at, shown = state.step, state.elapsed, 0.0
         with (
             stop_signals(lambda: state.step == began, self.progress.log) as stopped,
@@ -223,11 +224,8 @@ class Trainer:
             checkpoints.finish()
 
     def _check_products(self) -> None:
-        rows = min(
-            MICRO_TOKENS[self.group.device.type], self.config.train.batch_tokens // self.group.world_size
-        )
         shapes = [p.shape for p in self.state.network.parameters()]
-        check_products(shapes, rows, self.state.dtype, self.group.device)
+        check_products(shapes, self._rows, self.state.dtype, self.group.device)
 
     def _check_learned(self) -> None:
         """The last update may have been the bad one, and no step has seen what came of it."""
@@ -309,7 +307,7 @@ class Trainer:
         part, index_B, joint = state.next_batch()
         mine_B = index_B[self.group.rank :: self.group.world_size]
         rate = learning_rate(done, state.step, t.warmup_steps, t.warmdown)
-        micro = max(1, MICRO_TOKENS[self.group.device.type] // t.seq_len)
+        micro = self._rows // t.seq_len
         sums = [self._sum, self._mixer_sum] if joint else [self._sum]
         nats = Nats()
         for gradients in sums:

@@ -75,7 +75,9 @@ def _memory(config: Config) -> str:
     if memory.kind != "none" and config.mixer.kind == "none":
         return 'mixer.kind is "none", which leaves the memory unused, choose "gate" or memory.kind = "none"'
     if config.model.memory_input and memory.kind == "none":
-        return 'model.memory_input reads a memory and memory.kind is "none", choose 0 or memory.kind = "exact"'
+        return (
+            'model.memory_input reads a memory and memory.kind is "none", choose 0 or memory.kind = "exact"'
+        )
     if config.model.memory_input and memory.fill == "prequential":
         return 'model.memory_input reads what was counted ahead, choose 0 or memory.fill = "ahead"'
     if memory.cap_bytes > budget:

@@ -53,7 +53,7 @@ class ModelConfig(Section, frozen=True):
     )
     qk_gain: PositiveFloat = 1.5  # initial scale of the normalised queries
     window: Count = 0  # attention reaches this many tokens back; 0 = seq_len
-    # the memory's likeliest successors that the network reads with each token, weighted by their probabilities; 0 = none
+    # likeliest next tokens by the memory, weighted by probability, that the network reads with each token; 0 = none
     memory_input: Annotated[int, Meta(ge=0, le=64)] = 0
 
 

@@ -126,11 +126,18 @@ def _input(weights: dict[str, StoredWeight], count: int, source: str) -> list[ND
     """What a token's first state is made of: `embedding`, `entries`, `step` and `memory_input` of `Layers`."""
     q, step = weights["embedding"].q, weights["embedding"].step_R
     if not count or "memory_gain" not in weights:
-        return [_first_states(q), np.zeros((0, q.shape[1]), np.int8), np.zeros(0, np.int64), np.zeros(2, np.int64)]
+        return [
+            _first_states(q),
+            np.zeros((0, q.shape[1]), np.int8),
+            np.zeros(0, np.int64),
+            np.zeros(2, np.int64),
+        ]
     gain = int(weights["memory_gain"].q[0])
     shares = (1 << WEIGHT_BITS) + (abs(gain) * ((1 << WEIGHT_BITS) + count) >> 24) + count
     if 127 * int(step.max()) * shares >= 1 << 62:
-        raise ArtifactError(f"{source}: weight memory_gain leaves the exact range; train again with a lower rate.")
+        raise ArtifactError(
+            f"{source}: weight memory_gain leaves the exact range; train again with a lower rate."
+        )
     none = np.zeros((0, q.shape[1]), np.int32)
     return [none, q.astype(np.int8), step, np.array([count, gain], np.int64)]
 

@@ -176,9 +176,7 @@ def forward(layers: Layers, rings: Rings, work: Work, span: Span) -> None:
     for m in range(rows):
         token = span.tokens[span.first + m // tokens, m % tokens]
         if layers.memory_input[0] > 0:
-            first_state(
-                layers, token, span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m]
-            )
+            first_state(layers, token, span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m])
             continue
         for d in range(model):
             work.x[m, d] = layers.embedding[token, d]

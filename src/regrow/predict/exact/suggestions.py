@@ -70,7 +70,8 @@ def suggest(
 
 @register_jitable
 def first_state(layers, token, tokens_K, weights_K, sum_D, x_D):
-    """The state of a token and of what the memory suggests after it, normalised, in 2^-16 into x_D; `sum_D`: scratch."""
+    """The state of a token and of what the memory suggests after it, normalised, in 2^-16 into x_D; `sum_D`:
+    scratch."""
     step = layers.step[token] << WEIGHT_BITS
     for d in range(len(x_D)):
         sum_D[d] = np.int64(layers.entries[token, d]) * step
