@@ -63,7 +63,12 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     for name, fill, threads in _ARMS:
         counting = _count_seconds(data, base.memory.max_order, threads) if threads else 0.0
         config = apply_overrides(
-            base, [f'memory.fill="{fill}"', f"train.max_seconds={max(size.seconds - counting, 0.1):.3f}"]
+            base,
+            [
+                "model.memory_input=0",
+                f'memory.fill="{fill}"',
+                f"train.max_seconds={max(size.seconds - counting, 0.1):.3f}",
+            ],
         )
         arms.append({"arm": name, "count_seconds_ahead": counting, **_arm(config, data, progress, name)})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -38,6 +38,11 @@ CONFIGS = {
     "fixed": Config(model=MODEL, mixer=MixerConfig(kind="fixed")),
     "memory alone": Config(model=msgspec.structs.replace(MODEL, n_layer=0), mixer=MixerConfig(kind="fixed")),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
+    "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
+    "hashed, in the input": Config(
+        model=msgspec.structs.replace(MODEL, memory_input=3),
+        memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),
+    ),
     "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
 }
 interval, find = numba.njit(intervals.interval), numba.njit(intervals.find)

@@ -21,6 +21,7 @@ from tests.second_decoder.frequencies import Ints, KneserNey
 from regrow.ngram.store.text_form import decode_tokens
 
 MASK = (1 << 64) - 1
+FILTERS = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 23}]
 
 
 class RangeDecoder:
@@ -35,7 +36,6 @@ class RangeDecoder:
         return self.words.pop() if self.words else 0
 
     def symbol(self, starts: Any) -> int:
-        """The symbol of which the interval, from its start to the next one's, holds the point."""
         scale = self.range >> 24
         v = bisect.bisect_right(starts, (self.point - self.low & MASK) // scale) - 1
         self.low = self.low + scale * int(starts[v]) & MASK
@@ -47,8 +47,6 @@ class RangeDecoder:
 
 
 class Reader:
-    """Bytes in turn."""
-
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
@@ -67,7 +65,6 @@ class Reader:
 
 
 def integers(data: bytes) -> Ints:
-    """An array of coded integers."""
     read = Reader(data)
     read.take(2)
     shape = [read.varint() for _ in range(read.varint())]
@@ -101,17 +98,17 @@ def integers(data: bytes) -> Ints:
     return values.reshape(shape)
 
 
-class Artifact:
-    """What an artifact's file holds."""
+def vars_of(table: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(**({"memory_input": 0} | table))  # of artifacts from before there was one
 
+
+class Artifact:
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()
         self.sha256 = frequencies.sha256(data)
         start = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(data[8:start])
-        manifest = json.loads(
-            header.pop("__metadata__")["manifest"], object_hook=lambda t: SimpleNamespace(**t)
-        )
+        manifest = json.loads(header.pop("__metadata__")["manifest"], object_hook=vars_of)
         places = {name: (start + at for at in entry["data_offsets"]) for name, entry in header.items()}
         payload = {name: data[slice(*place)] for name, place in places.items()}
         self.config, seed, V = manifest.config, manifest.seed, manifest.vocab_size
@@ -131,7 +128,6 @@ class Artifact:
         self.memory = KneserNey(tokens, self.config.memory.max_order, V, manifest.discounts, bos=1)
 
     def tokens(self, payload: bytes, count: int) -> list[int]:
-        """The tokens of a fixed block."""
         S = max(1, min(64, count // 1024))
         streams: list[list[int]] = [[1] for _ in range(S)]
         padded = payload + bytes(-len(payload) % 4)
@@ -142,7 +138,6 @@ class Artifact:
         return [token for stream in streams for token in stream[1:]]
 
     def blocks(self, stream: bytes) -> list[bytes | None]:
-        """A stream's blocks as raw bytes; None for an adaptive one."""
         read, raw = Reader(stream), []
         assert read.take(3) == b"\xaaRG"
         kind = read.take(1)[0] - 48
@@ -165,9 +160,7 @@ class Artifact:
             return None
         raw = payload
         if kind == 2:
-            raw = lzma.decompress(
-                payload, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 23}]
-            )
+            raw = lzma.decompress(payload, lzma.FORMAT_RAW, filters=FILTERS)
         elif kind == 3:
             raw = b"".join(self.pieces[token] for token in self.tokens(payload, count))
         assert zlib.crc32(raw) == checksum

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from fractions import Fraction
+from itertools import takewhile
 from math import isqrt, sqrt
 from typing import Any, NamedTuple
 
@@ -14,9 +15,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 LN2, LOG2_E, GAMMA = 45426, 94548, 0x9E3779B97F4A7C15
-
-
-# Functions
 
 
 EXP2 = np.rint(2.0 ** (22 - np.arange(1024) / 1024)).astype(np.int64)
@@ -86,9 +84,6 @@ def squares(q: Ints) -> Ints:
     return np.maximum((q * q).sum(-1, keepdims=True), 1)
 
 
-# Weights
-
-
 class Matrix(NamedTuple):
     q: Ints
     mult: Ints
@@ -131,6 +126,7 @@ def base(seed: int, rows: int, cols: int) -> tuple[Ints, int]:
 def shapes(c: Any, V: int) -> dict[str, tuple[int, ...]]:
     """Every trained parameter, in the order of their names."""
     found: dict[str, tuple[int, ...]] = {"embedding": (V, c.d_model)}
+    found |= {"memory_gain": (1,)} if c.memory_input else {}
     for layer in range(c.n_layer):
         block = f"blocks.{layer}."
         found |= {block + "q_gain": (c.n_head, 1)}
@@ -192,6 +188,8 @@ class Weights(NamedTuple):
     blocks: list[dict[str, Matrix]]
     gains: list[Ints]
     head: Matrix
+    step: Ints
+    gain: int
     cap: int
     mixer: dict[str, Ints]
 
@@ -203,13 +201,8 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
         {n: matrix(stored, c, layer, n, shape, seed) for n, shape in matrix_shapes(c).items()}
         for layer in range(c.n_layer)
     ]
-    gains = []
-    for layer in range(c.n_layer):
-        nats = [int(g) * isqrt(E << 32) for g in stored[f"blocks.{layer}.q_gain"].q.reshape(-1)]
-        limit = 60 << 40
-        gains.append(
-            np.array([(min(max(n, -limit), limit) * LOG2_E + (1 << 43)) >> 44 for n in nats], np.int64)
-        )
+    nats = [stored[f"blocks.{i}.q_gain"].q.reshape(-1) * isqrt(E << 32) for i in range(c.n_layer)]
+    gains = [(np.clip(n, -(60 << 40), 60 << 40) * LOG2_E + (1 << 43)) >> 44 for n in nats]
     embedding = stored["embedding"]
     factor = 1 / Fraction(c.softcap) if c.softcap else Fraction(LOG2_E, 1 << 16)
     steps = [Fraction(int(s), 1 << 24) * factor for s in embedding.step_R]
@@ -219,10 +212,8 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
     if config.mixer.kind == "gate":
         parts |= {"gate_bias": flat[2:26], "gate_in": flat[26:578].reshape(24, 23)}
         parts["gate_out"] = flat[578:].reshape(2, 24)
-    return Weights(config, blocks, gains, Matrix(embedding.q, *multipliers(steps)), cap, parts)
-
-
-# Network
+    head, gain = Matrix(embedding.q, *multipliers(steps)), stored["memory_gain"].q[0] if c.memory_input else 0
+    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), cap, parts)
 
 
 def product(m: Matrix, q: Ints) -> Ints:
@@ -274,12 +265,23 @@ def attention(w: Weights, layer: int, q: Ints, norm: Ints, window: int, angles: 
     return np.concatenate(out, 1)
 
 
-def final_states(w: Weights, tokens: Ints, window: int, first: int = 0) -> tuple[Ints, Ints]:
-    """Of tokens whose positions begin at `first`."""
+def first_states(w: Weights, tokens: Ints, said: list[Any]) -> Ints:
+    D, q, count = w.config.model.d_model, w.head.q[tokens], w.config.model.memory_input
+    if not count:
+        return (q * root((D << 40) // squares(q)) + 8) >> 4
+    y = q * (w.step[tokens, None] << 15)
+    for i, (m, _) in enumerate(said):
+        for v in np.argsort(-m, kind="stable")[:count]:
+            y[i] += w.head.q[v] * w.step[v] * ((w.gain * (exp2(-m[v]) >> 7) + (1 << 23)) >> 24)
+    z = rounded(y, np.maximum(bits(np.abs(y).max(-1, keepdims=True)) - 15, 0))
+    return (z * root((D << 48) // squares(z)) + 128) >> 8
+
+
+def final_states(w: Weights, tokens: Ints, window: int, said: list[Any], first: int = 0) -> tuple[Ints, Ints]:
+    """Of tokens whose positions begin at `first`, and what the memory says after each."""
     c = w.config.model
     D = c.d_model
-    q = w.head.q[tokens]
-    x = (q * root((D << 40) // squares(q)) + 8) >> 4
+    x = first_states(w, tokens, said)
     angle = np.arange(first, first + len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
     angles = cos(angle), cos(angle - np.uint64(1 << 62))
     for layer, block in enumerate(w.blocks):
@@ -305,13 +307,7 @@ def final_states(w: Weights, tokens: Ints, window: int, first: int = 0) -> tuple
 def logits_of(w: Weights, q: Ints, norm: Ints) -> Ints:
     capped = w.config.model.softcap > 0
     t = rounded(product(w.head, q) * norm, w.head.e + (-8 if capped else -2))
-    if not capped:
-        return np.clip(t, -65535, 65535)
-    limit = (1 << 19) - 1
-    return rounded(tanh(np.clip(t, -limit, limit)) * w.cap, 15)
-
-
-# Rows
+    return rounded(tanh(t) * w.cap, 15) if capped else np.clip(t, -65535, 65535)
 
 
 def logp(p: NDArray[np.float32]) -> Ints:
@@ -349,25 +345,27 @@ class KneserNey:
                     taken += float(D[n][min(c, len(D[n]) - 1)])
                 scale = 1.0 / total
                 masses = [(c - float(D[n][min(c, len(D[n]) - 1)])) * scale for _, c in pairs]
-                found = np.float32(taken * scale), total, [v for v, _ in pairs], np.array(masses, np.float32)
-                self.contexts[key] = found
+                self.contexts[key] = (
+                    np.float32(taken * scale),
+                    total,
+                    [v for v, _ in pairs],
+                    np.float32(masses),
+                )
         c_V = np.array([counts[0][(v,)] for v in range(V)])
         taken_V, total = D[0][np.minimum(c_V, len(D[0]) - 1)], int(c_V.sum())
         self.unigram_V = (c_V - taken_V) / total + taken_V.sum() / total / V
 
 
-def memory_row(memory: Any, context: list[int]) -> tuple[Ints, tuple[int, int, int, float]]:
-    """m [V] after a context, and order, total, distinct and escape."""
+def memory_row(memory: Any, context: list[int]) -> Any:
+    """m [V] after a context, and order, total, distinct and escape; None without a memory."""
+    if memory is None:
+        return None
     if not isinstance(memory, KneserNey):
         rows = memory.rows(np.array([context], np.int32))
         facts = rows.matched_order_R[0], rows.context_total_R[0], rows.distinct_R[0], rows.escape_R[0]
         return logp(rows.probs_RV[0]), facts
-    path: list[Any] = []
-    while (
-        len(path) < min(memory.order - 1, len(context))
-        and tuple(context[-len(path) - 1 :]) in memory.contexts
-    ):
-        path.append(memory.contexts[tuple(context[-len(path) - 1 :])])
+    ends = [tuple(context[-n:]) for n in range(1, min(memory.order, len(context) + 1))]
+    path = [memory.contexts[end] for end in takewhile(memory.contexts.__contains__, ends)]
     base, above = memory.unigram_V, path
     if path and memory.vocab_size <= 4096:
         (gamma, _, tokens, masses), above = path[0], path[1:]
@@ -407,11 +405,11 @@ def exponents(w: Weights, net: Ints, m: Ints, known: tuple[int, int, int, float]
     return [min(max(((v >> 15) + 8) >> 4, -16383), 16383) for v in x]
 
 
-def starts(w: Weights, memory: Any, net: Ints, context: list[int]) -> Ints:
+def starts(w: Weights, net: Ints, said: Any) -> Ints:
     """Where each token's interval of 2^24 begins, and 2^24: [V + 1]."""
     y = net
-    if memory is not None:
-        m, known = memory_row(memory, context)
+    if said is not None:
+        m, known = said
         a, b = exponents(w, net, m, known)
         y = (a * net + b * m + 2048) >> 12
     before = np.concatenate(([0], np.cumsum(exp2(y.max() - y))))
@@ -423,13 +421,16 @@ def rows(w: Weights, memory: Any, tokens: list[int], bos_id: int) -> list[Ints]:
     """`starts` of every token of one stream."""
     inputs = [bos_id, *tokens[:-1]]
     window = w.config.model.window or w.config.train.seq_len
-    logits = logits_of(w, *final_states(w, np.array(inputs), window))
-    return [starts(w, memory, logits[i], inputs[: i + 1]) for i in range(len(tokens))]
+    said = [memory_row(memory, inputs[: i + 1]) for i in range(len(tokens))]
+    logits = logits_of(w, *final_states(w, np.array(inputs), window, said))
+    return [starts(w, *of_token) for of_token in zip(logits, said, strict=True)]
 
 
 def next_row(w: Weights, memory: Any, inputs: list[int]) -> Ints:
     """`starts` of the token after these, BOS the first of them: from as many as can reach it."""
     window = w.config.model.window or w.config.train.seq_len
     first = max(0, len(inputs) - 1 - w.config.model.n_layer * (window - 1))
-    q, norm = final_states(w, np.array(inputs[first:]), window, first)
-    return starts(w, memory, logits_of(w, q[-1:], norm[-1:])[0], inputs)
+    since = first if w.config.model.memory_input else len(inputs) - 1
+    said = [memory_row(memory, inputs[: i + 1]) for i in range(since, len(inputs))]
+    q, norm = final_states(w, np.array(inputs[first:]), window, said, first)
+    return starts(w, logits_of(w, q[-1:], norm[-1:])[0], said[-1])

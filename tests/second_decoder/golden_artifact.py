@@ -26,6 +26,11 @@ CONFIGS = {
     ),
     "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
+    "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
+    "hashed, in the input": Config(
+        model=msgspec.structs.replace(MODEL, memory_input=3),
+        memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),
+    ),
     "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
 }
 

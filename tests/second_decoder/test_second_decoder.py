@@ -24,6 +24,8 @@ GOLDEN = {
     "all seeded, fixed": "f8f99bc19f5d37b3",
     "nothing seeded, no cap": "190cae0f1fddc938",
     "hashed": "0dfa7692976ca871",
+    "memory in the input": "b08039bc36252be8",
+    "hashed, in the input": "3b59cdebface900c",
     "network alone": "1983f89549f3d981",
 }
 ADAPTIVE = "dcbcd96cc5aed500"

@@ -75,14 +75,14 @@ def test_a_budget_of_the_smallest_network_is_enough(data: Dataset) -> None:
 def test_a_look_finds_the_best_weights_again(data: Dataset, config: Config) -> None:
     network = Transformer(config.model, data.vocab_size, 64, 1)
     held_out = HeldOut(data, EvalConfig())
-    first = held_out.look(network)
+    first = held_out.look(network, None)
     with torch.no_grad():
         network.embedding.add_(torch.randn_like(network.embedding))
-    assert held_out.look(network) > first and held_out.worse == 1 and held_out.best == first
+    assert held_out.look(network, None) > first and held_out.worse == 1 and held_out.best == first
     other = HeldOut(data, EvalConfig())
     other.load_state_dict(held_out.state_dict())
     other.restore(network)
-    assert other.worse == 1 and held_out.look(network) == first
+    assert other.worse == 1 and held_out.look(network, None) == first
 
 
 def test_the_main_phase_ends_where_held_out_text_says_so(
