@@ -31,11 +31,13 @@ class Rows(NamedTuple):
     network: NDArray[np.float32]
 
 
-@pytest.fixture(scope="module")
-def mixture() -> Mixture:
+@pytest.fixture(scope="module", params=[0, 5], ids=["", "memory in the input"])
+def mixture(request: pytest.FixtureRequest) -> Mixture:
     """All parts with weights that matter: adapters off zero, a gate that answers to every fact."""
     generator = torch.Generator().manual_seed(3)
-    config = ModelConfig(n_layer=2, d_model=64, n_head=2, n_kv_head=1, r=4, window=WINDOW)
+    config = ModelConfig(
+        n_layer=2, d_model=64, n_head=2, n_kv_head=1, r=4, window=WINDOW, memory_input=request.param
+    )
     network = Transformer(config, VOCAB, LENGTH, seed=1)
     mixer = Mixer(MixerConfig(kind="gate"), generator)
     for p in (*network.parameters(), *mixer.parameters()):
@@ -51,7 +53,8 @@ def rows_of(mixture: Mixture, tokens_ST: NDArray[np.int64]) -> Rows:
     prefix = Prefix(STREAMS, mixture.width, BOS)
     inputs_ST, contexts_RC = prefix.read(tokens_ST)
     weights = mixture.network.weights(torch.float32)
-    hidden_RD = mixture.network.hidden(torch.from_numpy(inputs_ST), weights).flatten(0, 1)
+    suggested = mixture.suggested(contexts_RC, STREAMS)
+    hidden_RD = mixture.network.hidden(torch.from_numpy(inputs_ST), weights, None, suggested).flatten(0, 1)
     rows = mixture.rows(hidden_RD, contexts_RC)
     shape = (STREAMS, LENGTH, VOCAB)
     return Rows(

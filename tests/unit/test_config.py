@@ -152,6 +152,11 @@ def test_a_whole_number_will_do_for_a_float() -> None:
         (["data.val_fraction=1"], ["data.val_fraction"]),
         (["data.vocab_size=100"], ["data.vocab_size", "257"]),
         (["data.vocab_size=70000"], ["data.vocab_size", "65536"]),
+        (
+            ["model.memory_input=8", 'memory.kind="none"', 'mixer.kind="none"'],
+            ["model.memory_input", "memory.kind"],
+        ),
+        (["model.memory_input=8", 'memory.fill="prequential"'], ["model.memory_input", "memory.fill"]),
         (["memory.folds=1"], ["memory.folds", "2"]),
         (["memory.kind=hashed", "memory.max_order=1"], ["memory.max_order", "2"]),
         (["memory.buckets=[64]"], ["memory.buckets", "hashed"]),
