@@ -349,7 +349,7 @@ class KneserNey:
                     np.float32(taken * scale),
                     total,
                     [v for v, _ in pairs],
-                    np.float32(masses),
+                    np.array(masses, np.float32),
                 )
         c_V = np.array([counts[0][(v,)] for v in range(V)])
         taken_V, total = D[0][np.minimum(c_V, len(D[0]) - 1)], int(c_V.sum())

@@ -99,10 +99,10 @@ def _cap(config: Config, bytes_left: int) -> int:
 
 def network_bpb(
     network: Transformer,
-    memory: Memory | None,
     data: Dataset,
     settings: EvalConfig,
     group: ProcessGroup | None = None,
+    memory: Memory | None = None,
 ) -> float:
     """Bits per byte of the held-out text under the network alone, over the codec's streams, which the
     processes of `group` share; `memory` for a network that reads it."""

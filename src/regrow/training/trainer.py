@@ -277,7 +277,7 @@ class Trainer:
         network = state.averaged or state.network
         started = time.perf_counter()
         with self.progress.task("score the network before it is quantised"):
-            unquantized = network_bpb(network, state.read_memory, self.data, self.config.eval, self.group)
+            unquantized = network_bpb(network, self.data, self.config.eval, self.group, state.read_memory)
         self._check_finite(unquantized)
         scored = time.perf_counter() - started
         written = b""
