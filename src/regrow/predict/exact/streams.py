@@ -22,7 +22,7 @@ from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
 from regrow.predict.exact.records import Rings, Span, Work
 from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
-from regrow.predict.exact.suggestions import Suggested, suggest
+from regrow.predict.exact.suggestions import Suggestions, suggest
 from regrow.predict.exact.tables import tables
 
 _ROWS_AT_ONCE = 384  # of a kernel call: what it writes stays in a core's second-level cache
@@ -164,10 +164,10 @@ class Streams:
             if not helper.cancel():
                 helper.result()
 
-    def _suggested(self, contexts_RC: NDArray[np.int32], found: NgramRows, work: RowWork) -> Suggested:
+    def _suggested(self, contexts_RC: NDArray[np.int32], found: NgramRows, work: RowWork) -> Suggestions:
         """What the network reads of the memory beside the tokens."""
         model = self._model
-        suggested = Suggested.empty(len(contexts_RC), int(model.layers.memory_input[0]))
+        suggested = Suggestions.empty(len(contexts_RC), int(model.layers.memory_input[0]))
         if suggested.tokens.size:
             suggest(model.memory, contexts_RC, found, work, model.head.log2, model.head.exp2, suggested)
         return suggested

@@ -20,7 +20,7 @@ from regrow.predict.exact.rows import MemoryTables, RowWork, found_row, memory_r
 WEIGHT_BITS = 15  # of a suggested token's probability
 
 
-class Suggested(NamedTuple):
+class Suggestions(NamedTuple):
     """What the memory holds likeliest before R tokens: `tokens` [R, K], most likely first, and their probabilities in
     2^-15, `weights` [R, K]; K is 0 where the network does not read the memory."""
 
@@ -28,7 +28,7 @@ class Suggested(NamedTuple):
     weights: I32x2
 
     @classmethod
-    def empty(cls, rows: int, count: int) -> Suggested:
+    def empty(cls, rows: int, count: int) -> Suggestions:
         """Room for so many."""
         return cls(*(np.zeros((rows, count), np.int32) for _ in range(2)))
 
@@ -54,7 +54,7 @@ def select(memory_V, tokens_K, logs_K):
 
 @lean_kernel
 def suggest(
-    memory: MemoryTables, contexts: I32x2, found: NgramRows, work: RowWork, log2: I32x1, exp2: I32x1, result: Suggested
+    memory: MemoryTables, contexts: I32x2, found: NgramRows, work: RowWork, log2: I32x1, exp2: I32x1, result: Suggestions
 ) -> None:  # fmt: skip
     """The likeliest tokens after every context [R, C]; `found`: what a memory without a trie says of them."""
     for r in range(result.tokens.shape[0]):
