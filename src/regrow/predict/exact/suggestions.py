@@ -54,7 +54,8 @@ def select(memory_V, tokens_K, logs_K):
 
 @lean_kernel
 def suggest(
-    memory: MemoryTables, contexts: I32x2, found: NgramRows, work: RowWork, log2: I32x1, exp2: I32x1, result: Suggestions
+    memory: MemoryTables, contexts: I32x2, found: NgramRows, work: RowWork, log2: I32x1, exp2: I32x1,
+    result: Suggestions,
 ) -> None:  # fmt: skip
     """The likeliest tokens after every context [R, C]; `found`: what a memory without a trie says of them."""
     for r in range(result.tokens.shape[0]):
