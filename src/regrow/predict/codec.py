@@ -32,6 +32,7 @@ from regrow.predict.exact.loading import exact_model
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.streams import Streams
 from regrow.predict.exact.symbols import pop
+from regrow.predict.incompressible import is_incompressible
 from regrow.predict.lockstep import IGNORED, split_streams, stream_count
 from regrow.predict.record_codec import RecordCodec
 from regrow.predict.stream import (
@@ -199,6 +200,9 @@ class Codec:
         self, raw: bytes, settings: AdaptiveSettings | None, task: Task, always: bool = False
     ) -> tuple[StreamBlock, float]:
         """The smallest form of a block, and the bits of its tokens' rows."""
+        if not always and is_incompressible(raw):
+            task.advance(len(raw))
+            return block_of(BlockKind.STORED, raw, raw), 0.0
         quick = min(len(raw), len(lzma.compress(raw, lzma.FORMAT_RAW, filters=_QUICK_LZMA)))
         coded: StreamBlock | None = None
         bits = 0.0

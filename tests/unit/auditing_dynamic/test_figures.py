@@ -54,9 +54,64 @@ def test_a_claim_that_cannot_be(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '"val_bpb": true', '"val_bpb": false', '"val_bpb": "1,1"', '"val_bpb": "great"', '"val_bpb": "1.2.3"',
+        '"val_bpb": []', '"val_bpb": {}', '"val_bpb": [true]', '"val_bpb": [[]]', '"val_bpb": {"mean": "low"}',
+        '"val_loss": true', '"val_loss": "2,03"', '"bytes_total": true', '"bytes_total": "15,99,10"',
+        '"bytes_total": "fifteen million"', '"bytes_total": []', '"bytes_code": "small"', '"artifact_bytes": false',
+        '"train_seconds": "ten minutes"', '"p_value": "significant"', '"val_bpb_std": true', '"steps": "many"',
+        '"seed_results": {"1": {"val_bpb": "good"}}', '"seed_results": [{"seed": 1, "val_bpb": true}]',
+    ],
+)  # fmt: skip
+def test_a_claim_that_is_no_number(tmp_path: Path, text: str) -> None:
+    folder = claiming(tmp_path / "a", text)
+    one = next(f for f in found(folder) if "no number" in f.message)
+    assert one.severity == "high" and one.evidence == text
+    assert audit(folder).verdict == "flagged"
+
+
+@pytest.mark.parametrize(
+    "text", ['"val_bpb": [1.2, 1.3]', '"val_bpb": [1.2]', '"bytes_total": [15000000, 15100000]']
+)
+def test_a_list_where_one_figure_belongs_is_suspect(tmp_path: Path, text: str) -> None:
+    folder = claiming(tmp_path / "a", text)
+    assert [f.severity for f in found(folder) if "is a list" in f.message] == ["medium"]
+    assert audit(folder).verdict != "clean"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1.2]",
+        '"val_bpb"',
+        "val_bpb: 1.2",
+        '{"val_bpb": 1.2,}',
+        '{"val_bpb": 1.2, "val_bpb": 0.9}',
+        "\0" * 40,
+    ],
+)
+def test_claims_that_cannot_be_read_are_suspect(tmp_path: Path, text: str) -> None:
+    folder = submission(tmp_path / "a")
+    assert audit(folder).verdict == "clean"
+    (folder / "submission.json").write_text(text)
+    assert audit(folder).verdict == "suspect"
+    assert [f.severity for f in found(folder, "claims-unreadable")] == ["medium"]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "submission.json").write_text(text)
+    (tmp_path / "b" / "train_gpt.py").write_text("loss = cross_entropy(logits, targets)\n")
+    assert audit(tmp_path / "b").verdict == "suspect"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         '"delta_bpb": -0.002', '"val_bpb_std": 0.0', '"val_bpb_std": NaN', '"p_value": NaN', '"ttt_gain_bpb": -0.01',
         '"val_loss_every": 0', '"bytes_code": 0', '"t_statistic": -7.7', '"improvement_nats": -0.1', '"val_bpb": null',
-        '"val_bpb": "TBD"', '"val_bpb": ""', '"aux_loss": 0.0', '"seed_results": {"1": {"val_bpb": 1.22}}',
+        '"val_bpb": "TBD"', '"val_bpb": ""', '"val_bpb": "PENDING"', '"val_bpb": "~1.22"',
+        '"bytes_total": "15,900,000 bytes"', '"val_bpb": "1.22 ± 0.01"', '"p_value": "<0.001"', '"steps": "4974-4984"',
+        '"val_bpb_method": "sliding"', '"val_tokens_equal": true', '"val_bpb": "n/a"', '"params": "17M"',
+        '"aux_loss": 0.0', '"seed_results": {"1": {"val_bpb": 1.22}}',
     ],
 )  # fmt: skip
 def test_a_claim_that_can_be(tmp_path: Path, text: str) -> None:

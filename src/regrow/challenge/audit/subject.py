@@ -20,7 +20,14 @@ _SCORES = re.compile(
 _HIDES = re.compile(r"\bexec\(|decompress\(")
 _ENTRY = re.compile(r"^(train|submission|eval|run)[\w.-]*\.py$")
 #: Findings about reading: any code may have them, a scorer or not.
-_OF_READING = {"hidden-source", "unreadable-source", "rule-crashed", "not-followed", "read-in-part"}
+_OF_READING = {
+    "hidden-source",
+    "unreadable-source",
+    "rule-crashed",
+    "not-followed",
+    "read-in-part",
+    "claims-unreadable",
+}
 
 
 def nothing_to_audit(folder: Folder, record: Record | None, findings: Iterable[Finding]) -> list[Finding]:

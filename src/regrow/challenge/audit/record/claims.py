@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from regrow.challenge.audit.record.possible import without_thousands
+
 _HEADLINE_KEYS = (
     "val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb", "bpb", "val_bpb_exact", "bits_per_byte",
 )  # fmt: skip
@@ -19,7 +21,7 @@ _BPB_IN_TEXT = re.compile(
     r"(?:val[_ ]?)?bpb\W{0,12}?(\d\.\d{3,10})|(?<!\W[-−])(?<![\d.])(\d\.\d{3,10})\W{0,4}(?:val[_ ])?bpb",
     re.IGNORECASE,
 )
-_STRING_NUMBER = re.compile(r"\s*~?\s*(\d+(?:\.\d+)?)")
+_STRING_NUMBER = re.compile(r"\s*~?\s*(\d+(?:\.\d+)?)(?!\d|[.,]\d)")  # "1.2 bpb", not "1,2" or "1.2.3"
 
 
 class Written(float):
@@ -70,9 +72,21 @@ class Claims:
 def parse_claims(path: Path, text: str) -> Claims:
     """Read submission.json, whatever it holds."""
     claims = Claims(path, text)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object, in which each name stands once: readers differ in which of two they take."""
+        values = dict(pairs)
+        for name, value in pairs:
+            if repr(values[name]) != repr(value):
+                claims.error = f'"{name[:60]}" stands there twice, with different values'
+        return values
+
     try:
         parsed = json.loads(
-            text, parse_float=_written, parse_int=lambda n: int(n) if len(n) < 300 else float(n)
+            text,
+            parse_float=_written,
+            parse_int=lambda n: int(n) if len(n) < 300 else float(n),
+            object_pairs_hook=once,
         )
     except (ValueError, RecursionError) as error:
         claims.error = f"it does not parse as JSON: {str(error)[:120]}"
@@ -89,7 +103,7 @@ def number(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        match = _STRING_NUMBER.match(value.replace(",", ""))
+        match = _STRING_NUMBER.match(without_thousands(value))
         value = float(match[1]) if match and len(match[1]) < 40 else None
     if isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value):
         return float(value)

@@ -42,6 +42,15 @@ _DIFFERENCE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(rf"\s*({FIGURE})\s*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(,\d{3})+(?![\d,])")
+#: Fields that hold a number and nothing else, and what may stand there in a number's place.
+_FIELDS = re.compile(
+    r"(mean_|final_)?val_(bpb|loss)(_mean|_exact|_std|_nats)?|bpb|bits_per_byte|bytes_(total|code|model\w*)"
+    r"|(artifact|total|code|model|submission)_(size_)?bytes(_max)?|artifact_size|p_?val(ue)?|(\w+_)?seconds|(train|val|total)_tokens"
+    r"|(\w+_)?steps|(\w+_)?params"
+)
+_OPEN = re.compile(r"\W*(tb[acd]|todo|pending|unknown|none|null|not \w+( yet)?|n\W?a)?\W*", re.IGNORECASE)
+_BEGINS = re.compile(rf"\W*({FIGURE})(?!\d|[.,]\d)", re.IGNORECASE)
 _LEADING = re.compile(rf"\s*~?\s*({NUMBER})(?=\s|$)")  # '1.2 bits per byte', but no version '1.2-beta'
 
 
@@ -66,24 +75,52 @@ def impossible(name: str, value: float) -> tuple[Severity, str] | None:
     return "high", known.words
 
 
-def figures(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, float]]:
-    """Every number under a value of submission.json, with the name it goes by.
+def figures(value: object) -> Iterator[tuple[str, float]]:
+    """Every number under a value of submission.json, with the name it goes by."""
+    for name, leaf in _leaves(value):
+        if isinstance(leaf, str):
+            text = without_thousands(leaf)
+            if match := _PLAIN.fullmatch(text) or _LEADING.match(text):
+                yield name, float(match[1])
+        elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            large = isinstance(leaf, int) and abs(leaf) > 1e300  # more digits than a float can hold
+            yield name, math.copysign(math.inf, leaf) if large else float(leaf)
+
+
+def no_figures(value: object) -> Iterator[tuple[str, object]]:
+    """What stands in a value of submission.json where a number belongs, by its name, and is none.
+
+    Null and what people write for "not measured yet" are no claims.
+    """
+    for name, leaf in _leaves(value):
+        if leaf is None or not _FIELDS.fullmatch(name.lower()):
+            continue
+        if isinstance(leaf, str):
+            if _OPEN.fullmatch(leaf) or _BEGINS.match(without_thousands(leaf)):
+                continue
+        elif isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            continue
+        yield name, leaf
+
+
+def without_thousands(text: str) -> str:
+    """A number's text without the commas between its thousands; a decimal comma stays, and makes it no number."""
+    return _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+
+
+def _leaves(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Everything that holds nothing else, with the name it goes by; of an empty list or object, itself.
 
     Seeds and places in a list are no names: what lies under them goes by the name above.
     """
     if depth > 40:  # no claim lies so deep
         return
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, inner in value.items():
             plain = re.fullmatch(r"(seed)?_?\d+|mean|exact", str(key).lower())
-            yield from figures(inner, name if plain and name else str(key), depth + 1)
-    elif isinstance(value, list):
+            yield from _leaves(inner, name if plain and name else str(key), depth + 1)
+    elif isinstance(value, list) and value:
         for inner in value:
-            yield from figures(inner, name, depth + 1)
-    elif isinstance(value, str):
-        text = value.replace(",", "")
-        if match := _PLAIN.fullmatch(text) or _LEADING.match(text):
-            yield name, float(match[1])
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        large = isinstance(value, int) and abs(value) > 1e300  # more digits than a float can hold
-        yield name, math.copysign(math.inf, value) if large else float(value)
+            yield from _leaves(inner, name, depth + 1)
+    else:
+        yield name, value

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 from regrow.challenge.audit.record.check import Found, check
 from regrow.challenge.audit.record.claims import Claims
-from regrow.challenge.audit.record.possible import FIGURE, figures, impossible, is_difference
+from regrow.challenge.audit.record.possible import (
+    FIGURE,
+    figures,
+    impossible,
+    is_difference,
+    no_figures,
+)
 from regrow.challenge.audit.record.record import Record
 
 #: So many impossible figures are named; the rest is counted.
 _NAMED_AT_MOST = 8
+#: Fields of which there is one.
+_ONE_FIGURE = ("val_bpb", "val_loss", "bytes_total")
 _SHOWN = re.compile(FIGURE, re.IGNORECASE)
 _NAMES = "val_bpb|val_loss|bytes_total|artifact_bytes"
 _NAME = re.compile(_NAMES, re.IGNORECASE)
@@ -24,14 +33,14 @@ _IN_TEXT = re.compile(
 @check(
     "claims-unreadable",
     "submission.json is missing or broken",
-    why="Without it nobody can see what is claimed.",
+    why="Without it nobody can see what is claimed; of a name that stands there twice, readers take one or the other.",
     clears="A submission.json that parses and states val_bpb, val_loss and bytes_total.",
 )
 def unreadable(record: Record) -> Iterator[Found]:
     claims = record.claims
     if claims.error:
         message = f"The claims cannot be read: {claims.error}."
-        yield Found("low", "high", claims.path, None, message, claims.text[:200])
+        yield Found("medium", "high", claims.path, None, message, claims.text[:200])
     elif claims.path is None:
         yield Found("low", "high", record.folder.root, None, "There is no submission.json.")
 
@@ -39,8 +48,8 @@ def unreadable(record: Record) -> Iterator[Found]:
 @check(
     "impossible-figure",
     "A figure that no evaluation can have",
-    why="Zero, negative or infinite bits per byte, a size of no bytes or of more than any disk holds: whatever made "
-    "such a number, it measured nothing.",
+    why="Zero, negative or infinite bits per byte, a size of no bytes or of more than any disk holds, a word or a list "
+    "where a number belongs: whatever made it, it measured nothing.",
     clears="The figure as it was measured; null where it was not.",
 )
 def impossible_figure(record: Record) -> Iterator[Found]:
@@ -58,6 +67,20 @@ def _claimed(record: Record) -> Iterator[Found]:
         if reason := impossible(name, value):
             line, text = _line(claims, name, value)
             yield Found(reason[0], "high", claims.path, line, f"`{name}` is {value:.10g}: {reason[1]}.", text)
+    for name, value in no_figures(claims.values):
+        shown = json.dumps(value, ensure_ascii=False)
+        here = ((line, text) for line, text in claims.lines() if shown in text.partition(f'"{name}"')[2])
+        line, text = next(here, claims.line(f'"{name}"'))
+        shown = shown[:100]
+        yield Found(
+            "high", "high", claims.path, line, f"`{name}` is {shown}: that is no number.", text.strip()[:300]
+        )
+    for name in _ONE_FIGURE:
+        value = claims.values.get(name)
+        if isinstance(value, list) and value:
+            line, text = claims.line(f'"{name}"')
+            message = f"`{name}` is a list of {len(value)}: which of them is claimed cannot be seen."
+            yield Found("medium", "high", claims.path, line, message, text)
 
 
 def _line(claims: Claims, name: str, value: float) -> tuple[int | None, str]:
