@@ -67,19 +67,17 @@ def _claimed(record: Record) -> Iterator[Found]:
         if reason := impossible(name, value):
             line, text = _line(claims, name, value)
             yield Found(reason[0], "high", claims.path, line, f"`{name}` is {value:.10g}: {reason[1]}.", text)
-    for name, value in no_figures(claims.values):
-        shown = json.dumps(value, ensure_ascii=False)
-        here = ((line, text) for line, text in claims.lines() if shown in text.partition(f'"{name}"')[2])
+    for name, found in no_figures(claims.values):
+        shown = json.dumps(found, ensure_ascii=False)
+        here = ((n, text) for n, text in claims.lines() if shown in text.partition(f'"{name}"')[2])
         line, text = next(here, claims.line(f'"{name}"'))
-        shown = shown[:100]
-        yield Found(
-            "high", "high", claims.path, line, f"`{name}` is {shown}: that is no number.", text.strip()[:300]
-        )
+        message = f"`{name}` is {shown[:100]}: that is no number."
+        yield Found("high", "high", claims.path, line, message, text.strip()[:300])
     for name in _ONE_FIGURE:
-        value = claims.values.get(name)
-        if isinstance(value, list) and value:
+        several = claims.values.get(name)
+        if isinstance(several, list) and several:
             line, text = claims.line(f'"{name}"')
-            message = f"`{name}` is a list of {len(value)}: which of them is claimed cannot be seen."
+            message = f"`{name}` is a list of {len(several)}: which of them is claimed cannot be seen."
             yield Found("medium", "high", claims.path, line, message, text)
 
 
