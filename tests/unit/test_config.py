@@ -217,3 +217,8 @@ def test_a_file_that_is_not_toml_is_named(content: bytes | None, tmp_path: Path)
 def test_source_names_the_place_to_mend() -> None:
     with pytest.raises(ConfigError, match=r"^manifest of x: "):
         parse_config("[train]\nbatch_tokens = 1000\n", "manifest of x")
+
+
+def test_a_wrong_value_in_a_list_is_shown_with_its_list() -> None:
+    with pytest.raises(ConfigError, match=r"memory\.buckets is \[1, 2\], expected int >= 2 in each place\."):
+        load_preset("demo", ["memory.buckets=[1,2]"])

@@ -110,6 +110,16 @@ def test_a_long_list_ends_in_a_number(tmp_path: Path) -> None:
         ("a.txt", b"\x1f\x8b\x08\0" + LINE, "a gzip file"),
         ("a.docx", b"PK\x03\x04" + LINE, "a zip archive"),
         ("a.txt", b"\xff\xfea\0b\0", "UTF-16 text"),
+        ("a.txt", "id,text,label\n1,hello there,pos\n2,well,neg\n", "a CSV table"),
+        ("a.txt", 'id,text\r\n1,"hello, ""there""\nagain"\r\n2,well\r\n', "a CSV table"),
+        ("a.txt", "\ufeffid;text\n1;x\n2;y\n", "a CSV table"),
+        ("a.txt", "1,2,x\n" * 5, "a CSV table"),
+        ("a", "id\ttext\n1\tx, y\n2\ty\n", "a TSV table"),
+        ("a.txt", "id,text\n" + "".join(f"{i},{'word ' * 90}\n" for i in range(400)), "a CSV table"),
+        ("a.txt", "[1, 2, 3]", "JSON"),
+        ("a.txt", "[[1, 2],\n [3]]\n", "JSON"),
+        ("a.txt", "<title>x</title>\n<p>y", "HTML"),
+        ("a.txt", '\n<div class="x">\n<p>y', "HTML"),
     ],
 )
 def test_foreign_formats_are_named_and_refused_but_for_who_insists(
@@ -120,7 +130,7 @@ def test_foreign_formats_are_named_and_refused_but_for_who_insists(
     for source in path, path.parent:
         with pytest.raises(DataError, match=f"{name}: is {says}.* --as text"):
             read_source(str(source), 0.3)
-    assert lines_of(path.parent, "text") == ([f"{name}: {path.stat().st_size} bytes"], [])
+    assert lines_of(path.parent, "text") == ([f"{name}: {path.stat().st_size:,} bytes"], [])
 
 
 def test_texts_that_only_look_a_little_foreign_are_text(tmp_path: Path) -> None:
@@ -132,6 +142,18 @@ def test_texts_that_only_look_a_little_foreign_are_text(tmp_path: Path) -> None:
         "<i>Title</i>\n",
         "PK and MZ\n",
         "a,b\n",
+        "[1] See below.\n[2] See above.\n",
+        "Hear, hear\nLook, look\nTake, take\n",
+        "Roses are red,\nViolets are blue,\nSugar is sweet,\n",
+        "apples, pears, plums\n" * 9,
+        "2026-01-01 12:00:00,123 started\n" * 9,
+        "one;\ntwo;\nthree;\n",
+        "\tint a;\n\tint b;\n\tint c;\n",
+        "a,b\nc,d,e\nf\n",
+        "f(a,b);\ng(a,b);\nh(a,b);\n",
+        "for (a;b;c)\n" * 3,
+        'A line, with "a quote\n' * 9,
+        "He said,he went,he slept\n\nAnd she,too,slept\n",
     ):
         assert read_documents(write(tmp_path / "a.txt", text)) == [text.encode()]
 

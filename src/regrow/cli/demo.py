@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Overrides, Quiet, resolve_config
+from regrow.cli.options import Json, Overrides, Quiet, check_torch_fits, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import update_result
 from regrow.core import run_folder
@@ -40,6 +40,7 @@ def command(
     on two CPU cores, and ends with the proven bits per byte and the path of the report.
     """
     with command_output(json, quiet) as output:
+        check_torch_fits()
         check_writable(out, folder=True)
         run_folder.settle(out)
         _check_own(out)

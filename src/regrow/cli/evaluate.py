@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import ArtifactFile, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
+from regrow.cli.options import (
+    ArtifactFile,
+    EvalOverrides,
+    HeldOut,
+    Json,
+    Quiet,
+    check_torch_fits,
+    refuse_settings,
+)
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import refresh_report, update_result, warn_of_better_part
 
@@ -60,6 +68,7 @@ def command(
     """
     refuse_settings(settings, ttt)
     with command_output(json, quiet) as output:
+        check_torch_fits()
         from regrow.challenge.official_bytes import official_bpb
         from regrow.core.dist import process_group
         from regrow.predict.evaluation import evaluate

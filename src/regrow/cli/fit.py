@@ -11,7 +11,7 @@ import typer
 
 from regrow.cli.data import AsKind, TextField
 from regrow.cli.demo import run_path
-from regrow.cli.options import Device, Json, Overrides, Quiet
+from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits
 from regrow.cli.output import bits, command_output
 from regrow.core.errors import DataError, ProofError
 from regrow.core.files import check_writable, utf8
@@ -58,6 +58,7 @@ def command(
     MODEL appears as a whole, with MODEL/artifact.safetensors and MODEL/report.html, or not at all.
     """
     with command_output(json, quiet) as output:
+        check_torch_fits()
         size, seconds = parse_bytes(budget, "--budget"), parse_seconds(minutes, "--minutes", unit="m")
         _check_place(out, force)
         from regrow.core.config.load import apply_overrides

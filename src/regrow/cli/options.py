@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -13,6 +14,8 @@ from regrow.core.run_folder import ARTIFACT
 if TYPE_CHECKING:
     from regrow.artifact.load_cache import ArrayCache
     from regrow.core.config.schema import Config
+
+_TORCH_BYTES = 900_000_000  # of address space, for torch and the modules that train and evaluate with it
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
@@ -91,6 +94,14 @@ def array_cache(wanted: bool) -> ArrayCache | None:
     from regrow.artifact.load_cache import ArrayCache
 
     return ArrayCache() if wanted else None
+
+
+def check_torch_fits() -> None:
+    """Raise EnvironmentProblem where a limit of memory does not let torch be loaded."""
+    from regrow.core.machine import check_address_space
+
+    if "torch" not in sys.modules:
+        check_address_space("torch", _TORCH_BYTES)
 
 
 def refuse_settings(settings: list[str] | None, ttt: bool | None) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
+from regrow.core.machine import check_address_space
+
 if TYPE_CHECKING:
     from regrow.core.progress import Progress
 
+_ADDRESS_SPACE = 300_000_000  # bytes, for numpy and numba with what the commands need of them
 # A figure, perhaps with its unit, or the dash of what was not run.
 _NUMBER = re.compile(r"-|[-+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?(%|s|B|[kMG]B|bytes))?")
 
@@ -97,6 +100,8 @@ class Output:
 @contextlib.contextmanager
 def command_output(json: bool, quiet: bool) -> Iterator[Output]:
     """The output of one command. With `--json`, whatever else is printed meanwhile goes to standard error."""
+    if "numba" not in sys.modules:
+        check_address_space("regrow", _ADDRESS_SPACE)
     output = Output(json, quiet, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
         try:

@@ -8,7 +8,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from regrow.cli.options import AnyArtifact, EvalOverrides, HeldOut, Json, Quiet, refuse_settings
+from regrow.cli.options import (
+    AnyArtifact,
+    EvalOverrides,
+    HeldOut,
+    Json,
+    Quiet,
+    check_torch_fits,
+    refuse_settings,
+)
 from regrow.cli.output import Output, command_output
 from regrow.cli.runs import refresh_report, update_result
 from regrow.core.errors import ConfigError, ProofError
@@ -64,6 +72,7 @@ def command(
     if model is not None and ttt:
         raise ConfigError("--ttt: is for artifacts; leave it out, or give an artifact instead of --model.")
     with command_output(json, quiet) as output:
+        check_torch_fits()
         if model is not None:
             _prove_model(model, data, streams or 1, output)
             return

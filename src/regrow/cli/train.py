@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Device, Json, Overrides, Quiet, resolve_config
+from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import warn_of_better_part
 from regrow.core.files import check_writable
@@ -50,6 +50,7 @@ def command(
     Several processes: `torchrun --nproc-per-node N -m regrow train ...`
     """
     with command_output(json, quiet) as output:
+        check_torch_fits()
         settle(out)
         work = working_folder(out, resume=resume, overwrite=overwrite)
         if resume and preset is None and config is None and (work / CONFIG).exists():

@@ -13,6 +13,8 @@ import os
 import resource
 from pathlib import Path
 
+from regrow.core.errors import EnvironmentProblem
+
 _ROOT = Path("/")
 _NO_MEMORY = (
     "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc", "not enough memory",
@@ -67,8 +69,29 @@ def available_memory(root: Path = _ROOT) -> int:
     return max(0, min(bounds, default=_NO_LIMIT))
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, numpy or torch says that there was no memory left."""
+def check_address_space(package: str, need: int) -> None:
+    """Raise EnvironmentProblem if a limit (ulimit -v) leaves less than the `need` bytes that loading `package` takes:
+    a library that is loaded in part ends the process in ways that nobody can catch."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    free = available_memory()
+    if free < need:
+        raise EnvironmentProblem(
+            f"there is not enough memory, {package} needs about {need / 1e6:,.0f} MB of address space and "
+            f"{free / 1e6:,.0f} MB are free; raise the limit (ulimit -v)."
+        )
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error of Python, numpy or torch, or one that led to it, says that there was no memory left."""
+    while error is not None:
+        if _says_no_memory(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _says_no_memory(error: BaseException) -> bool:
     if isinstance(error, SystemError):  # libraries that do not look at what malloc returned
         return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     return isinstance(error, MemoryError) or (

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem, readable
-from regrow.core.magic import CONTROL, HEAD_BYTES, MAX_CONTROL, file_kind, head_of
+from regrow.core.magic import CONTROL, MAX_CONTROL
 from regrow.data.compressed import is_packed, opened, plain_name, unpacked
 from regrow.data.documents import Text
+from regrow.data.foreign_formats import FOREIGN_HEAD_BYTES, foreign_format
 
 
 class ReadAs(NamedTuple):
@@ -26,10 +27,10 @@ class ReadAs(NamedTuple):
 
     def kind_of(self, path: Path) -> str:
         """How the file at `path` is read. Raises DataError for a format that is neither of them, naming it."""
-        suffix = plain_name(path).suffix.lower()
-        kind = self.kind or _KINDS.get(suffix)
+        name = plain_name(path)
+        kind = self.kind or _KINDS.get(name.suffix.lower())
         if kind is None:
-            foreign = _FOREIGN.get(suffix) or file_kind(_head(path))
+            foreign = foreign_format(name, _head(path))
             if foreign is not None:
                 raise DataError(
                     f"{path}: is {foreign}, not plain text; convert it to UTF-8 text, JSON lines or Parquet, or insist "
@@ -39,11 +40,6 @@ class ReadAs(NamedTuple):
 
 
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-# Formats that their first bytes do not tell.
-_FOREIGN = {
-    ".json": "JSON", ".geojson": "JSON", ".ipynb": "a notebook", ".csv": "a CSV table", ".tsv": "a TSV table",
-    ".html": "HTML", ".htm": "HTML", ".xhtml": "HTML", ".xml": "XML", ".svg": "XML",
-}  # fmt: skip
 _AS_NAMED = ReadAs()
 
 # Begins with the form feed itself, which a search finds ten times sooner than the beginnings of lines.
@@ -112,9 +108,9 @@ def read_texts(path: Path, by: str, field: str | None = None) -> Iterator[bytes]
 
 def _head(path: Path) -> bytes:
     if is_packed(path):
-        return next(unpacked(path), b"")[:HEAD_BYTES]
-    with readable(path):
-        return head_of(path)
+        return next(unpacked(path), b"")[:FOREIGN_HEAD_BYTES]
+    with readable(path), path.open("rb") as file:
+        return file.read(FOREIGN_HEAD_BYTES)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -151,7 +151,8 @@ def _suggestion(name: str, valid: list[str], prefix: str = "") -> str:
 def _type_sentence(table: Mapping[str, Any], source: str, message: str) -> str:
     """msgspec says what it expected and where (`$.train.max_steps`); we add what stands there."""
     expected, _, where = message.partition(" - at ")
-    key = re.sub(r"^\$\.?", "", where.strip("`"))
+    path = re.sub(r"^\$\.?", "", where.strip("`"))
+    key = path.partition("[")[0]  # of a list, all of it is shown
     value: Any = table
     for part in key.split(".") if key else []:
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -160,6 +161,8 @@ def _type_sentence(table: Mapping[str, Any], source: str, message: str) -> str:
     if wanted.startswith("Invalid enum value"):
         options = _choices(key)
         wanted = f"expected one of {options}" if options else "expected another word"
+    if path != key:
+        wanted += " in each place"
     return f"{source}: {key or 'the file'} is {value!r}, {wanted}."
 
 
