@@ -25,7 +25,7 @@ from regrow.artifact.load_cache import ArrayCache
 from regrow.artifact.range_coder import RangeDecoder, RangeEncoder
 from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import ArtifactError, StreamError
-from regrow.core.machine import cores
+from regrow.core.machine import check_address_space, cores
 from regrow.core.progress import Progress, Silent, Task
 from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.loading import exact_model
@@ -51,6 +51,7 @@ from regrow.predict.stream import (
 
 Expected: TypeAlias = AdaptiveSettings | Literal["fixed", "any"]  # of a stream: how it was made
 
+_ADDRESS_SPACE = 300_000_000  # bytes, to compile the kernels and run them in threads
 CHUNK = 64  # tokens of a stream that are predicted in one call when they are known
 _SAMPLE = 2048  # bytes that tell whether the artifact is worth trying
 _QUICK_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 23}]
@@ -99,6 +100,7 @@ class Codec:
 
         `notice` is told in a sentence where nothing could be kept. Raises ArtifactError.
         """
+        check_address_space("the codec", _ADDRESS_SPACE)
         stored = StoredArtifact.read(path)
         model = exact_model(stored, cache, notice)
         return cls(model, stored, threads)
