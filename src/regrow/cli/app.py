@@ -8,6 +8,7 @@ output any more, 143 or 129 ended by SIGTERM or SIGHUP.
 from __future__ import annotations
 
 import ast
+import codecs
 import contextlib
 import inspect as python_inspect
 import os
@@ -152,15 +153,29 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _escapes(error: UnicodeError) -> tuple[str, int]:
+    """A byte of a file's name that is not UTF-8 as the byte it is (`\\xe9`), other letters as Python's escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    shown = [
+        f"\\x{ord(c) - 0xDC00:02x}"
+        if "\udc80" <= c <= "\udcff"
+        else c.encode("ascii", "backslashreplace").decode()
+        for c in letters
+    ]
+    return "".join(shown), error.end
+
+
 def _prepare_streams() -> None:
     """Standard streams take whatever is written: one that is closed loses it, one of few letters gets escapes."""
+    codecs.register_error("regrow.escapes", _escapes)
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             # Left closed, its number would go to the next file that is opened, and what is printed into that file.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115
         elif name != "stdin" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="regrow.escapes")
 
 
 def _tell(text: str, code: int, arguments: Sequence[str], error: BaseException) -> int:
