@@ -193,9 +193,8 @@ def test_one_process_at_a_time_trains_in_a_folder(server: ForkServer, data: Path
 def test_a_limit_of_memory_is_one_sentence(run: Path, tmp_path: Path, command: str, megabytes: int) -> None:
     """Libraries that are loaded in part end in their exit hooks, in std::bad_alloc, or blame a missing file."""
     (tmp_path / "text").write_text("some text")
-    given = (
-        [tmp_path / "text", "-o", tmp_path / "o"] if command == "compress" else ["--data", tmp_path / "text"]
-    )
+    text, out = str(tmp_path / "text"), str(tmp_path / "o")
+    given = [text, "-o", out] if command == "compress" else ["--data", text]
     done = subprocess.run(
         [sys.executable, "-m", "regrow", command, run / "artifact.safetensors", *given, "-q"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20,) * 2),
