@@ -1,17 +1,21 @@
 """Runs of the command line that start in milliseconds: a server imports everything once and forks a process a run.
 
-The server computes nothing itself, so it has no threads that a fork would lose. Several processes of one run find each
-other by the variables that torchrun sets. A run may carry a `Moment` at which one of its processes ends itself with
-SIGKILL, the signal that nothing can catch.
+The server computes next to nothing itself, so it has no threads that a fork would lose. Several processes of one run
+find each other by the variables that torchrun sets. A run may carry a `Moment` at which one of its processes ends itself
+with SIGKILL, the signal that nothing can catch.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
+import importlib
+import io
 import json
 import os
+import pkgutil
 import resource
 import signal
 import socket
@@ -25,6 +29,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
+
+import regrow
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,13 +136,20 @@ def fork_server() -> ForkServer:
 
 def serve() -> None:
     """Answer requests on standard input until it is closed."""
-    # What a run imports on its way, all at once; the first optimiser would import torch._dynamo, two seconds of it.
+    # What runs import on their way, all at once: the first optimiser imports torch._dynamo, two seconds of it; parsing
+    # a command line and loading a compiled function import more.
     import torch._dynamo
     import torch.utils.tensorboard  # noqa: F401
 
-    import regrow.cli.app
-    import regrow.predict.evaluation
-    import regrow.training.trainer  # noqa: F401
+    from regrow.artifact.int_coder import encode_ints
+    from regrow.cli import main
+
+    for module in pkgutil.walk_packages(regrow.__path__, "regrow."):
+        if not module.name.endswith(("__main__", "_child", ".child", "hf_model", "lm_eval")):
+            importlib.import_module(module.name)
+    encode_ints(np.zeros(8, np.int8))
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(["config", "list"])
 
     for line in sys.stdin:
         request = json.loads(line)

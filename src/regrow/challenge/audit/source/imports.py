@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 Node = TypeVar("Node", bound=Hashable)
-_BLOCKS = (
-    "body",
-    "handlers",
-    "orelse",
-    "finalbody",
-    "cases",
-)  # where statements hold statements; no expression does
+# Where statements hold statements; no expression does.
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def reached(starts: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> list[Node]:
