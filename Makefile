@@ -10,6 +10,7 @@ INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(P
 
 .PHONY: portable demo test docs mutants kills clean help
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE # tests start Python hundreds of times, and would compile the package each time
 
 help:
 	@echo "make demo    install, then train, pack, prove and report on the packaged corpus"

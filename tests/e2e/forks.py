@@ -1,7 +1,7 @@
 """Runs of the command line that start in milliseconds: a server imports everything once and forks a process a run.
 
 The server computes next to nothing itself, so it has no threads that a fork would lose. Several processes of one run
-find each other by the variables that torchrun sets. A run may carry a `Moment` at which one of its processes ends itself
+find each other by the variables that torchrun sets. A run may carry a `Moment` at which one of its processes ends
 with SIGKILL, the signal that nothing can catch.
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from regrow.challenge.audit.probe import PROBES
 from regrow.challenge.audit.probe.run import run_probes
 
 DOCS = Path(__file__).parents[3] / "docs" / "audit" / "shim.md"
@@ -59,9 +60,11 @@ def test_the_network_example_runs_and_passes(tmp_path: Path) -> None:
     (tmp_path / "shim.py").write_text(
         example("network").replace('"WEIGHTS"', repr(str(tmp_path / "weights.pt")))
     )
-    outcomes = {r.probe: r.outcome for r in run_probes(tmp_path / "shim.py")[0]}
-    assert outcomes["sum-over-vocabulary"] == outcomes["code-length"] == outcomes["change-future"] == "passed"
-    assert not {"failed", "crashed"} & set(outcomes.values())
+    # Each probe starts a process that imports torch, for seconds: these ask for all that the example defines.
+    asked = {"sum-over-vocabulary", "code-length", "change-future"}
+    out = frozenset(probe.id for probe in PROBES if probe.id not in asked)
+    outcomes = {r.probe: r.outcome for r in run_probes(tmp_path / "shim.py", out=out)[0]}
+    assert outcomes == dict.fromkeys(asked, "passed")
 
 
 def test_the_cache_example_runs_and_fails(tmp_path: Path) -> None:

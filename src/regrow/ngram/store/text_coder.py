@@ -12,6 +12,7 @@ in int64. Nothing divides and nothing is a float.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numba
@@ -67,6 +68,7 @@ class Model(NamedTuple):
         )  # fmt: skip
 
 
+@functools.cache  # as the next, thousands of steps of Python
 def stretch_table() -> NDArray[np.int16]:
     """ln(p / (1 - p)) in 1/256 for p = (i + 0.5) / 4096, as int16[4096]: the inverse of `squash_table`."""
     squash = squash_table()
@@ -80,6 +82,7 @@ def stretch_table() -> NDArray[np.int16]:
     return table
 
 
+@functools.cache
 def squash_table() -> NDArray[np.uint16]:
     """65536 / (1 + exp(-x / 256)) for x in -2048..2047, as uint16[4096], by exact integer products.
 
