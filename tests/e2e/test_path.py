@@ -120,6 +120,7 @@ def test_ctrl_c_keeps_a_checkpoint_from_which_the_same_artifact_grows(
     assert (out / "artifact.safetensors").read_bytes() == (run / "artifact.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_artifact(data: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",

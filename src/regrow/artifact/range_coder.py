@@ -30,7 +30,6 @@ _WORD = 1 << 32
 _HELD = 2  # of the encoder's state: how many words wait for their carry
 LOWER, RANGE, POINT, AT = 0, 1, 2, 3  # of the decoder's
 
-Frequencies = NDArray[np.uint32]
 Words = NDArray[np.uint32]
 
 

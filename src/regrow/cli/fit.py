@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.data import AsKind, TextField
-from regrow.cli.demo import run_path
 from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits
 from regrow.cli.output import bits, command_output
+from regrow.cli.whole_path import run_path
 from regrow.core.errors import DataError, ProofError
 from regrow.core.files import check_writable, utf8
 from regrow.core.folders import new_folder

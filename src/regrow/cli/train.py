@@ -84,7 +84,7 @@ def command(
         output.result(result)
         total = (result.bytes or {}).get("total", 0)
         output.line(f"steps     {result.steps}, {result.train_tokens_seen:,} tokens")
-        if settings.memory.kind != "none" and settings.pack.keep != "best":
+        if settings.memory.kind != "none" and settings.pack.keep != "best" and not quiet:
             bpb = _sample_bpb(run.artifact, dataset.val_bytes)
             parts = f"network alone {bits(bpb.neural)}, memory alone {bits(bpb.memory)}"
             output.line(

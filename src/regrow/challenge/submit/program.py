@@ -18,7 +18,7 @@ from regrow.core.errors import ProofError, RegrowError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.core.progress import Lines, Progress
 from regrow.core.results import Proof, Result
-from regrow.core.run_folder import working_folder
+from regrow.core.run_folder import RESULT, working_folder
 from regrow.data.shards.conversion import build_from_shards
 from regrow.data.shards.format import is_shards
 from regrow.predict.codec import decompress
@@ -27,7 +27,6 @@ from regrow.predict.proof import prove
 from regrow.training.log import read_records
 from regrow.training.trainer import train
 
-ARTIFACT = "artifact.safetensors"
 _OFFICIAL_DATA = "./data/datasets/fineweb10B_sp1024"
 
 
@@ -83,10 +82,10 @@ def _train(config: Config, script: str, given: argparse.Namespace, progress: Pro
         return
     measured = evaluate(run.artifact, data, progress=progress)
     result = Result.update(
-        out / "result.json", {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds}
+        out / RESULT, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds}
     )
     if given.prove:
-        result = Result.update(out / "result.json", {"proof": _prove(run.artifact, data, script, progress)})
+        result = Result.update(out / RESULT, {"proof": _prove(run.artifact, data, script, progress)})
     log = whole_log(config, read_records(out), result, Path(script).stat().st_size)
     atomic_write_text(out / "log.txt", log)
     sys.stdout.write(log)

@@ -21,7 +21,6 @@ from regrow.core.errors import DataError, RuleError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.training.log import read_records
 
-TRACKS = ("non-record", "record")
 README, CLAIMS = "README.md", "submission.json"
 
 

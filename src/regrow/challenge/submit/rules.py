@@ -15,10 +15,10 @@ from regrow.core.config.load import load_config
 from regrow.core.config.schema import Config
 from regrow.core.errors import DataError
 from regrow.core.results import Result
+from regrow.core.run_folder import ARTIFACT, CONFIG, RESULT
 
 _PROOF_OVER = 0.002  # of the evaluated figure; a range coder's own cost is far below
 _PROOF_BYTES = 140  # of a stream's header, which shows on a short text
-_ARTIFACT = "artifact.safetensors"
 # Keys that say how a run is watched, not what it is.
 _WATCHING = {"train.seed", "train.log_every", "train.log_lines", "train.checkpoint_seconds"}
 
@@ -40,17 +40,17 @@ class SeedRun:
 
 def read_run(folder: Path) -> SeedRun:
     """The files of a run. Raises DataError naming what is missing, or not of this run."""
-    for name, how in ((_ARTIFACT, "train"), ("result.json", "train"), ("config.toml", "train")):
+    for name in (ARTIFACT, RESULT, CONFIG):
         if not (folder / name).is_file():
-            raise DataError(f"{folder}: has no {name}; give the folder of a run that regrow {how} finished.")
-    config, result = load_config(folder / "config.toml"), Result.load(folder / "result.json")
-    manifest = read_artifact(folder / _ARTIFACT).manifest
+            raise DataError(f"{folder}: has no {name}; give the folder of a run that regrow train finished.")
+    config, result = load_config(folder / CONFIG), Result.load(folder / RESULT)
+    manifest = read_artifact(folder / ARTIFACT).manifest
     kept = manifest.get("config", {}).get("train", {})
     if manifest.get("seed") != config.train.seed or kept.get("seed") != result.seed:
         raise DataError(
             f"{folder}: artifact, config.toml and result.json are of different seeds; train it again."
         )
-    return SeedRun(folder, config, result, (folder / _ARTIFACT).stat().st_size)
+    return SeedRun(folder, config, result, (folder / ARTIFACT).stat().st_size)
 
 
 def broken_rules(runs: Sequence[SeedRun], code_bytes: int, record_track: bool) -> list[str]:

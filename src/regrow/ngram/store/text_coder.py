@@ -25,7 +25,6 @@ from regrow.ngram.store.bit_coder import code_bit
 ORDERS = 6
 INPUTS = ORDERS + 3
 SLOT = 8
-HASH = 0x2545F491
 MATCH_MIN = 5
 MATCH_BITS = 20
 

@@ -30,7 +30,6 @@ from regrow.ngram.store.bit_coder import Bytes
 from regrow.ngram.store.text_coder import Model, Tree, code_tokens
 
 MAGIC = b"RgT1"
-MAX_LENGTH = 31
 MAX_TOKENS = 1 << 31
 
 Tokens = NDArray[np.uint16]
