@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from regrow.core.config.schema import Config
 
 # The same examples everywhere, and no clock: a busy machine must not turn a true property into a failure. CI's nightly
 # run sets HYPOTHESIS_PROFILE=nightly: other examples each time, and more of them.
-settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
-settings.register_profile("nightly", deadline=None, max_examples=500, print_blob=True)
+_NO_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", _NO_CLOCK, derandomize=True, database=None)
+settings.register_profile("nightly", _NO_CLOCK, max_examples=500, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 _SMALL = """

@@ -87,7 +87,7 @@ def test_every_truncation(path: Path) -> None:
         refused(path, data[:length])
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_fuzzed_splices(path: Path, data: st.DataObject) -> None:
     """Pieces cut out, overwritten or put in anywhere; only the file itself passes."""
