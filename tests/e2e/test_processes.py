@@ -128,29 +128,27 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_names_the_nearest_numbers(
 def test_sigterm_keeps_a_checkpoint_from_which_any_number_of_processes_goes_on(
     server: ForkServer, data: Path, runs: dict[int, Path], tmp_path: Path
 ) -> None:
-    for fill in ("ahead", "prequential"):
-        for n, then in ((2, 2), (2, 1), (1, 2)):
-            settings = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
-            whole, out = tmp_path / f"{fill}-whole-{n}", tmp_path / f"{fill}-{n}-{then}"
-            if not whole.exists():
-                assert server.run(*train(data, whole, *settings), processes=n).fine
-            stopped = server.run(*train(data, out, *settings), processes=n, stop=str(out / "log.jsonl"))
-            assert stopped.codes == [143] * n and all("--resume" in said for said in stopped.said), (
-                stopped.said
-            )
-            assert not (out / "artifact.safetensors").exists()
-            assert len(list((out / "checkpoint").iterdir())) == 1
-            resumed = server.run(*train(data, out, *settings), "--resume", processes=then)
-            assert resumed.fine, resumed.said
-            assert [r["step"] for r in map(json.loads, (out / "log.jsonl").open())] == list(range(1, 25))
-            if n == then:
-                expected = (whole / "artifact.safetensors").read_bytes()
-                assert (out / "artifact.safetensors").read_bytes() == expected
-            else:
-                assert counts_sha256(server, out) == counts_sha256(server, whole)
-                assert memory_of(out) == memory_of(whole)
-                a, b = (json.loads((r / "result.json").read_text())["bpb"] for r in (out, whole))
-                assert abs(a["neural_unquantized"] - b["neural_unquantized"]) <= 0.01
+    """Either way of filling the memory with as many processes as before; with more, and with fewer."""
+    for fill, n, then in (("ahead", 2, 2), ("ahead", 1, 2), ("prequential", 2, 2), ("prequential", 2, 1)):
+        settings = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
+        whole, out = tmp_path / f"{fill}-whole-{n}", tmp_path / f"{fill}-{n}-{then}"
+        if not whole.exists():
+            assert server.run(*train(data, whole, *settings), processes=n).fine
+        stopped = server.run(*train(data, out, *settings), processes=n, stop=str(out / "log.jsonl"))
+        assert stopped.codes == [143] * n and all("--resume" in said for said in stopped.said), stopped.said
+        assert not (out / "artifact.safetensors").exists()
+        assert len(list((out / "checkpoint").iterdir())) == 1
+        resumed = server.run(*train(data, out, *settings), "--resume", processes=then)
+        assert resumed.fine, resumed.said
+        assert [r["step"] for r in map(json.loads, (out / "log.jsonl").open())] == list(range(1, 25))
+        if n == then:
+            expected = (whole / "artifact.safetensors").read_bytes()
+            assert (out / "artifact.safetensors").read_bytes() == expected
+        else:
+            assert counts_sha256(server, out) == counts_sha256(server, whole)
+            assert memory_of(out) == memory_of(whole)
+            a, b = (json.loads((r / "result.json").read_text())["bpb"] for r in (out, whole))
+            assert abs(a["neural_unquantized"] - b["neural_unquantized"]) <= 0.01
 
 
 def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(
