@@ -66,7 +66,10 @@ def test_a_reader_that_leaves_is_no_verdict() -> None:
 def test_a_full_disk_behind_the_output_is_an_error() -> None:
     with Path("/dev/full").open("wb") as full:
         done = regrow("config", stdout=full)
-    assert (done.returncode, done.stderr) == (2, b"regrow: error: no space left on device.\n")
+    sentence = (
+        b"standard output or a temporary file cannot be written (no space left on device); free some space."
+    )
+    assert (done.returncode, done.stderr) == (2, b"regrow: error: " + sentence + b"\n")
 
 
 def test_without_docstrings_there_is_help_all_the_same() -> None:

@@ -323,6 +323,7 @@ def test_what_was_read_and_left_out_is_said_and_kept(
     assert {f"read train.txt: {size:,} bytes", f"read val.txt: {size:,} bytes", left_out} <= set(said)
     assert json.loads((out / "data.json").read_text())["notes"] == [left_out]
     (tmp_path / "a.csv").write_text("text,number\nthe cat,1\n" * 3000)
+    out = tmp_path / "table"
     assert main(["data", str(tmp_path / "a.csv"), "--out", str(out)]) == 2
     insist = ["--as", "text", "--set", "data.vocab_size=260"]
     assert main(["data", str(tmp_path / "a.csv"), "--out", str(out), *insist]) == 0

@@ -11,6 +11,7 @@ import pytest
 from regrow.core.errors import ConfigError
 from regrow.predict.sampling import draw
 
+NAN = float("nan")
 ROW = np.array([0.1, 0.5, 0.0, 0.3, 0.1])
 
 
@@ -46,7 +47,9 @@ def test_a_row_is_not_changed() -> None:
     assert (row == ROW).all()
 
 
-@pytest.mark.parametrize("settings", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "settings", [{"temperature": -1.0}, {"temperature": NAN}, {"top_p": 0.0}, {"top_p": NAN}]
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="temperature of 0 or more"):
         draw(ROW, random.Random(1), **settings)

@@ -188,3 +188,31 @@ def test_what_is_no_text_is_named(tmp_path: Path, row: Any, says: str) -> None:
     with pytest.raises(DataError, match=says):
         regrow.make_data(["a text", row], tmp_path / "out", SMALL)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://host/a.jsonl?download=true", "a.jsonl"),
+        ("https://host/a%20b.txt.gz?sig=" + "x" * 300 + "/y#z", "a b.txt.gz"),
+        ("https://host/" + "x" * 300 + ".parquet", "x" * 92 + ".parquet"),
+        ("https://host/..", "url"),
+        ("https://host/a%2Fb", "url"),
+        ("https://host/?a=b", "url"),
+        ("s3://bucket/what?.txt", "what?.txt"),
+    ],
+)
+def test_a_url_is_read_as_the_name_in_its_path_says(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by what signs it or asks for a download; and no name leaves the temporary folder or is too long for it."""
+    opened = SimpleNamespace(open=lambda url, mode: io.BytesIO(b"text"))
+    monkeypatch.setitem(sys.modules, "fsspec", opened)
+    with local_sources([url]) as (copy,):
+        assert Path(copy).name == name and Path(copy).read_bytes() == b"text"
+
+
+def test_errors_speak_of_the_source_and_not_of_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+    with pytest.raises(DataError, match=r"^standard input: is empty"), local_sources(["-"]) as sources:
+        read_source(sources, 0.1)

@@ -23,7 +23,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from regrow.core.errors import EnvironmentProblem
+from regrow.core.errors import EnvironmentProblem, reason
 from regrow.core.files import atomic_write, remove_leftovers
 
 _MAGIC = b"regrow cache\n"
@@ -85,7 +85,8 @@ class ArrayCache:
                     file.write(bytes(offset - file.tell()))
                     file.write(body)
         except (EnvironmentProblem, OSError) as error:
-            return str(error)
+            cause = error.__cause__ if isinstance(error, EnvironmentProblem) else error
+            return reason(cause) if isinstance(cause, OSError) else str(error)
         return None
 
     def _make_room(self, wanted: int) -> None:

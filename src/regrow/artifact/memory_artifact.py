@@ -44,7 +44,7 @@ def build_memory_artifact(
         raise DataError("the text is empty; give it some.")
     with progress.task("tokenizer"):
         try:
-            tokenizer = Tokenizer.train(texts, vocab_size) if vocab_size > 257 else Tokenizer([])
+            tokenizer = Tokenizer([]) if vocab_size == 257 else Tokenizer.train(texts, vocab_size)
         except TokenizerError as error:  # it speaks of a config's key
             raise TokenizerError(str(error).replace("data.vocab_size", "the vocabulary (--vocab)")) from error
     bos = np.array([tokenizer.bos_id], np.uint16)
@@ -63,6 +63,11 @@ def build_memory_artifact(
         counts.add(tokens)
     with progress.task("pack"):
         left = budget_bytes - len(tokenizer.to_bytes()) - _MANIFEST_BYTES
+        if left <= 0:
+            raise BudgetError(
+                f"{path}: the budget is {budget_bytes:,} bytes; tokenizer and manifest alone may take "
+                f"{budget_bytes - left:,}; raise it."
+            )
         stored = b""
         if len(tokens) * _TEXT_LOAD <= config.pack.load_seconds:
             stored = encode_tokens(tokens, vocab_size)

@@ -40,10 +40,13 @@ from regrow.cli import (
     submit,
     train,
 )
-from regrow.core.errors import RegrowError
+from regrow.core.errors import ConfigError, RegrowError
 from regrow.core.processes import Terminated, clean_ending
 
 COMPLETING = "_REGROW_COMPLETE"  # what the scripts of `--show-completion` set
+
+# Options whose value is text, which may be empty; every other argument is a path, a name or a number.
+_TEXTS = ("--prompt", "--reset-at", "--text-field", "--name", "--blurb", "--author", "--github-id")
 
 # Plain help, not boxes: it prints sooner and reads the same on a terminal, in a log and in docs/cli.md.
 app = typer.Typer(
@@ -123,6 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     _prepare_streams()
     debug = False
     try:
+        _refuse_empty(arguments)
         group = typer.main.get_command(app)
         if COMPLETING in os.environ:  # the shell asks what might come next
             group.main(prog_name="regrow")
@@ -164,6 +168,20 @@ def _escapes(error: UnicodeError) -> tuple[str, int]:
         for c in letters
     ]
     return "".join(shown), error.end
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """`Path("")` is the current folder, which nobody means who writes `"$UNSET"`."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        empty = option if equals and not value and option.startswith("-") else before
+        if (not argument or empty == option) and empty not in _TEXTS:
+            place = (
+                f"{empty}: its value"
+                if empty.startswith("-")
+                else f"the argument after `{empty or 'regrow'}`"
+            )
+            raise ConfigError(f"{place} is empty, as an unset variable of a shell is; give a path or a name.")
 
 
 def _prepare_streams() -> None:

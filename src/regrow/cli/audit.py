@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regrow.cli.destination import STANDARD
 from regrow.cli.options import Force, Json, Quiet, artifact_in_run
 from regrow.core.errors import ConfigError
-from regrow.core.files import check_output
+from regrow.core.files import check_output, is_special
 from regrow.core.run_folder import ARTIFACT
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def command(
 
         paths = [_subject(path) for path in paths]
         leave_out = left_out(select or [], ignore or [])
-        for written in (sarif, *(out or [])):
-            if written is not None:
-                check_output(written, force=force, sources=[*paths, *([run] if run else [])])
+        _check_outputs(
+            [*([sarif] if sarif else []), *(out or [])], out or [], force, [*paths, *([run] if run else [])]
+        )
         audits = _audits(paths, run, smoke, many, quiet, leave_out)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)
@@ -118,6 +119,20 @@ def _subject(path: Path) -> Path:
         if (path / ARTIFACT).is_file() and not any(path.glob("*.py")):
             return path / ARTIFACT
     return path
+
+
+def _check_outputs(written: list[Path], tables: list[Path], force: bool, sources: list[Path]) -> None:
+    """Refuse before the work what could not be written after it, or would take another's place."""
+    from regrow.challenge.audit.table import writer_of
+
+    for number, path in enumerate(written):
+        if path == STANDARD:
+            raise ConfigError(f"{path}: give a file; --json prints the findings on standard output.")
+        if any(path.resolve() == other.resolve() and not is_special(path) for other in written[:number]):
+            raise ConfigError(f"{path}: is given for two outputs; give each a file of its own.")
+        check_output(path, force=force, sources=sources)
+    for path in tables:
+        writer_of(path)
 
 
 def _show_rules(word: str | None, output: Output) -> None:

@@ -59,6 +59,10 @@ def command(
         )
 
         if action is Action.list:
+            if name is not None or overrides:
+                raise ConfigError(
+                    "`regrow config list` takes nothing more; `regrow config show NAME` shows one."
+                )
             output.result({"presets": preset_names()})
             output.line("\n".join(preset_names()))
             return

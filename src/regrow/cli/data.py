@@ -11,7 +11,7 @@ import typer
 from regrow.cli.options import Json, Overrides, Quiet
 from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
-from regrow.core.files import utf8
+from regrow.core.files import confirm_replacing, utf8
 
 if TYPE_CHECKING:
     from regrow.core.progress import Progress
@@ -67,6 +67,9 @@ def command(
     ] = None,
     read_as: AsKind = None,
     text_field: TextField = "text",
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Replace a folder of other data that is there already.")
+    ] = False,
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -86,10 +89,27 @@ def command(
 
         how = ReadAs(read_as and read_as.value, utf8(text_field))
         of_shards = (variant, train_shards, mirror, tokenizer)
+        _keep_other_data(out, sources, variant, force)
         _build(sources, out, of_shards, how, overrides or [], output.progress)
         summary = msgspec.json.decode((out / "data.json").read_bytes())
         output.result(summary)
         output.line(f"data    {out}")
+
+
+def _keep_other_data(out: Path, sources: list[str], variant: str | None, force: bool) -> None:
+    """A folder is made anew from its own source unasked; that of another source is somebody's, and needs `force`."""
+    import json
+
+    from regrow.data.sources import source_name
+
+    try:
+        found = json.loads((out / "data.json").read_bytes())["name"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return  # none is there, or what cannot be used
+    # Shards bear the name of their folder.
+    own = {source_name(sources), source_name([str(Path(sources[0]).resolve().parent)])}
+    if found not in {*own, f"{FINEWEB}-{variant or 'sp1024'}"}:
+        confirm_replacing(out, f"holds the data of {found}", force=force)
 
 
 def _build(
@@ -107,14 +127,16 @@ def _build(
     from regrow.data.shards.conversion import build_from_shards
     from regrow.data.shards.format import is_shards
     from regrow.data.shards.hub import TRAIN_SHARDS, HuggingFace, Mirror, fetch_fineweb
+    from regrow.data.sotu import NAMES as CORPORA
     from regrow.data.spooled import local_sources
 
     variant, train_shards, mirror, tokenizer = of_shards
     config = apply_overrides(Config(), overrides)
     fineweb, shards = sources == [FINEWEB], all(is_shards(source) for source in sources)
+    named = fineweb or (len(sources) == 1 and sources[0] in CORPORA)
     if (fineweb or shards) and overrides:
         raise ConfigError("--set: shards come with their own vocabulary and held-out text; leave it out.")
-    if (fineweb or shards) and read_as != ReadAs():
+    if (named or shards) and read_as != ReadAs():
         raise ConfigError("--as and --text-field are for texts, JSON lines and Parquet; leave them out.")
     if not fineweb and (variant, train_shards, mirror) != (None, None, None):
         raise ConfigError(

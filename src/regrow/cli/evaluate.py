@@ -17,7 +17,7 @@ from regrow.cli.options import (
     refuse_settings,
 )
 from regrow.cli.output import bits, command_output
-from regrow.cli.runs import refresh_report, update_result, warn_of_better_part
+from regrow.cli.runs import check_run, refresh_report, update_result, warn_of_better_part
 
 if TYPE_CHECKING:
     from regrow.artifact.artifact import Artifact
@@ -67,6 +67,7 @@ def command(
     Several processes: `torchrun --nproc-per-node N -m regrow eval ...`
     """
     refuse_settings(settings, ttt)
+    check_run(artifact)
     with command_output(json, quiet) as output:
         check_torch_fits()
         from regrow.challenge.official_bytes import official_bpb

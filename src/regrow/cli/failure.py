@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 
@@ -71,6 +72,10 @@ def sentence(error: Exception, debug: bool) -> str:
             f"there is not enough memory, {free:,.0f} MB are free; free some, or raise the limit (ulimit -v)."
         )
     if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and not error.filename:
+            return (
+                f"standard output or a temporary file cannot be written ({reason(error)}); free some space."
+            )
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{reason(error)}."
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""

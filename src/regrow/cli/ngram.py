@@ -130,7 +130,9 @@ def _build_words(
                 write_arpa(target, vocabulary, orders, task.advance)
     if out != STANDARD:
         output.result({"out": out, "words": len(vocabulary), "ngrams": entries})
-        output.line(f"{out}: {len(vocabulary):,} words, {sum(entries):,} n-grams of orders 1 to {order}")
+        output.line(
+            f"{out}: {len(vocabulary):,} words, {sum(entries):,} n-grams of orders 1 to {len(entries)}"
+        )
 
 
 def _build_artifact(

@@ -18,7 +18,7 @@ from regrow.cli.options import (
     refuse_settings,
 )
 from regrow.cli.output import Output, command_output
-from regrow.cli.runs import refresh_report, update_result
+from regrow.cli.runs import check_run, refresh_report, update_result
 from regrow.core.errors import ConfigError, ProofError
 from regrow.core.results import Proof
 
@@ -77,6 +77,7 @@ def command(
             _prove_model(model, data, streams or 1, output)
             return
         assert artifact is not None
+        check_run(artifact)
         from regrow.core.dist import process_group
         from regrow.predict.proof import prove
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.core.files import check_writable
 from regrow.core.run_folder import ARTIFACT, REPORT, RESULT
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def update_result(artifact: Path, data: Path, changes: Mapping[str, Any]) -> Pat
         return None
     Result.update(path, changes)
     return path
+
+
+def check_run(artifact: Path) -> None:
+    """Raise EnvironmentProblem now if the figures could not be put into the run's result.json later."""
+    if artifact.name == ARTIFACT and (artifact.parent / RESULT).exists():
+        check_writable(artifact.parent / RESULT)
 
 
 def refresh_report(run: Path) -> Path | None:

@@ -112,9 +112,16 @@ def check_output(path: Path, *, force: bool = False, sources: Iterable[Path] = (
     for source in sources:
         if same_file(path, source):
             raise EnvironmentProblem(f"{path}: is what the command reads; choose another file with --out.")
-    if not force and not _agreed(path):
+    confirm_replacing(path, "is there already", force=force)
+
+
+def confirm_replacing(path: Path, what: str, *, force: bool = False) -> None:
+    """Raise EnvironmentProblem unless `path` may be replaced: with `force`, or with a yes from the terminal, which is
+    told `what` would be lost."""
+    if not force and not _agreed(path, what):
+        kind = "folder" if path.is_dir() else "file"
         raise EnvironmentProblem(
-            f"{path}: is there already; give -f to replace it, or choose another file with --out."
+            f"{path}: {what}; give -f to replace it, or choose another {kind} with --out."
         )
 
 
@@ -193,11 +200,11 @@ def _followed(path: Path) -> Path:
     return target
 
 
-def _agreed(path: Path) -> bool:
+def _agreed(path: Path, what: str) -> bool:
     """Whether somebody at a terminal, if there is one, says that `path` may be replaced."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    sys.stderr.write(f"{path}: is there already; replace it? [y/N] ")
+    sys.stderr.write(f"{path}: {what}; replace it? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -20,7 +20,7 @@ from regrow.data.documents import Corpus, Document
 from regrow.data.encoding import encode_documents
 from regrow.data.folder_writer import FolderWriter
 from regrow.data.readers import ReadAs
-from regrow.data.sources import read_source
+from regrow.data.sources import read_source, source_name
 from regrow.data.spooled import Row, local_sources, spooled
 from regrow.data.tokenizer import Tokenizer
 from regrow.data.vocabulary_sample import vocabulary_text
@@ -53,8 +53,7 @@ def build_dataset(
     sources = [source] if isinstance(source, str) else list(source)
     for one in sources:
         check_out(out, one)
-    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    with progress.task(f"reading {sources[0]}{more}", unit="B") as task:
+    with progress.task(f"reading {source_name(sources)}", unit="B") as task:
         corpus = read_source(sources, config.val_fraction, task.advance, read_as or ReadAs())
     for line in corpus.files:
         progress.log(f"read {line}")

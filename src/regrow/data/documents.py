@@ -164,7 +164,7 @@ def hold_out(texts: Texts, fraction: float, source: str) -> tuple[Texts, Texts]:
         if not 0 < at < len(document):
             raise DataError(
                 f"{source}: {len(document)} bytes are too few to hold out a part of them (data.val_fraction is "
-                f"{fraction:g}); give it more text."
+                f"{fraction:g}); give it more text, or change data.val_fraction."
             )
         whole, held = texts, np.insert(held, number + 1, True)
         texts = Texts.survey(lambda: _cut(whole, number, at), source)

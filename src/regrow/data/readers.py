@@ -193,6 +193,8 @@ def _parquet(path: Path, field: str) -> Iterator[bytes]:
     except ImportError as error:
         raise EnvironmentProblem(f"{path}: Parquet files need pyarrow; pip install pyarrow.") from error
     try:
+        with readable(path), path.open("rb"):  # what cannot be opened is told as of every other file
+            pass
         readable_file = opened(path) if is_packed(path) else nullcontext(path)
         with readable_file as source, pyarrow.parquet.ParquetFile(source) as file:
             schema = file.schema_arrow

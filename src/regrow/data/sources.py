@@ -40,9 +40,7 @@ def read_source(
     if sources[0] in NAMES and len(sources) == 1:
         return read_sotu(sources[0])
     paths = [_readable(text) for text in sources]
-    source, name = sources[0], utf8(paths[0].resolve().name)
-    if len(paths) > 1:
-        name = f"{name} and {len(paths) - 1} more"
+    source, name = sources[0], source_name(sources)
     found = SourceFiles.of(paths)
     _check(found, paths)
     pair = _train_and_val(found) if len(paths) == 1 and paths[0].is_dir() else None
@@ -60,6 +58,14 @@ def read_source(
     )
     train, held_out = hold_out(_some(texts, paths[0]), val_fraction, source)
     return replace(reading.told(Corpus.of(name, train, held_out)), split=_split(train, held_out, len(texts)))
+
+
+def source_name(sources: Sequence[str]) -> str:
+    """What a data folder is called after: the first source's own name, and how many more there are."""
+    if len(sources) == 1 and sources[0] in NAMES:
+        return sources[0]
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return utf8(Path(sources[0]).resolve().name) + more
 
 
 def _readable(source: str) -> Path:

@@ -13,8 +13,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
+from urllib.parse import unquote, urlsplit
 
-from regrow.core.errors import DataError, EnvironmentProblem
+from regrow.core.errors import DataError, EnvironmentProblem, RegrowError
 from regrow.core.files import utf8
 
 Row: TypeAlias = str | bytes | Mapping[str, Any] | None
@@ -37,10 +38,16 @@ def local_sources(sources: Sequence[str]) -> Iterator[list[str]]:
             if source == STDIN:
                 local.append(_copied(sys.stdin.buffer, place / "stdin"))
             elif "://" in source:
-                local.append(_fetched(source, place / (source.rstrip("/").rpartition("/")[2] or "url")))
+                local.append(_fetched(source, place / _file_name(source)))
             else:
                 local.append(source)
-        yield local
+        try:
+            yield local
+        except RegrowError as error:  # of the user's sources it speaks, not of where their copies are
+            sentence = str(error)
+            for copy, source in zip(local, sources, strict=True):
+                sentence = sentence.replace(copy, "standard input" if source == STDIN else source)
+            raise type(error)(sentence) from error
 
 
 @contextlib.contextmanager
@@ -90,6 +97,13 @@ def _copied(source: BinaryIO, path: Path) -> str:
     with path.open("wb") as file:
         shutil.copyfileobj(source, file, _COPY_BYTES)
     return str(path)
+
+
+def _file_name(url: str) -> str:
+    """The file's name in a URL, which says how it is read, without the query and what signs it."""
+    path = urlsplit(url).path if url.startswith(("http://", "https://")) else url
+    name = unquote(path.rstrip("/").rpartition("/")[2])
+    return name[-100:] if name not in ("", ".", "..") and "/" not in name and "\0" not in name else "url"
 
 
 def _fetched(url: str, path: Path) -> str:

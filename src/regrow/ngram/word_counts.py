@@ -25,7 +25,7 @@ def estimate_words(
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[bytes], list[Ngrams]]:
     """Interpolated modified Kneser-Ney over words, a sentence a line, as `lmplz` estimates it: the words and the
-    n-grams of orders 1 to `order`.
+    n-grams of orders 1 to `order`, or to the longest there is.
 
     Where counts give no possible discounts, as in tiny texts, the order's are 0.5, 1 and 1.5 (lmplz's
     --discount_fallback), which `log` tells. Words are held as 16 bits: of more than 65,533 the rarest become <unk>.

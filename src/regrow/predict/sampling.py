@@ -18,7 +18,7 @@ def draw(
     A temperature below 1 sharpens the row: p ** (1 / temperature). Of the sharpened row only the likeliest tokens that
     together reach `top_p` are drawn from. Raises ConfigError for a temperature below 0 or a `top_p` outside (0, 1].
     """
-    if temperature < 0 or not 0 < top_p <= 1:
+    if not temperature >= 0 or not 0 < top_p <= 1:  # NaN is neither
         raise ConfigError(
             f"temperature is {temperature:g} and top_p is {top_p:g}; choose a temperature of 0 or more, and a top_p "
             "above 0 and at most 1."

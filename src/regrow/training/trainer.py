@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from regrow.core import run_folder
+from regrow.core.config.checks import check_type
 from regrow.core.config.schema import Config
 from regrow.core.dist import ProcessGroup, process_group
 from regrow.core.errors import ConfigError, DataError
@@ -87,6 +88,7 @@ def train(
     KeyboardInterrupt or `Terminated` when stopped by ctrl-C, SIGTERM or SIGHUP (a checkpoint is kept; `resume` goes on
     from it).
     """
+    check_type(config)
     keep_freed_pages()
     out = Path(out)
     dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))

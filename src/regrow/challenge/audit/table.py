@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +89,18 @@ def write_table(audits: Sequence[Audit], path: Path) -> None:
     """
     from regrow.core.files import atomic_write_bytes
 
+    atomic_write_bytes(path, writer_of(path)(audits))
+
+
+def writer_of(path: Path) -> Callable[[Sequence[Audit]], bytes]:
+    """What makes the table that the file's ending asks for. Raises DataError for another ending."""
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        data = to_csv(audits).encode("utf-8", "backslashreplace")
-    elif suffix == ".json":
-        data = to_json(audits)
-    elif suffix in (".html", ".htm"):
-        data = to_html(audits).encode("utf-8", "backslashreplace")
-    else:
-        raise DataError(
-            f"{path}: a table is written as .csv, .json or .html; give the file one of these endings."
-        )
-    atomic_write_bytes(path, data)
+        return lambda audits: to_csv(audits).encode("utf-8", "backslashreplace")
+    if suffix == ".json":
+        return to_json
+    if suffix in (".html", ".htm"):
+        return lambda audits: to_html(audits).encode("utf-8", "backslashreplace")
+    raise DataError(
+        f"{path}: a table is written as .csv, .json or .html; give the file one of these endings."
+    )

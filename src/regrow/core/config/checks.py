@@ -10,6 +10,14 @@ from regrow.core.config.schema import MAX_HIDDEN, MAX_WINDOW, SIDE, Config
 from regrow.core.errors import ConfigError
 
 
+def check_type(config: object) -> None:
+    """Raise ConfigError for what is no Config, such as the name of a preset."""
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"config: is {config!r:.80}, no Config; give one, such as regrow.load_preset('demo')."
+        )
+
+
 def check(config: Config, source: str) -> None:
     """Raise ConfigError, with `source` as the place to mend, if the keys of `config` do not fit together."""
     for rule in (_finite, _model, _seeded, _memory, _train, _eval):
@@ -22,7 +30,7 @@ def _finite(config: Config) -> str:
     for section, keys in msgspec.to_builtins(config).items():
         for key, value in keys.items() if isinstance(keys, dict) else ():
             if isinstance(value, float) and not math.isfinite(value):
-                return f"{section}.{key} is {value}, choose a number, or 0 where that means none"
+                return f"{section}.{key} is {value}, choose a finite number"
             if isinstance(value, int) and value >= 2**63:
                 return f"{section}.{key} is {value}, choose a number below 2**63"
     return ""
@@ -49,7 +57,8 @@ def _model(config: Config) -> str:
     if model.window > seq_len:
         return f"model.window is {model.window}, choose at most train.seq_len ({seq_len}), or 0 for all of it"
     if (model.window or seq_len) > MAX_WINDOW:
-        return f"model.window is {model.window or seq_len} tokens, choose 1 to {MAX_WINDOW}"
+        key, value = ("model.window", model.window) if model.window else ("train.seq_len", seq_len)
+        return f"{key} is {value} tokens, choose 1 to {MAX_WINDOW}"
     return ""
 
 

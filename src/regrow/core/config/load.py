@@ -63,6 +63,8 @@ def preset_names() -> list[str]:
 def load_preset(name: str, overrides: Iterable[str] = ()) -> Config:
     """A packaged preset by name, changed by `overrides` as `apply_overrides` does. Raises ConfigError with the nearest
     name for one that does not exist."""
+    if isinstance(overrides, str):  # its letters would be taken one by one
+        raise ConfigError(f"overrides: give a list, such as [{overrides!r}].")
     names = preset_names()
     if name not in names:
         raise ConfigError(f"preset {name!r}: there is none of that name; {_suggestion(name, names)}.")
@@ -107,9 +109,10 @@ def config_toml(config: Config) -> str:
 
 def _override_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return table["value"] if len(table) == 1 else text  # a second line is no second key
 
 
 def _refuse_unknown_keys(table: Mapping[str, Any], source: str) -> None:

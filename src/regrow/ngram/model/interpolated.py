@@ -14,7 +14,10 @@ from regrow.ngram.model.backoff_trie import Trie
 
 
 def interpolated(trie: Trie, unigram_V: NDArray[np.float64]) -> list[Ngrams]:
-    """The n-grams of orders 1, 2, ... of a model that was not pruned: its trie and its unigrams."""
+    """The n-grams of orders 1, 2, ... of a model that was not pruned: its trie and its unigrams.
+
+    Orders that a short text has no n-grams of are left out, with all above them.
+    """
     order, vocab = trie.max_order, trie.vocab_size
     prob_E = np.empty(len(trie.succ_token_E))
     if order > 1:
@@ -36,6 +39,8 @@ def interpolated(trie: Trie, unigram_V: NDArray[np.float64]) -> list[Ngrams]:
             break
         counts = np.diff(trie.succ_start_M1[first : last + 1])
         entries = slice(trie.succ_start_M1[first], trie.succ_start_M1[last])
+        if entries.start == entries.stop:
+            break
         heads = np.repeat(contexts, counts, axis=0)
         tokens = np.concatenate((heads, trie.succ_token_E[entries].astype(np.int32)[:, None]), axis=1)
         log10 = np.log10(prob_E[entries])
