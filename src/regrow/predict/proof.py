@@ -27,7 +27,7 @@ from regrow.core.results import Proof
 from regrow.data.dataset import read_text_argument
 from regrow.predict.adaptive.settings import adaptive_settings
 from regrow.predict.codec import Encoded, codec_of
-from regrow.predict.exact import network, rows, symbols
+from regrow.predict.exact import network, rows, suggestions, symbols
 
 if TYPE_CHECKING:
     from regrow.artifact.artifact import Artifact
@@ -38,7 +38,7 @@ DECODER = (sys.executable, "-m", "regrow", "decompress", "--quiet")
 
 def prepare() -> None:
     """A proof will be wanted: another process, which gives way to all others, compiles what it needs meanwhile."""
-    compile_ahead(network.forward, rows.weigh, symbols.pop_rows, nice=19)
+    compile_ahead(suggestions.suggest, network.forward, rows.weigh, symbols.pop_rows, nice=19)
 
 
 def prove(

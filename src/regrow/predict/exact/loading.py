@@ -17,6 +17,7 @@ from regrow.predict.exact import network, rows
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import Head, MemoryTables
+from regrow.predict.exact.suggestions import suggest
 
 _VERSION = "exact 2"  # of the arrays below: another number when their meaning changes
 _RECORDS = {"layers": Layers, "head": Head, "memory": MemoryTables}
@@ -38,7 +39,8 @@ def exact_model(
     model = _from_arrays(arrays) if arrays else None
     if model is not None:
         return model
-    compile_ahead(network.forward, rows.weigh)
+    reads = [suggest] if stored.config.model.memory_input else []
+    compile_ahead(*reads, network.forward, rows.weigh)
     memory = memory or stored.memory()
     model = ExactModel.of(
         stored.config, stored.payloads, memory, vocab_size=stored.vocab_size, seed=stored.seed,
