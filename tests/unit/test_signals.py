@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -45,3 +47,12 @@ def test_what_is_raised_tells_the_signal_and_the_sentence(number: signal.Signals
     error = ended_by(number, "go on with --resume")
     assert str(error) == "go on with --resume"
     assert isinstance(error, KeyboardInterrupt) or getattr(error, "number", 0) == number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_falls_into_a_callback_of_c_code_is_not_lost(number: int) -> None:
+    """Python drops what a ctypes callback raises; the command would go on as if nothing had come."""
+    callback = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))
+    with pytest.raises((KeyboardInterrupt, Terminated)), clean_ending():
+        callback()
+        time.sleep(10)

@@ -26,7 +26,8 @@ class Terminated(BaseException):
 @contextlib.contextmanager
 def clean_ending() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP (a closed terminal) raise `Terminated`, so that children are ended and temporary files
-    and folders removed. What is ignored, as under nohup, stays so; only in the main thread can signals be caught."""
+    and folders removed. What is ignored, as under nohup, stays so; only in the main thread can signals be caught.
+    One that falls into a callback of C code, where Python drops exceptions (numba has some), is sent again."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -38,9 +39,22 @@ def clean_ending() -> Iterator[None]:
     for number, handler in before.items():
         if handler is signal.SIG_DFL:
             signal.signal(number, end)
+    hook = sys.unraisablehook
+
+    def send_again(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, Terminated | KeyboardInterrupt):
+            hook(dropped)
+            return
+        number = getattr(dropped.exc_value, "number", signal.SIGINT)
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), number))  # by then the callback is over
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             if handler is signal.SIG_DFL:
                 signal.signal(number, handler)
