@@ -48,6 +48,7 @@ from regrow.predict.stream import (
     read_exactly,
     single,
 )
+from regrow.predict.turns import Turns
 
 Expected: TypeAlias = AdaptiveSettings | Literal["fixed", "any"]  # of a stream: how it was made
 
@@ -109,9 +110,11 @@ class Codec:
         """The same model for many small records, each coded by itself."""
         return RecordCodec(self.model, self.tokenizer, threads=self.threads)
 
-    def rows(self, streams: int, chunk: int, settings: AdaptiveSettings | None) -> Rows:
+    def rows(
+        self, streams: int, chunk: int, settings: AdaptiveSettings | None, threads: int | None = None
+    ) -> Rows:
         """The predictor of a block."""
-        threads = self._threads_for(streams * chunk)
+        threads = threads or self._threads_for(streams * chunk)
         if settings is not None:
             return AdaptiveStreams(
                 self.model,
@@ -260,14 +263,28 @@ class Codec:
     ) -> NDArray[np.int64]:
         """The inverse of `encode_tokens`."""
         streams = stream_count(tokens, settings.streams if settings else None)
-        rows, decoder = self.rows(streams, 1, settings), RangeDecoder(payload)
+        decoder = RangeDecoder(payload)
         known_ST = split_streams(np.zeros(tokens, np.int64), streams)
+        active_T = (known_ST != IGNORED).sum(axis=0).tolist()  # streams that ended come last
         sizes = np.array([len(piece) for piece in self.tokenizer.token_bytes])
-        for t in range(known_ST.shape[1]):
-            active = int((known_ST[:, t] != IGNORED).sum())  # streams that ended come last
-            known_ST[:active, t] = pop(decoder, *rows.weights(), active)
-            rows.advance(known_ST[:, t])
-            task.advance(int(sizes[known_ST[:active, t]].sum()))
+        # Two halves of the streams, since a row does not depend on its neighbours: while the one takes its tokens from
+        # the coder, the other computes. What adapts learns from all streams in lock-step.
+        halves = 2 if settings is None and self._threads_for(streams) > 1 else 1
+        bounds = [streams * n // halves for n in range(halves + 1)]
+        turns = Turns(halves)
+
+        def decode(n: int) -> None:
+            half_ST = known_ST[bounds[n] : bounds[n + 1]]
+            rows = self.rows(len(half_ST), 1, settings, -(-self._threads_for(streams) // halves))
+            for t, all_active in enumerate(active_T):
+                active = min(max(all_active - bounds[n], 0), len(half_ST))
+                weights = rows.weights()
+                with turns.mine(n):
+                    half_ST[:active, t] = pop(decoder, *weights, active)
+                    task.advance(int(sizes[half_ST[:active, t]].sum()))
+                rows.advance(half_ST[:, t])
+
+        turns.run(decode)
         tokens_N: NDArray[np.int64] = known_ST[known_ST != IGNORED]
         return tokens_N
 
