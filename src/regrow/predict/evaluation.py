@@ -9,9 +9,10 @@ Legend: S streams, T tokens.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -36,6 +37,7 @@ from regrow.predict.predictor import Predictor, ScoredChunk, mixture_of
 from regrow.predict.scattered import scattered_work
 
 OfficialBpb: TypeAlias = Callable[[float, NDArray[np.integer[Any]], Tokenizer], float]
+_CHUNK_OF_A_THREAD = 1024  # tokens that one thread scores at a time: what they need stays in a core's cache
 _COSTS = 4  # figures per token: see `_costs`
 
 
@@ -206,14 +208,23 @@ def score_streams(
 ) -> Scores:
     """Nats of every token: each piece cut into the codec's streams, and scored chunk by chunk in parallel."""
     window = mixture.network.window
-    # Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache.
-    batch_size = max(1, settings.chunk_tokens // window)
-    batches: list[NDArray[np.int64]] = []
-    for piece in pieces:
-        streams = stream_count(len(piece))
-        tokens_ST = split_streams(piece, streams, window)
-        batches += [tokens_ST[first : first + batch_size] for first in range(0, streams, batch_size)]
+
+    def cut(chunk_tokens: int) -> list[NDArray[np.int64]]:
+        """Some streams at a time, one window deep: what a chunk computes then stays in a CPU's cache."""
+        batch_size = max(1, chunk_tokens // window)
+        streams = [split_streams(piece, stream_count(len(piece)), window) for piece in pieces]
+        return [
+            whole_ST[i : i + batch_size] for whole_ST in streams for i in range(0, len(whole_ST), batch_size)
+        ]
+
+    threads = torch.get_num_threads() if mixture.device.type == "cpu" else 1
+    batches = cut(min(_CHUNK_OF_A_THREAD, settings.chunk_tokens))
+    if threads == 1 or len(batches) < 2 * threads:
+        threads, batches = 1, cut(settings.chunk_tokens)
+    else:
+        mixture = replace(mixture, threads=1)
     lengths = [int((batch_ST != IGNORED).sum()) for batch_ST in batches]
+    lock = threading.Lock()
     with (progress or Silent()).task("evaluate", sum(lengths), "tokens") as task:
 
         def score(i: int) -> NDArray[np.float64]:
@@ -221,10 +232,11 @@ def score_streams(
             chunks = []
             for at in range(0, batches[i].shape[1], window):
                 chunks.append(predictor.score(batches[i][:, at : at + window]))
-                task.advance(int((batches[i][:, at : at + window] != IGNORED).sum()))
+                with lock:
+                    task.advance(int((batches[i][:, at : at + window] != IGNORED).sum()))
             return np.concatenate([_costs(chunk) for chunk in chunks], axis=2)[:, batches[i] != IGNORED]
 
-        costs = scattered_work(lengths, _COSTS, score, group)
+        costs = scattered_work(lengths, _COSTS, score, group, threads)
         return _scores(mixture, pieces, np.concatenate(costs, axis=1))
 
 
