@@ -157,6 +157,19 @@ def test_another_process_compiles_what_is_not_in_the_cache(package: Path) -> Non
     assert "elsewhere False" in run(package, **cache)[1]
 
 
+def test_what_is_needed_now_does_not_wait_for_a_process_that_gives_way(package: Path) -> None:
+    again = """compilation.compile_ahead(sums.total, nice=19)
+        first = sums.total.elsewhere
+        compilation.compile_ahead(sums.total)
+        print("begun anew", sums.total.elsewhere is not first, first._process.returncode)
+        compilation.compile_ahead(sums.total, nice=5)
+        print("and stays", sums.total.elsewhere.nice)"""
+    write(package, "use.py", AHEAD.replace("compilation.compile_ahead(sums.total, nice=1)", again))
+    result, notes = run(package, NUMBA_CACHE_DIR=str(package / "cache"))
+    assert result == 2312 and "begun anew True -9" in notes and "and stays 0" in notes
+    assert "data saved" not in notes, "this process only read it"
+
+
 def test_a_process_that_compiles_and_dies_is_no_error(package: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(package / "cache")}
     write(

@@ -22,10 +22,15 @@ _CHILD = "import sys; from regrow.core.compilation import compile_here; compile_
 
 def compile_ahead(*kernels: Kernel[..., Any], nice: int = 0) -> None:
     """Have another process compile those kernels that are not in numba's cache, in their order, while this process goes
-    on. A kernel that is called before waits for it. `nice`: how much the other process gives way, 0 to 19."""
-    wanted = [k for k in kernels if k.elsewhere is None and k.missing()] if cores() > 1 else []
+    on. A kernel that is called before waits for it. `nice`: how much the other process gives way, 0 to 19; one that is
+    asked for again with less `nice`, since it is needed now, is begun anew."""
+    wanted = [k for k in kernels if k.elsewhere is None or k.elsewhere.nice > nice] if cores() > 1 else []
+    wanted = [k for k in wanted if k.missing()]
     if not wanted:
         return
+    for k in wanted:
+        if k.elsewhere is not None:
+            k.elsewhere.end()
     compilation = Compilation([k.name for k in wanted], nice)
     for k in wanted:
         k.elsewhere = compilation
@@ -35,6 +40,7 @@ class Compilation:
     """A process that compiles kernels, and says of each that it is done."""
 
     def __init__(self, names: Sequence[str], nice: int) -> None:
+        self.nice = nice
         self._done: set[str] = set()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
@@ -55,6 +61,11 @@ class Compilation:
                     self._process.wait()
                     return
                 self._done.add(line.strip())
+
+    def end(self) -> None:
+        """Compile no more. What is done stays in the cache."""
+        self._process.kill()
+        self._process.wait()
 
 
 def compile_here(nice: str, *names: str) -> None:
