@@ -130,7 +130,8 @@ def commands(server: ForkServer, folder: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in pages() if to_run(page)], ids=shown)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, server: ForkServer) -> None:
-    if page.name == "integrations.md":  # the extras of other tools: CI has a job of its own for them
+    # The extras of other tools: CI has a job of its own for them.
+    if page.name in ("integrations.md", "tutorial.md"):
         pytest.importorskip("lm_eval")
         pytest.importorskip("transformers")
     prepare(tmp_path)
