@@ -40,6 +40,11 @@ def test_a_text_may_be_empty(capsys: pytest.CaptureFixture[str]) -> None:
         assert "there is no such file" in error_line(capsys)
 
 
+def test_an_argument_given_twice_is_not_an_empty_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "nothing", "nothing"]) == 2
+    assert "is no folder" in error_line(capsys)
+
+
 def test_the_data_of_another_source_is_replaced_only_when_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

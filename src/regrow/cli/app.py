@@ -174,8 +174,9 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     """`Path("")` is the current folder, which nobody means who writes `"$UNSET"`."""
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option, equals, value = argument.partition("=")
-        empty = option if equals and not value and option.startswith("-") else before
-        if (not argument or empty == option) and empty not in _TEXTS:
+        without_value = bool(equals) and not value and option.startswith("-")
+        empty = option if without_value else before
+        if (not argument or without_value) and empty not in _TEXTS:
             place = (
                 f"{empty}: its value"
                 if empty.startswith("-")
