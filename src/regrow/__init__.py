@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.ngram.counts.ngram_counts import NgramCounts as NgramCounts
     from regrow.ngram.model.ngram_model import NgramModel as NgramModel
     from regrow.ngram.word_model import WordModel as WordModel
-    from regrow.ngram.word_model import load_ngram as load_ngram
     from regrow.predict.codec import compress as compress
     from regrow.predict.codec import decompress as decompress
     from regrow.predict.evaluation import EvalResult as EvalResult
@@ -29,6 +28,8 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.predict.proof import prove as prove
     from regrow.predict.record_codec import RecordCodec as RecordCodec
     from regrow.predict.stream_file import open as open
+    from regrow.predict.token_model import TokenModel as TokenModel
+    from regrow.predict.token_model import load_ngram as load_ngram
     from regrow.report.page import write_report as write_report
     from regrow.training.log import Callback as Callback
     from regrow.training.trainer import train as train
@@ -56,8 +57,9 @@ _HOME = {
     "prove_model": "predict.model_proof",
     "seeded_orthogonal": "network.bases",
     "train": "training.trainer",
+    "TokenModel": "predict.token_model",
     "WordModel": "ngram.word_model",
-    "load_ngram": "ngram.word_model",
+    "load_ngram": "predict.token_model",
     "write_report": "report.page",
 }
 

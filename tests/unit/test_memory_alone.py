@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
+import regrow
 from regrow.artifact.artifact import Artifact
 from regrow.artifact.stored import StoredArtifact, memory_alone, store_memory
 from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import Config, MemoryConfig, PackConfig
-from regrow.core.errors import BudgetError, ConfigError
+from regrow.core.errors import ArtifactError, BudgetError, ConfigError, NgramError
 from regrow.data.tokenizer import Tokenizer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
@@ -100,3 +102,33 @@ def test_a_memory_over_the_budget_is_not_written(
 def test_no_network_needs_a_memory() -> None:
     with pytest.raises(ConfigError, match="n_layer is 0"):
         config_from_dict({"model": {"n_layer": 0}, "memory": {"kind": "none"}}, "here")
+
+
+def test_an_artifact_of_a_memory_alone_is_an_ngram_model_in_python(
+    stored: tuple[Path, NgramModel, Tokenizer], small_artifact: Path
+) -> None:
+    path, memory, tokenizer = stored
+    model = regrow.load_ngram(path)
+    assert isinstance(model, regrow.TokenModel) and model.order == 4
+    text = "the cat sat on a mat and caf\u00e9s ran home"
+    tokens = tokenizer.encode(text.encode())
+    assert model.score(text) == pytest.approx(
+        -text_bits(memory, tokens, tokenizer.bos_id) * math.log10(2), rel=1e-5
+    )
+    told = list(model.full_scores(text))
+    assert len(told) == len(tokens) and sum(log10 for log10, *_ in told) == pytest.approx(model.score(text))
+    assert told[0][1] == 2, "the context of the first token is the text's beginning"
+    assert max(order for _, order, _ in told) == 4 and not any(unknown for *_, unknown in told)
+    assert model.perplexity(text) == pytest.approx(10 ** (-model.score(text) / len(tokens)))
+    long = [words(5, 3000), b"", b"the cat"]
+    log10_T, start_D1 = model.score_many(long)
+    assert list(np.diff(start_D1)) == [len(tokenizer.encode(one)) for one in long]
+    assert log10_T[: start_D1[1]].sum() == pytest.approx(model.score(long[0]))
+    assert len(list(model.full_scores(long[0]))) == start_D1[1] > 1024
+    assert model.score("") == 0 and list(model.full_scores("")) == []
+    with pytest.raises(NgramError, match="empty text"):
+        model.perplexity("")
+    with pytest.raises(NgramError, match="no n-gram model by itself"):
+        regrow.load_ngram(small_artifact)
+    with pytest.raises(ArtifactError):
+        regrow.load_ngram(__file__)

@@ -52,6 +52,7 @@ def arpa(path: Path, text: bytes = SRILM) -> Path:
 @pytest.mark.parametrize("name", ["m.arpa", "m.arpa.gz"])
 def test_a_file_of_other_tools_scores_by_hand(tmp_path: Path, name: str) -> None:
     model = regrow.load_ngram(arpa(tmp_path / name))
+    assert isinstance(model, regrow.WordModel)
     # a after <s>: seen; b after a: seen, but not after <s> a (-0.5); </s> after b: no weight
     expected = [(-0.2, 2, False), (-0.3 - 0.5, 2, False), (-0.5, 1, False)]
     assert [(round(p, 6), n, unknown) for p, n, unknown in model.full_scores("a b")] == expected
@@ -66,7 +67,7 @@ def test_a_file_of_other_tools_scores_by_hand(tmp_path: Path, name: str) -> None
 
 def test_a_file_without_unk_gives_unknown_words_what_kenlm_gives(tmp_path: Path) -> None:
     text = SRILM.replace(b"-1.5\t<unk>\n", b"").replace(b"ngram 1=5", b"ngram 1=4")
-    model = regrow.load_ngram(arpa(tmp_path / "m.arpa", text))
+    model = regrow.WordModel.load(arpa(tmp_path / "m.arpa", text))
     assert model.score("zebra", bos=False, eos=False) == -100
 
 

@@ -99,8 +99,3 @@ class WordModel:
 
 def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-
-
-def load_ngram(path: Path | str) -> WordModel:
-    """The model of words in an ARPA file (`.gz` too): what `kenlm.Model(path)` is there. Raises NgramError."""
-    return WordModel.load(path)

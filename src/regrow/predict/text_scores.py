@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from regrow.artifact.stored import StoredArtifact
 from regrow.data.tokenizer import Tokenizer
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.ngram.model.scoring import token_bits
 from regrow.ngram.store.arpa import is_arpa
 from regrow.ngram.word_model import WordModel
 from regrow.predict.lockstep import IGNORED
+from regrow.predict.token_model import TokenModel
 
 if TYPE_CHECKING:
     from regrow.predict.predictor import Predictor
@@ -74,7 +74,7 @@ def load_scorer(path: Path) -> Scorer:
     stored = StoredArtifact.read(path)
     memory = stored.memory()
     if not stored.config.model.n_layer and isinstance(memory, NgramModel):
-        return _of_memory(memory, stored.tokenizer)
+        return _of_tokens(TokenModel(memory, stored.tokenizer))
 
     from regrow.artifact.artifact import Artifact
 
@@ -112,15 +112,11 @@ def _of_words(model: WordModel) -> Scorer:
     return score
 
 
-def _of_memory(memory: NgramModel, tokenizer: Tokenizer) -> Scorer:
-    bos = np.array([tokenizer.bos_id], np.uint16)
-
+def _of_tokens(model: TokenModel) -> Scorer:
     def score(texts: list[bytes]) -> list[TextScore]:
-        pieces = [tokenizer.encode(text, threads=1) for text in texts]
-        start_D1 = np.cumsum([0, *(len(piece) + 1 for piece in pieces)])
-        stream = np.concatenate([part for piece in pieces for part in (bos, piece)])
-        bits_D = _sums(token_bits(memory, stream, tokenizer.bos_id), start_D1)
-        return _scores(texts, pieces, bits_D.tolist())
+        log10_T, start_D1 = model.score_many(texts)
+        bits_D = -_LOG2_10 * _sums(log10_T, start_D1)
+        return _scores(texts, np.diff(start_D1).tolist(), bits_D.tolist())
 
     return score
 
@@ -146,7 +142,7 @@ def _of_network(predictor: Predictor, tokenizer: Tokenizer) -> Scorer:
             nats_S = predictor.score_texts(tokens_ST).sum(1)
             for row, i in enumerate(rows):
                 bits[i] = float(nats_S[row]) / math.log(2)
-        return _scores(texts, pieces, bits)
+        return _scores(texts, list(map(len, pieces)), bits)
 
     return score
 
@@ -162,10 +158,10 @@ def _long_bits(predictor: Predictor, tokens: NDArray[np.uint16]) -> float:
     return nats / math.log(2)
 
 
-def _scores(texts: list[bytes], pieces: list[NDArray[np.uint16]], bits: list[float]) -> list[TextScore]:
+def _scores(texts: list[bytes], sizes: list[int], bits: list[float]) -> list[TextScore]:
     return [
-        TextScore(cost, len(piece), len(text), len(text.split()), 0)
-        for text, piece, cost in zip(texts, pieces, bits, strict=True)
+        TextScore(cost, size, len(text), len(text.split()), 0)
+        for text, size, cost in zip(texts, sizes, bits, strict=True)
     ]
 
 
