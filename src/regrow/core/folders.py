@@ -13,6 +13,28 @@ from regrow.core.errors import EnvironmentProblem, reason
 
 
 @contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """The kernel's lock on a folder while the block lasts, however the process ends; nothing where there are no locks
+    (Windows, some file systems). Raises BlockingIOError if another process holds it, OSError if it cannot be read."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, which takes its place when the block ends well; what was there is then gone.
 

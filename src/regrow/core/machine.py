@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import resource
 from pathlib import Path
 
 from regrow.core.errors import EnvironmentProblem
+
+try:
+    import resource
+except ImportError:  # Windows, which limits no address space
+    resource = None  # type: ignore[assignment]
 
 _ROOT = Path("/")
 _NO_MEMORY = (
@@ -25,7 +29,8 @@ _NO_LIMIT = 1 << 60  # version 1 says this much or more for none
 
 def usable_cores(root: Path = _ROOT) -> tuple[int, str]:
     """Cores that may be kept busy, at least 1, and what limits them in words."""
-    cores = len(os.sched_getaffinity(0))
+    # macOS and Windows do not say which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(root)
     if quota is not None and quota < cores:
         return max(1, int(quota)), f"CPU quota of {quota:g} cores"
@@ -61,18 +66,24 @@ def available_memory(root: Path = _ROOT) -> int:
             limit, used = (int((folder / name).read_text()) for name in names)
             if limit < _NO_LIMIT:
                 bounds.append(limit - used)
-    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if address_space != resource.RLIM_INFINITY:
+    address_space = _address_space()
+    if address_space is not None:
         with contextlib.suppress(OSError, ValueError):
             pages = int((root / "proc/self/statm").read_text().split()[0])
             bounds.append(address_space - pages * resource.getpagesize())
     return max(0, min(bounds, default=_NO_LIMIT))
 
 
+def _address_space() -> int | None:
+    """The limit in bytes (ulimit -v), if there is one."""
+    limit: int | None = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else None
+    return None if resource is None or limit == resource.RLIM_INFINITY else limit
+
+
 def check_address_space(package: str, need: int) -> None:
     """Raise EnvironmentProblem if a limit (ulimit -v) leaves less than the `need` bytes that loading `package` takes:
     a library that is loaded in part ends the process in ways that nobody can catch."""
-    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+    if _address_space() is None:
         return
     free = available_memory()
     if free < need:
@@ -93,7 +104,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 def _says_no_memory(error: BaseException) -> bool:
     if isinstance(error, SystemError):  # libraries that do not look at what malloc returned
-        return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return _address_space() is not None
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError | ImportError)
         and any(words in str(error).lower() for words in _NO_MEMORY)

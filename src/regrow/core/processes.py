@@ -15,6 +15,10 @@ from types import FrameType
 _PR_SET_PDEATHSIG = 1
 
 
+# What asks a process to end: kill, and a closed terminal, which Windows does not have.
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 class Terminated(BaseException):
     """SIGTERM or SIGHUP came (`number`); raised where the main thread is, as KeyboardInterrupt is for ctrl-C."""
 
@@ -35,7 +39,7 @@ def clean_ending() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
+    before = {s: signal.getsignal(s) for s in ENDINGS}
     for number, handler in before.items():
         if handler is signal.SIG_DFL:
             signal.signal(number, end)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from regrow.core.errors import ConfigError, EnvironmentProblem, reason
 from regrow.core.files import remove_leftovers
+from regrow.core.folders import folder_lock
 
 CONFIG = "config.toml"
 LOG = "log.jsonl"
@@ -55,33 +55,26 @@ def locked(folder: Path) -> Iterator[None]:
     The lock is the kernel's and ends with the process, however it ends; a folder that is empty then goes. Raises
     EnvironmentProblem if another process holds it, or if the folder cannot be written.
     """
-    import fcntl  # reading a run needs none of it
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        descriptor = os.open(folder, os.O_RDONLY)
+        lock = contextlib.ExitStack()
+        lock.enter_context(folder_lock(folder))
+    except BlockingIOError as error:
+        raise _Locked(
+            f"{folder}: another process is training in it; wait until that has ended, or choose another --out."
+        ) from error
     except OSError as error:
         raise EnvironmentProblem(
             f"{folder}: cannot be written ({reason(error)}); choose another --out."
         ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _Locked(
-                f"{folder}: another process is training in it; wait until that has ended, or choose another --out."
-            ) from error
-        except OSError:
-            pass  # a file system without locks
+    with lock:
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    finally:
-        os.close(descriptor)
 
 
 def working_folder(out: Path, *, resume: bool, overwrite: bool) -> Path:

@@ -7,7 +7,6 @@ same command go on after it was ended; the note counts only for the same source 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from regrow.core.errors import DataError, EnvironmentProblem, reason
 from regrow.core.files import utf8
+from regrow.core.folders import folder_lock
 from regrow.data.dataset import DATA_JSON, FILES, DataInfo, FileEntry
 
 STATE = "state.json"
@@ -86,16 +86,14 @@ class FolderWriter:
         self.note = Note(key)
         self._arrays: dict[str, GrowingArray] = {}
         self._noted = 0
-        self._lock = -1
+        self._lock = contextlib.ExitStack()
 
     def __enter__(self) -> FolderWriter:
         with self.explained():
             self._fresh.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._fresh, os.O_RDONLY)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock.enter_context(folder_lock(self._fresh))
             except BlockingIOError as error:
-                os.close(self._lock)
                 raise DataError(
                     f"{self._out}: another process is making this folder; wait for it or choose another with --out."
                 ) from error
@@ -191,7 +189,7 @@ class FolderWriter:
         keep = isinstance(error, KeyboardInterrupt) and (self._fresh / STATE).exists()
         if not keep:
             shutil.rmtree(self._fresh, ignore_errors=True)
-        os.close(self._lock)
+        self._lock.close()
         if keep:
             raise KeyboardInterrupt(
                 f"interrupted; what is done is kept beside {self._out}, the same command goes on from there"

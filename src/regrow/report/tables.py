@@ -119,7 +119,7 @@ def difference_rows(runs: list[RunFiles]) -> list[TableRow]:
         ("kept in the artifact", "the best of these by held-out text", _kept),
         ("perplexity", "of the mixture, per token of the run's own vocabulary", _perplexity),
         ("proven over evaluated", "what the coder adds", lambda r: _over(r, "proven", "blended")),
-        ("gained by adapting", "adaptive below mixture", lambda r: _gap(r, "ttt", "blended")),
+        ("gained by adapting", "adaptive below mixture", _adapting),
         ("adaptive, proven over evaluated", "what the coder adds", lambda r: _over(r, "proven_adaptive", "ttt")),
     ])  # fmt: skip
     return _answered(rows)
@@ -244,6 +244,11 @@ def _over(result: Result, after: str, before: str, decimals: int = 2) -> str | N
     return f"{gap} ({100 * ((_score(result, after) or 0.0) / b - 1):+.{decimals}f} %)" if gap and b else None
 
 
+def _adapting(result: Result) -> str | None:
+    """As evaluated, else as proven: an adaptive proof needs no evaluation before it."""
+    return _gap(result, "ttt", "blended") or _gap(result, "proven_adaptive", "proven")
+
+
 def _mixing(result: Result, *, gained: bool) -> str | None:
     bpb = result.bpb
     if bpb.neural is None or bpb.memory is None or bpb.blended is None:
@@ -270,4 +275,7 @@ def _kept(result: Result) -> str | None:
 
 
 def _timed(part: float | None, whole: float | None) -> str:
-    return seconds(part) + (f", {percent(part, whole, 2)}" if part is not None and whole else "")
+    # Two steps of a test run take less than counting its text: no share then.
+    return seconds(part) + (
+        f", {percent(part, whole, 2)}" if part is not None and whole and part <= whole else ""
+    )

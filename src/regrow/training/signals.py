@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from regrow.core.processes import Terminated
+from regrow.core.processes import ENDINGS, Terminated
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # ctrl-C, kill, a closed terminal
+CAUGHT = (signal.SIGINT, *ENDINGS)  # ctrl-C, kill, a closed terminal
 
 
 def ended_by(number: int, sentence: str) -> BaseException:

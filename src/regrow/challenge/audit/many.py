@@ -108,15 +108,18 @@ def _guarded(how: tuple[bool, int, frozenset[str]], path: Path) -> Audit:
     def over(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"more than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
+    timed = hasattr(signal, "SIGALRM")  # Windows has no alarm: an audit takes there what it takes
+    before = signal.signal(signal.SIGALRM, over) if timed else None
+    if timed:
+        signal.alarm(seconds)
     try:
         return audit_one(path, smoke=smoke, out=out)
     except Exception as error:
         return _not_judged(path, error)
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        if timed:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _not_judged(path: Path, error: BaseException) -> Audit:
