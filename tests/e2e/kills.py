@@ -58,7 +58,8 @@ class Kind:
 
     def arguments(self, data: Path, out: Path) -> list[object]:
         settings = [
-            f"memory.fill={self.fill}", f"train.max_steps={STEPS}", f"train.log_every={LOG_EVERY}",
+            f"memory.fill={self.fill}", "model.memory_input=0", f"train.max_steps={STEPS}",
+            f"train.log_every={LOG_EVERY}",
             "train.checkpoint_seconds=0.04", "train.ema=0.5",
         ]  # fmt: skip
         extra = [part for key in settings for part in ("--set", key)]

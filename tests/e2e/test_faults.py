@@ -202,7 +202,8 @@ def test_a_limit_of_memory_is_one_sentence(run: Path, tmp_path: Path, command: s
         text=True,
         timeout=240,
     )
-    assert done.returncode == 2 or (command == "compress" and megabytes > 400 and done.returncode == 0), done
+    may_fit = megabytes > (400 if command == "compress" else 600)
+    assert done.returncode == 2 or (may_fit and done.returncode == 0), done
     lines = done.stderr.splitlines()
     assert done.returncode == 0 or (len(lines) == 1 and "there is not enough memory" in lines[0]), done.stderr
-    assert (tmp_path / "o").exists() is (done.returncode == 0)
+    assert (tmp_path / "o").exists() is (done.returncode == 0 and command == "compress")

@@ -16,7 +16,17 @@ def test_a_hashed_run_is_packed_loaded_and_proven(data: Path, tmp_path: Path) ->
     for fill in ("ahead", "prequential"):
         out = tmp_path / fill
         done = run_regrow(
-            "train", "--data", data, "--out", out, *tiny_settings(), *HASHED, "--set", f"memory.fill={fill}"
+            "train",
+            "--data",
+            data,
+            "--out",
+            out,
+            *tiny_settings(),
+            *HASHED,
+            "--set",
+            f"memory.fill={fill}",
+            "--set",
+            "model.memory_input=0",
         )
         assert done.returncode == 0, done.stderr
         artifact = out / "artifact.safetensors"

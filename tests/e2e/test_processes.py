@@ -95,7 +95,7 @@ def test_losses_and_memory_do_not_depend_on_the_number_of_processes(
 def test_prequential_counts_are_those_of_one_process(server: ForkServer, data: Path, tmp_path: Path) -> None:
     for n in WORLDS[:2]:
         made = server.run(
-            *train(data, tmp_path / str(n), "memory.fill=prequential", "train.log_every=1"),
+            *train(data, tmp_path / str(n), "memory.fill=prequential", "model.memory_input=0", "train.log_every=1"),
             processes=n, float32=True,
         )  # fmt: skip
         assert made.fine, made.said
@@ -131,6 +131,7 @@ def test_sigterm_keeps_a_checkpoint_from_which_any_number_of_processes_goes_on(
     """Either way of filling the memory with as many processes as before; with more, and with fewer."""
     for fill, n, then in (("ahead", 2, 2), ("ahead", 1, 2), ("prequential", 2, 2), ("prequential", 2, 1)):
         settings = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
+        settings += ("model.memory_input=0",) if fill == "prequential" else ()
         whole, out = tmp_path / f"{fill}-whole-{n}", tmp_path / f"{fill}-{n}-{then}"
         if not whole.exists():
             assert server.run(*train(data, whole, *settings), processes=n).fine

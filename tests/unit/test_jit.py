@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_is_no_error(package: Path)
         assert run(package, NUMBA_CACHE_DIR=str(cache))[0] == wanted
         assert "data loaded" in run(package, NUMBA_CACHE_DIR=str(cache))[1], "it heals"
     # Neither the folder asked for, nor the one beside the source, nor the home can be made.
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)  # Python's own, where it writes bytecode
     (package / "__pycache__").write_text("a file")
     nowhere = {"NUMBA_CACHE_DIR": "/dev/null/cache", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/home"}
     assert run(package, **nowhere)[0] == wanted
@@ -179,6 +181,7 @@ def test_a_process_that_compiles_and_dies_is_no_error(package: Path) -> None:
     )
     result, notes = run(package, **cache)
     assert result == 2312 and "elsewhere True" in notes and "data saved" in notes
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)  # Python's own, where it writes bytecode
     (package / "__pycache__").write_text("a file")
     nowhere = {"NUMBA_CACHE_DIR": "/dev/null/cache", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/home"}
     result, notes = run(package, **nowhere)
