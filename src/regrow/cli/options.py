@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from regrow.artifact.load_cache import ArrayCache
     from regrow.core.config.schema import Config
 
-_TORCH_BYTES = 900_000_000  # of address space, for torch and the modules that train and evaluate with it
+_TORCH_BYTES = 1_000_000_000  # of address space, for torch and the modules that train and evaluate with it
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
