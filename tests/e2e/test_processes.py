@@ -130,7 +130,7 @@ def test_sigterm_keeps_a_checkpoint_from_which_any_number_of_processes_goes_on(
 ) -> None:
     """Either way of filling the memory with as many processes as before; with more, and with fewer."""
     for fill, n, then in (("ahead", 2, 2), ("ahead", 1, 2), ("prequential", 2, 2), ("prequential", 2, 1)):
-        settings = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
+        settings: tuple[str, ...] = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
         settings += ("model.memory_input=0",) if fill == "prequential" else ()
         whole, out = tmp_path / f"{fill}-whole-{n}", tmp_path / f"{fill}-{n}-{then}"
         if not whole.exists():

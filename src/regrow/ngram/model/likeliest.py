@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.core.jit import F32x2, I32x2, kernel
@@ -41,21 +42,23 @@ def likeliest(
     return found
 
 
+@register_jitable
+def select(row_V, tokens_K, largest_K):  # type: ignore[no-untyped-def]
+    """The largest entries of a row, largest first, and where they stand; of equal ones the first."""
+    count, filled = len(tokens_K), 0
+    for v in range(len(row_V)):
+        x = row_V[v]
+        if filled == count and x <= largest_K[count - 1]:
+            continue
+        filled = min(filled + 1, count)
+        k = filled - 1
+        while k > 0 and largest_K[k - 1] < x:
+            tokens_K[k], largest_K[k] = tokens_K[k - 1], largest_K[k - 1]
+            k -= 1
+        tokens_K[k], largest_K[k] = v, x
+
+
 @kernel
 def _select(probs_RV: F32x2, found: Likeliest) -> None:
-    tokens_RK, largest_RK = found.tokens_RK, found.probs_RK
-    count = tokens_RK.shape[1]
     for r in range(probs_RV.shape[0]):
-        filled, least = 0, np.float32(-1)
-        for v in range(probs_RV.shape[1]):
-            p = probs_RV[r, v]
-            if p <= least:
-                continue
-            filled = min(filled + 1, count)
-            k = filled - 1
-            while k > 0 and largest_RK[r, k - 1] < p:
-                tokens_RK[r, k], largest_RK[r, k] = tokens_RK[r, k - 1], largest_RK[r, k - 1]
-                k -= 1
-            tokens_RK[r, k], largest_RK[r, k] = v, p
-            if filled == count:
-                least = largest_RK[r, count - 1]
+        select(probs_RV[r], found.tokens_RK[r], found.probs_RK[r])  # type: ignore[no-untyped-call]

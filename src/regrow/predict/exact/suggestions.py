@@ -12,6 +12,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from regrow.core.jit import I32x1, I32x2, lean_kernel
+from regrow.ngram.model.likeliest import select
 from regrow.ngram.model.rows import NgramRows
 from regrow.predict.exact.functions import exp2_fixed, root
 from regrow.predict.exact.quantise import half_of, peak_of, shift_for
@@ -31,25 +32,6 @@ class Suggestions(NamedTuple):
     def empty(cls, rows: int, count: int) -> Suggestions:
         """Room for so many."""
         return cls(*(np.zeros((rows, count), np.int32) for _ in range(2)))
-
-
-@register_jitable
-def select(memory_V, tokens_K, logs_K):
-    """The entries of a row that are largest, and their tokens; of equal ones the smaller token first."""
-    count, filled = len(tokens_K), np.int64(0)
-    least = np.int32(-(1 << 31))
-    for v in range(len(memory_V)):
-        m = memory_V[v]
-        if m <= least:
-            continue
-        filled = min(filled + 1, np.int64(count))
-        k = filled - 1
-        while k > 0 and logs_K[k - 1] < m:
-            tokens_K[k], logs_K[k] = tokens_K[k - 1], logs_K[k - 1]
-            k -= 1
-        tokens_K[k], logs_K[k] = np.int32(v), m
-        if filled == count:
-            least = logs_K[count - 1]
 
 
 @lean_kernel
