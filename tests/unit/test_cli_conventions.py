@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,10 +49,18 @@ def test_a_shell_completes_commands_and_options(words: str, found: list[str]) ->
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, found, "")
 
 
+def in_bash(option: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`regrow OPTION` started by bash: its scripts are for the shell that starts it, which is `sh` under make."""
+    line = f"{shlex.quote(sys.executable)} -m regrow {option}; exit $?"
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+
+
 def test_the_script_for_a_shell_is_shown_and_installed_at_home(tmp_path: Path) -> None:
-    shown = regrow("--show-completion", "bash")
-    assert shown.returncode == 0 and "_REGROW_COMPLETE=complete_bash" in shown.stdout
-    installed = regrow("--install-completion", "bash", HOME=str(tmp_path))
+    shown = in_bash("--show-completion")
+    assert shown.returncode == 0 and "_REGROW_COMPLETE=complete_bash" in shown.stdout, shown.stderr
+    installed = in_bash("--install-completion", HOME=str(tmp_path))
     assert installed.returncode == 0 and shown.stdout.split()[0] in "".join(
         path.read_text() for path in tmp_path.rglob("*") if path.is_file()
     )
