@@ -17,7 +17,7 @@ from regrow.data.tokenizer import Tokenizer
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
-from regrow.ngram.model.likeliest import likeliest
+from regrow.ngram.model.likeliest import likeliest, likeliest_of
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.predict.mixture import Mixture
 from regrow.predict.predictor import Predictor
@@ -47,14 +47,25 @@ def model_of(texts: list[NDArray[np.uint16]], vocab_size: int) -> NgramModel:
     return NgramModel.from_counts(counts)
 
 
-def test_the_likeliest_are_those_of_the_whole_distribution(data: Dataset) -> None:
-    model = model_of([np.asarray(data.train_tokens)], data.vocab_size)
-    contexts = np.random.default_rng(2).integers(-1, data.vocab_size, (700, 2)).astype(np.int32)
-    found = likeliest(model, contexts, K, threads=2)
-    probs_RV = model.probs(contexts)
-    order_RK = np.argsort(-probs_RV, axis=1, kind="stable")[:, :K]
-    assert np.array_equal(found.tokens_RK, order_RK)
-    assert np.array_equal(found.probs_RK, np.take_along_axis(probs_RV, order_RK, 1))
+@pytest.mark.parametrize("count", [1, K, 64, 300])
+@pytest.mark.parametrize("dense", [0, 4096])
+def test_the_likeliest_are_those_of_the_whole_distribution(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, count: int, dense: int
+) -> None:
+    """Of unseen contexts and of the text's own, whatever distributions rows start from; many are equally likely."""
+    monkeypatch.setattr("regrow.ngram.model.rows.DENSE_VOCAB", dense)
+    tokens = np.asarray(data.train_tokens)
+    model = model_of([tokens], data.vocab_size)
+    unseen = np.random.default_rng(2).integers(-1, data.vocab_size, (700, 2)).astype(np.int32)
+    own = np.lib.stride_tricks.sliding_window_view(tokens[:1500].astype(np.int32), 2)
+    for contexts in (unseen, own):
+        found = likeliest(model, contexts, count, threads=2)
+        probs_RV = model.probs(contexts)
+        order_RK = np.argsort(-probs_RV, axis=1, kind="stable")[:, :count]
+        assert np.array_equal(found.tokens_RK, order_RK)
+        assert np.array_equal(found.probs_RK, np.take_along_axis(probs_RV, order_RK, 1))
+        whole = likeliest_of(probs_RV, count)
+        assert np.array_equal(whole.tokens_RK, order_RK)
 
 
 def test_a_part_in_training_is_suggested_what_the_others_hold(data: Dataset) -> None:
@@ -69,10 +80,11 @@ def test_a_part_in_training_is_suggested_what_the_others_hold(data: Dataset) -> 
     for part in plan.parts:
         others = [other.text for other in plan.parts if other is not part]
         expected = likeliest(model_of(others, data.vocab_size), part.contexts(index, 2), K)
-        got = memory.suggested(part, index, network)
-        assert got is not None
-        assert np.array_equal(got.tokens.flatten(0, 1).numpy(), expected.tokens_RK)
-        np.testing.assert_allclose(got.probs.flatten(0, 1).numpy(), expected.probs_RK, rtol=1e-6)
+        got = memory.read(part, index, network, joint=part in plan.folds)
+        assert (got.rows is not None) == (part in plan.folds)
+        assert got.suggested is not None
+        assert np.array_equal(got.suggested.tokens.flatten(0, 1).numpy(), expected.tokens_RK)
+        np.testing.assert_allclose(got.suggested.probs.flatten(0, 1).numpy(), expected.probs_RK, rtol=1e-6)
 
 
 def config_of(steps: int) -> Config:

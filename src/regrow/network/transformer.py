@@ -22,6 +22,7 @@ from regrow.network.bases import seeded_uniform
 from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.shapes import hidden_width
+from regrow.ngram.model.likeliest import Likeliest
 
 
 class Shape(NamedTuple):
@@ -48,6 +49,12 @@ class Suggested(NamedTuple):
 
     tokens: Tensor
     probs: Tensor
+
+    @classmethod
+    def of(cls, found: Likeliest, sequences: int, device: torch.device) -> Suggested:
+        """From the memory's likeliest at the positions of so many sequences: [B, T, K]."""
+        K = found.tokens_RK.shape[1]
+        return cls(*(torch.from_numpy(part).to(device).view(sequences, -1, K) for part in found))
 
 
 RunBlock: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor]]  # as `block_forward`

@@ -52,20 +52,6 @@ def memory_rows(
     return MemoryRows.of(memory.rows(contexts_RC, threads=threads), device)
 
 
-def suggestions(
-    memory: Memory,
-    network: Transformer,
-    contexts_RC: NDArray[np.int32],
-    sequences: int,
-    threads: int | None = None,
-) -> Suggested:
-    """What the memory suggests to the network at R positions of so many sequences: [B, T, K]."""
-    K, device = network.memory_input, network.embedding.device
-    found = likeliest(memory, contexts_RC, K, threads=threads or torch.get_num_threads())
-    tokens, probs = (torch.from_numpy(part).to(device).view(sequences, -1, K) for part in found)
-    return Suggested(tokens, probs)
-
-
 @dataclass(frozen=True)
 class Mixture:
     """The three parts of the equation, or without a mixer the network alone, which may read the memory. `bos_id`
@@ -97,7 +83,8 @@ class Mixture:
             return None
         if self.memory is None:
             raise ValueError("this network reads a memory, and there is none")
-        return suggestions(self.memory, self.network, contexts_RC, sequences, self.threads)
+        K, threads = self.network.memory_input, self.threads or torch.get_num_threads()
+        return Suggested.of(likeliest(self.memory, contexts_RC, K, threads=threads), sequences, self.device)
 
     def rows(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> MixtureRows:
         """The mixture at R positions, of the network's final states and the memory's contexts there."""

@@ -1,16 +1,28 @@
-"""Compiling a step's functions where that pays, and doing without where it cannot."""
+"""Compiling a step's functions where that pays, and doing without where it cannot.
+
+torch takes half a minute to compile them, most of it on one core. `compile_ahead` has another process begin while this
+one reads and counts text; what it compiles reaches this one through torch's cache on disk.
+"""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import torch
 from torch._functorch import config as functorch_config
 
-from regrow.core.config.schema import TrainConfig
+from regrow.core.config.schema import Config, TrainConfig
 from regrow.core.errors import ConfigError
+from regrow.core.machine import cores
+from regrow.core.processes import ends_with_parent
+
+_CHILD = "import sys; from regrow.training.compile_here import compile_here; compile_here(*sys.argv[1:])"
+_ahead: subprocess.Popen[bytes] | None = None
 
 # By itself torch compiles a backward pass when it first runs, where failing would leave half of a step's gradients.
 # Versions before 2.9 do not have the setting.
@@ -33,6 +45,7 @@ class Compiled:
         if self._function is self._plain:
             return self._plain(*arguments)
         try:
+            wait_for_ahead()
             with functorch_config.patch(_TOGETHER):
                 return self._function(*arguments)
         except Exception as error:
@@ -56,13 +69,10 @@ def compile_step(
 
     Raises ConfigError if compilation is demanded and there is no compiler.
     """
-    t = config
-    long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
-    long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
-    if t.compile == "off" or (t.compile == "auto" and not long):
+    if not pays(config):
         return functions
     if device.type == "cpu" and not has_compiler():
-        if t.compile == "on":
+        if config.compile == "on":
             raise ConfigError(
                 "train.compile = on: there is no C++ compiler on the path; install g++ or set it to auto."
             )
@@ -75,7 +85,35 @@ def compile_step(
             log(line)
         logged.append(line)
 
-    return [Compiled(function, t.compile == "on", log_once) for function in functions]
+    return [Compiled(function, config.compile == "on", log_once) for function in functions]
+
+
+def pays(t: TrainConfig) -> bool:
+    """Whether a run is long enough to earn the seconds of compiling back, or is told to compile."""
+    long = (t.max_seconds == 0 or t.max_seconds >= 60) and (t.max_steps == 0 or t.max_steps >= 200)
+    long = long and (t.max_tokens == 0 or t.max_tokens >= 1_000_000)
+    return t.compile == "on" or (t.compile == "auto" and long)
+
+
+def compile_ahead(config: Config, device: str | None = None) -> None:
+    """Have another process compile the steps of one process on the CPU by `config`, if that pays and none is begun."""
+    global _ahead
+    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+    if _ahead is not None or not on_cpu or cores() == 1 or not pays(config.train) or not has_compiler():
+        return
+    arguments = [msgspec.json.encode(config).decode(), str(torch.get_num_threads())]
+    _ahead = subprocess.Popen(
+        ends_with_parent([sys.executable, "-P", "-c", _CHILD, *arguments]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for_ahead() -> None:
+    """Until what was begun ahead is done, or has failed: then this process compiles by itself."""
+    if _ahead is not None:
+        _ahead.wait()
 
 
 def has_compiler() -> bool:

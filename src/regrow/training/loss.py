@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from regrow.predict.lockstep import IGNORED
 from regrow.predict.mixture import network_inputs
 from regrow.training.batches import Part
 from regrow.training.compiled import compile_step
-from regrow.training.memory import TrainingMemory
+from regrow.training.memory import Reading
 from regrow.training.row_loss import (
     ROW_KERNELS,
     MixtureInputs,
@@ -43,6 +44,15 @@ class Nats:
         return Nats(self.network + other.network, self.mixture + other.mixture, self.scored + other.scored)
 
 
+class ReadsMemory(Protocol):
+    """What a step asks of the memory (`TrainingMemory` is one such)."""
+
+    def read(
+        self, part: Part, index_B: NDArray[np.int64], network: Transformer, *, joint: bool
+    ) -> Reading:
+        """What it predicts of these windows without having counted them."""
+
+
 class StepLoss:
     """Forward and backward passes of `network`, and of `mixer` where the memory takes part."""
 
@@ -50,7 +60,7 @@ class StepLoss:
         self,
         network: Transformer,
         mixer: Mixer,
-        memory: TrainingMemory | None,
+        memory: ReadsMemory | None,
         bos_id: int,
         dtype: torch.dtype,
     ) -> None:
@@ -58,6 +68,7 @@ class StepLoss:
         self._bos_id, self._dtype = bos_id, dtype
         self._kernels = ROW_KERNELS
         self._run_block: RunBlock = block_forward
+        self._joint_rows = 0
 
     def backward(self, part: Part, index_B: NDArray[np.int64], batch_tokens: int, *, joint: bool) -> Nats:
         """Add to the gradients those of the nats of these windows over `batch_tokens`, the tokens of the whole step."""
@@ -66,15 +77,14 @@ class StepLoss:
         targets = torch.from_numpy(targets_BT).to(device)
         inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
         weights = self._network.weights(self._dtype)
-        suggested = self._memory.suggested(part, index_B, self._network) if self._memory else None
-        hidden_RD = self._network.hidden(inputs, weights, self._run_block, suggested).flatten(0, 1)
+        read = self._memory.read(part, index_B, self._network, joint=joint) if self._memory else Reading()
+        hidden_RD = self._network.hidden(inputs, weights, self._run_block, read.suggested).flatten(0, 1)
         embedding_VD, targets_R = self._network.embedding.to(self._dtype), targets.flatten()
         cap = self._network.config.softcap
-        if not joint or self._memory is None:
+        if (memory := read.rows) is None:
             loss = network_loss(hidden_RD, embedding_VD, targets_R, cap, self._kernels)
             network, mixture = float(loss.detach()), 0.0
         else:
-            memory = self._memory.rows(part, index_B, device)
             with torch.no_grad():
                 logits_RV = F.linear(hidden_RD, embedding_VD)
                 best = Favourites(*self._kernels.favourites(logits_RV, memory.log_probs_RV, cap))
@@ -83,18 +93,23 @@ class StepLoss:
             loss = mixture_loss(hidden_RD, embedding_VD, exponents_R2, logits_RV, rows, cap, self._kernels)
             network, mixture = network_nats(logits_RV, targets_R, best.total, cap), float(loss.detach())
         torch.autograd.backward(loss / batch_tokens)
+        self._warm_joint()
         return Nats(network, mixture, float((targets_BT != IGNORED).sum()))
 
     def compile(self, config: TrainConfig, rows: int, log: Callable[[str], None]) -> None:
-        """Compile block and loss; see `compile_step`. The loops of the joint phase, over so many rows, at once: it
-        begins while the clock runs."""
+        """Have block and loss compiled in the first step, for so many rows at once; see `compile_step`."""
         device = self._network.embedding.device
         self._run_block, *kernels = compile_step([block_forward, *ROW_KERNELS], config, device, log)
         self._kernels = RowKernels(*kernels)
-        if self._memory is None or not config.closing or self._kernels.mixture is ROW_KERNELS.mixture:
+        self._joint_rows = rows if self._memory and config.closing else 0
+
+    def _warm_joint(self) -> None:
+        """Compile the loops of the joint phase now: it begins while the clock runs."""
+        rows, self._joint_rows = self._joint_rows, 0
+        if not rows or self._kernels.mixture is ROW_KERNELS.mixture:
             return
-        memory_RV = torch.zeros(rows, self._network.vocab_size, device=device)
+        memory_RV = torch.zeros(rows, self._network.vocab_size, device=self._network.embedding.device)
         logits_RV, cap = memory_RV.to(self._dtype), self._network.config.softcap
         with torch.no_grad():
             self._kernels.favourites(logits_RV, memory_RV, cap)
-            self._kernels.mixture(logits_RV, memory_RV, torch.zeros(rows, 4, device=device), cap)
+            self._kernels.mixture(logits_RV, memory_RV, torch.zeros(rows, 4, device=memory_RV.device), cap)

@@ -13,7 +13,7 @@ Legend: B sequences, T tokens of a sequence, R = B * T rows, V vocabulary.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,10 +28,17 @@ from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.memory import Counts, Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_discounts
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.predict.mixture import suggestions
+from regrow.ngram.model.likeliest import likeliest, likeliest_of
 from regrow.training.batches import Part, Plan
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
+
+
+class Reading(NamedTuple):
+    """What a step reads of the memory: what the network is suggested [B, T, K], and rows [R, V] to be mixed with."""
+
+    suggested: Suggested | None = None
+    rows: MemoryRows | None = None
 
 
 class TrainingMemory:
@@ -73,30 +80,25 @@ class TrainingMemory:
             )
         self.count_seconds += time.perf_counter() - started
 
-    def rows(self, part: Part, index_B: NDArray[np.int64], device: torch.device) -> MemoryRows:
-        """What the memory predicts of these windows' tokens without having counted them (see the module).
+    def read(self, part: Part, index_B: NDArray[np.int64], network: Transformer, *, joint: bool) -> Reading:
+        """What the memory predicts of these windows' tokens without having counted them (see the module): what the
+        network reads, if it does, and rows for the joint phase.
 
         `index_B`: this process's windows of a batch.
         """
+        K, device = network.memory_input, network.embedding.device
+        if not K and not joint:
+            return Reading()
         started = time.perf_counter()
-        model, contexts = self._model_without(part), part.contexts(index_B, self._config.max_order - 1)
-        rows = MemoryRows.of(model.rows(contexts, threads=torch.get_num_threads()), device)
+        model, threads = self._model_without(part), torch.get_num_threads()
+        contexts, suggested = part.contexts(index_B, self._config.max_order - 1), None
+        rows = model.rows(contexts, threads=threads) if joint else None
+        if K:
+            found = likeliest(model, contexts, K, threads=threads) if rows is None else likeliest_of(rows.probs_RV, K)
+            suggested = Suggested.of(found, len(index_B), device)
+        reading = Reading(suggested, MemoryRows.of(rows, device) if rows else None)
         self.score_seconds += time.perf_counter() - started
-        return rows
-
-    def suggested(self, part: Part, index_B: NDArray[np.int64], network: Transformer) -> Suggested | None:
-        """What the network reads of the memory with these windows, under the same conditions as `rows`."""
-        if not network.memory_input:
-            return None
-        started = time.perf_counter()
-        found = suggestions(
-            self._model_without(part),
-            network,
-            part.contexts(index_B, self._config.max_order - 1),
-            len(index_B),
-        )
-        self.score_seconds += time.perf_counter() - started
-        return found
+        return reading
 
     def whole(self) -> Memory:
         """All that was counted ahead, as it will predict other text."""

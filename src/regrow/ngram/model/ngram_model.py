@@ -37,6 +37,7 @@ class NgramModel(Memory):
         self.trie = trie
         self.unigram_V = unigram_V
         self.base_BV = base_table(trie, unigram_V)
+        self.best_of_base: dict[int, NDArray[np.int32]] = {}  # kept by `likeliest`
 
     @classmethod
     def from_counts(

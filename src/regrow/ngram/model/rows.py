@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.core.errors import NgramError
@@ -147,12 +148,52 @@ def base_table(trie: Trie, unigram_V: NDArray[np.float64]) -> Floats:
     return base
 
 
+@register_jitable
+def walk(context_C, trie, path):  # type: ignore[no-untyped-def]
+    """From the most recent token back as far as the context was seen: the order that matched, and the contexts of
+    orders 2, 3, ... in `path`."""
+    width, max_order = len(context_C), trie.max_order
+    succ_start = trie.succ_start_M1
+    if width == 0 or max_order == 1 or context_C[width - 1] < 0:
+        return 1
+    node = np.int64(context_C[width - 1])
+    if succ_start[node] == succ_start[node + 1]:
+        return 1
+    order = 2
+    path[2] = node
+    while order < max_order and order <= width:
+        wanted = context_C[width - order]
+        if wanted < 0:
+            break
+        node = find_child(trie.child_start_P1, trie.child_token_M, node, wanted)
+        if node < 0:
+            break
+        order += 1
+        path[order] = node
+    return order
+
+
+@register_jitable
+def weight_of_base(gamma, path, base_order, order):  # type: ignore[no-untyped-def]
+    """What is left for the base after all longer orders took their share."""
+    left = 1.0
+    for n in range(base_order + 1, order + 1):
+        left *= gamma[path[n]]
+    return max(np.float32(left), np.float32(1e-20))
+
+
+@register_jitable
+def base_row(base_BV, path, order):  # type: ignore[no-untyped-def]
+    """Which of the distributions that rows start from."""
+    if base_BV.shape[0] == 1:
+        return np.int64(0)
+    return path[2] if order >= 2 else np.int64(base_BV.shape[0] - 1)
+
+
 @kernel
 def fill_rows(contexts_RC: I32x2, base_BV: F32x2, trie: Trie, rows: NgramRows, start: int, stop: int) -> None:
     """Rows start..stop, in the order of arithmetic that the module states."""
-    width = contexts_RC.shape[1]
-    max_order, gamma, total = trie.max_order, trie.gamma_M, trie.total_M
-    child_start, child_token = trie.child_start_P1, trie.child_token_M
+    gamma, total = trie.gamma_M, trie.total_M
     succ_start, succ_token, succ_mass = trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E
     probs_RV, matched_R, total_R = rows.probs_RV, rows.matched_order_R, rows.context_total_R
     distinct_R, escape_R = rows.distinct_R, rows.escape_R
@@ -160,34 +201,9 @@ def fill_rows(contexts_RC: I32x2, base_BV: F32x2, trie: Trie, rows: NgramRows, s
     base_order = 2 if base_BV.shape[0] > 1 else 1
     path = np.empty(17, np.int64)
     for r in range(start, stop):
-        # Walk back from the most recent token as far as the context was seen.
-        order = 1
-        node = np.int64(-1)
-        if width > 0 and max_order > 1 and contexts_RC[r, width - 1] >= 0:
-            node = np.int64(contexts_RC[r, width - 1])
-            if succ_start[node] == succ_start[node + 1]:
-                node = np.int64(-1)
-            else:
-                order = 2
-                path[2] = node
-        while node >= 0 and order < max_order and order <= width:
-            wanted = contexts_RC[r, width - order]
-            if wanted < 0:
-                break
-            child = find_child(child_start, child_token, node, wanted)
-            if child < 0:
-                break
-            node = child
-            order += 1
-            path[order] = node
-        # What is left for the base after all longer orders took their share.
-        left = 1.0
-        for n in range(base_order + 1, order + 1):
-            left *= gamma[path[n]]
-        weight = max(np.float32(left), np.float32(1e-20))
-        row = 0
-        if base_order == 2:
-            row = path[2] if order >= 2 else vocab
+        order = walk(contexts_RC[r], trie, path)  # type: ignore[no-untyped-call]
+        weight = weight_of_base(gamma, path, base_order, order)  # type: ignore[no-untyped-call]
+        row = base_row(base_BV, path, order)  # type: ignore[no-untyped-call]
         for v in range(vocab):
             probs_RV[r, v] = base_BV[row, v] * weight
         outer = 1.0
