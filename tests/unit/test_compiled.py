@@ -127,3 +127,38 @@ def test_a_real_step_outlives_a_real_compiler_that_does_not_work(fault: str, tmp
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 and "training runs uncompiled" in done.stdout
+
+
+_AHEAD = """
+import msgspec, torch
+from torch._dynamo.utils import counters
+from regrow.core.config.load import load_preset
+from regrow.core.config.schema import DataConfig, ModelConfig
+from regrow.training import compiled
+from regrow.training.compile_here import compile_here
+c = msgspec.structs.replace(
+    load_preset("demo"), data=DataConfig(vocab_size=300),
+    model=ModelConfig(n_layer=1, d_model=64, n_head=2, n_kv_head=1, r=4, window=16, memory_input=2),
+)
+compiled.cores = lambda: 2
+compiled.compile_ahead(c)
+assert compiled._ahead is not None
+compiled.wait_for_ahead()
+assert compiled._ahead.returncode == 0
+compile_here(msgspec.json.encode(c).decode(), str(torch.get_num_threads()))
+of = counters["inductor"]
+assert of["fxgraph_cache_hit"] > 3 and not of["fxgraph_cache_miss"], of
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiled.has_compiler(), reason="there is no C++ compiler")
+def test_what_another_process_compiled_is_not_compiled_again(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AHEAD],
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -37,10 +37,12 @@ def run_path(
     from regrow.predict.proof import prepare, prove
     from regrow.report.baselines import baseline_bpb
     from regrow.report.excerpt import save_excerpt
+    from regrow.training.compiled import compile_ahead
     from regrow.training.needs import check_budget
     from regrow.training.trainer import train
 
     check_budget(config, config.data.vocab_size, tokenizer_bytes=0)
+    compile_ahead(config, device)
     prepare()
     data, artifact = out / "data", out / ARTIFACT
     with run_folder.locked(out):  # not while another demo trains on it

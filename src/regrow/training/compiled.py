@@ -44,10 +44,15 @@ class Compiled:
     def __call__(self, *arguments: Any) -> Any:
         if self._function is self._plain:
             return self._plain(*arguments)
+        wait_for_ahead()
         try:
-            wait_for_ahead()
-            with functorch_config.patch(_TOGETHER):
-                return self._function(*arguments)
+            return self._compiled(arguments, vec_isa_ok=True)
+        except Exception:  # a compiler older than the processor: torch finds out which instructions it knows
+            from torch._inductor.cpu_vec_isa import valid_vec_isa_list
+
+            valid_vec_isa_list.cache_clear()
+        try:
+            return self._compiled(arguments, vec_isa_ok=None)
         except Exception as error:
             reason = _reason(error)
             result = self._plain(*arguments)  # raises what is no fault of the compiler
@@ -60,6 +65,14 @@ class Compiled:
                 f"the C++ compiler does not work: training runs uncompiled, about a third slower ({reason})"
             )
             return result
+
+    def _compiled(self, arguments: tuple[Any, ...], vec_isa_ok: bool | None) -> Any:
+        """`vec_isa_ok`: take it that the compiler knows all of the processor's instructions, which torch tries for a
+        quarter of the time of the first compilation."""
+        from torch._inductor import config as inductor_config  # half a second that short runs do without
+
+        with functorch_config.patch(_TOGETHER), inductor_config.patch({"cpp.vec_isa_ok": vec_isa_ok}):
+            return self._function(*arguments)
 
 
 def compile_step(
@@ -95,11 +108,12 @@ def pays(t: TrainConfig) -> bool:
     return t.compile == "on" or (t.compile == "auto" and long)
 
 
-def compile_ahead(config: Config, device: str | None = None) -> None:
-    """Have another process compile the steps of one process on the CPU by `config`, if that pays and none is begun."""
+def compile_ahead(config: Config, device: str | None = None, world_size: int = 1) -> None:
+    """Have another process compile the steps of training by `config` in one process on the CPU, if that pays and none
+    is begun."""
     global _ahead
-    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
-    if _ahead is not None or not on_cpu or cores() == 1 or not pays(config.train) or not has_compiler():
+    one_cpu = world_size == 1 and (device == "cpu" or (device is None and not torch.cuda.is_available()))
+    if _ahead is not None or not one_cpu or cores() == 1 or not pays(config.train) or not has_compiler():
         return
     arguments = [msgspec.json.encode(config).decode(), str(torch.get_num_threads())]
     _ahead = subprocess.Popen(

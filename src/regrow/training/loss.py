@@ -47,9 +47,7 @@ class Nats:
 class ReadsMemory(Protocol):
     """What a step asks of the memory (`TrainingMemory` is one such)."""
 
-    def read(
-        self, part: Part, index_B: NDArray[np.int64], network: Transformer, *, joint: bool
-    ) -> Reading:
+    def read(self, part: Part, index_B: NDArray[np.int64], network: Transformer, *, joint: bool) -> Reading:
         """What it predicts of these windows without having counted them."""
 
 

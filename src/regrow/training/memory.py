@@ -94,7 +94,11 @@ class TrainingMemory:
         contexts, suggested = part.contexts(index_B, self._config.max_order - 1), None
         rows = model.rows(contexts, threads=threads) if joint else None
         if K:
-            found = likeliest(model, contexts, K, threads=threads) if rows is None else likeliest_of(rows.probs_RV, K)
+            found = (
+                likeliest(model, contexts, K, threads=threads)
+                if rows is None
+                else likeliest_of(rows.probs_RV, K)
+            )
             suggested = Suggested.of(found, len(index_B), device)
         reading = Reading(suggested, MemoryRows.of(rows, device) if rows else None)
         self.score_seconds += time.perf_counter() - started

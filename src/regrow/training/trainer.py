@@ -42,6 +42,7 @@ from regrow.training.checkpoint import (
     has_checkpoint,
     load_checkpoint,
 )
+from regrow.training.compiled import compile_ahead
 from regrow.training.gradients import GradientSum
 from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
@@ -94,6 +95,7 @@ def train(
     dataset = data if isinstance(data, Dataset) else Dataset.load(Path(data))
     progress = progress or Silent()
     with process_group(progress.log, device) as group:
+        compile_ahead(config, group.device.type, group.world_size)
         progress = progress if group.is_first else Silent()
         # On several machines torchrun counts restarts by machine; the count of one is enough.
         again = group.max_restarts > 0 and group.sums([resume or group.restarts])[0] > 0
@@ -211,9 +213,7 @@ class Trainer:
                     saved_at = state.elapsed
             self._warm_up = clock.warm_up
             self._check_learned()
-            if (
-                self.group.is_first and state.step > began
-            ):  # whatever the settings: packing may be killed or fail
+            if self.group.is_first and state.step > began:  # always: packing may be killed or fail
                 checkpoints.save(state.step, state.state_dict())
 
     @contextmanager
