@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,7 @@ class TrainingState:
         self.elapsed = self.communication = 0.0
         self._parts, self._mains = plan.parts, len(plan.mains)
         self._draws = [0] * len(self._parts)
+        self._joint_batches: float | None = None  # how many the joint phase will have, once it begins
         self._batch_size = t.batch_tokens // t.seq_len
         self._batches: list[Iterator[NDArray[np.int64]]] = [
             shuffled_batches(p, self._batch_size, np.random.Generator(np.random.PCG64([t.seed, i])))
@@ -115,24 +117,43 @@ class TrainingState:
     def next_batch(self) -> tuple[Part, NDArray[np.int64], bool]:
         """A part and the windows [B] of it that all processes together train on next, and whether they are of the
         joint phase."""
-        index = self._part_index()
+        joint = (
+            self.done >= 1 - self.config.train.closing
+            and len(self._parts) > self._mains
+            and bool(self.memory)
+        )
+        index = self._joint_part() if joint else self._main_part()
         self._draws[index] += 1
-        return self._parts[index], next(self._batches[index]), index >= self._mains
+        return self._parts[index], next(self._batches[index]), joint
 
-    def _part_index(self) -> int:
-        """In the main phase its parts in turn, a whole pass each: the memory is estimated anew for every turn. In the
-        joint phase its folds in turn, each as long as it has fresh windows."""
-        main = min(
+    def _main_part(self) -> int:
+        """The main phase's parts in turn, a whole pass each: the memory is estimated anew for every turn."""
+        return min(
             range(self._mains), key=lambda i: self._draws[i] * self._batch_size // self._parts[i].windows
         )
-        folds, share = len(self._parts) - self._mains, self.config.train.closing
-        if self.done < 1 - share or not folds or self.memory is None:
-            return main
-        wanted = self._mains + min(folds - 1, int((self.done - 1 + share) / share * folds))
-        for index in range(wanted, len(self._parts)):
-            if (self._draws[index] + 1) * self._batch_size <= self._parts[index].windows:
-                return index
-        return main
+
+    def _joint_part(self) -> int:
+        """The joint phase's folds in turn, each as long as it has fresh windows, so that they last until the end.
+
+        What the phase is longer than they last comes first: parts of the main phase, each predicted without itself too.
+        """
+        folds = range(self._mains, len(self._parts))
+        fresh = {i: self._parts[i].windows // self._batch_size - self._draws[i] for i in folds}
+        have, whole = sum(fresh.values()), sum(self._parts[i].windows // self._batch_size for i in folds)
+        passed = self.done - self._skipped
+        left = (
+            self.step * (1 - self.done) / passed if passed > 0 else math.inf
+        )  # batches, at the pace of the run so far
+        if self._joint_batches is None:
+            self._joint_batches = left
+        if (
+            left > have == whole and self._mains > 1
+        ):  # once a fold is begun they all follow: models take their time
+            return self._main_part()
+        share = 1 - left / max(1.0, min(whole, self._joint_batches))
+        wanted = self._mains + min(len(folds) - 1, max(0, int(share * len(folds))))
+        in_turn = [*range(wanted, len(self._parts)), *range(self._mains, wanted)]
+        return next((i for i in in_turn if fresh[i] > 0), wanted)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs; the data's order and the frozen bases follow from seed and draws."""
@@ -140,7 +161,8 @@ class TrainingState:
             "config": config_toml(self.config), "run": self.run, "data": self.data.counts,
             "step": self.step, "tokens": self.tokens, "warm_tokens": self.warm_tokens,
             "elapsed": self.elapsed, "communication": self.communication,
-            "draws": self._draws, "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
+            "draws": self._draws, "joint_batches": self._joint_batches,
+            "network": self.network.state_dict(), "mixer": self.mixer.state_dict(),
             "averaged": self.averaged.state_dict() if self.averaged else None,
             "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
             "memory": self.memory.state_dict() if self.memory else None,
@@ -165,7 +187,7 @@ class TrainingState:
         if self.held_out is not None:
             self.held_out.load_state_dict(state["held_out"])
         self._main_over, self._skipped = state["main_over"], state["skipped"]
-        self._draws = list(state["draws"])
+        self._draws, self._joint_batches = list(state["draws"]), state["joint_batches"]
         for batches, draws in zip(self._batches, self._draws, strict=True):
             for _ in range(draws):
                 next(batches)

@@ -16,6 +16,8 @@ from regrow.ngram.model.backoff_trie import Trie
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.rows import Memory, base_row, in_threads, walk, weight_of_base
 
+_BLOCK = 64  # entries looked at together
+
 
 class Likeliest(NamedTuple):
     """The K likeliest tokens of R distributions, int32 [R, K], most likely first, and their probabilities, float32."""
@@ -64,17 +66,25 @@ def _best_of_base(model: NgramModel, count: int, threads: int | None) -> NDArray
 @register_jitable
 def select(row_V, tokens_K, largest_K):  # type: ignore[no-untyped-def]
     """The largest entries of a row, largest first, and where they stand; of equal ones the first."""
-    count, filled = len(tokens_K), 0
-    for v in range(len(row_V)):
-        x = row_V[v]
-        if filled == count and x <= largest_K[count - 1]:
-            continue
-        filled = min(filled + 1, count)
-        k = filled - 1
-        while k > 0 and largest_K[k - 1] < x:
-            tokens_K[k], largest_K[k] = tokens_K[k - 1], largest_K[k - 1]
-            k -= 1
-        tokens_K[k], largest_K[k] = v, x
+    count, filled, vocab = len(tokens_K), 0, len(row_V)
+    for begin in range(0, vocab, _BLOCK):
+        end = min(begin + _BLOCK, vocab)
+        if filled == count:  # most blocks hold nothing larger, which a loop without branches finds out
+            limit, larger = largest_K[count - 1], 0
+            for v in range(begin, end):
+                larger += row_V[v] > limit
+            if not larger:
+                continue
+        for v in range(begin, end):
+            x = row_V[v]
+            if filled == count and x <= largest_K[count - 1]:
+                continue
+            filled = min(filled + 1, count)
+            k = filled - 1
+            while k > 0 and largest_K[k - 1] < x:
+                tokens_K[k], largest_K[k] = tokens_K[k - 1], largest_K[k - 1]
+                k -= 1
+            tokens_K[k], largest_K[k] = v, x
 
 
 @kernel
