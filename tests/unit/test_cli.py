@@ -280,7 +280,7 @@ def test_resuming_takes_the_config_of_the_run(tmp_path: Path, monkeypatch: pytes
 
 def test_config_lists_shows_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config"]) == 0
-    assert capsys.readouterr().out.split() == ["baseline", "demo", "published"]
+    assert capsys.readouterr().out.split() == ["baseline", "books-cpu", "demo", "published", "record"]
     assert main(["config", "show", "demo", "--set", "train.max_steps=30"]) == 0
     shown = capsys.readouterr().out
     assert "max_steps = 30" in shown

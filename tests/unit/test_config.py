@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from regrow.core.config.load import (
@@ -14,8 +15,9 @@ from regrow.core.config.load import (
     parse_config,
     preset_names,
 )
-from regrow.core.config.schema import Config
+from regrow.core.config.schema import Config, PackConfig
 from regrow.core.errors import ConfigError
+from regrow.training.needs import check_budget
 
 
 def write(folder: Path, text: str) -> Path:
@@ -31,7 +33,7 @@ def refusal(*overrides: str) -> str:
 
 
 def test_the_presets_of_the_contract_are_there_under_their_names() -> None:
-    assert preset_names() == ["baseline", "demo", "published"]
+    assert preset_names() == ["baseline", "books-cpu", "demo", "published", "record"]
     assert [load_preset(name).preset for name in preset_names()] == preset_names()
 
 
@@ -58,10 +60,19 @@ def test_the_demo_stands_on_seeded_matrices_and_four_megabytes() -> None:
     assert config.pack.budget_bytes == 4_000_000
 
 
-@pytest.mark.parametrize("name", ["baseline", "demo", "published"])
+@pytest.mark.parametrize("name", preset_names())
 def test_a_resolved_config_reads_back_equal(name: str, tmp_path: Path) -> None:
     config = load_preset(name)
     assert load_config(write(tmp_path, config_toml(config))) == config
+
+
+@pytest.mark.parametrize("name", ["books-cpu", "record"])
+def test_presets_for_the_challenges_limit_keep_within_it(name: str) -> None:
+    """16 MB and ten minutes; the network with its tokenizer leaves room for a memory."""
+    config = load_preset(name)
+    assert (config.pack.budget_bytes, config.train.max_seconds) == (16_000_000, 600.0)
+    half = msgspec.structs.replace(config, pack=PackConfig(budget_bytes=14_500_000))
+    check_budget(half, config.data.vocab_size, 30_000)
 
 
 def test_a_preset_without_its_own_name_would_be_a_lie() -> None:
