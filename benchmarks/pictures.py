@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # Distinguishable without colour vision (Okabe and Ito 2008).
 _BLUE, _GREEN, _RED, _PINK, _GREY, _YELLOW = "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#7f7f7f", "#e69f00"
 _DARK = "#333333"
+# What each colour becomes for a reader whose scheme is dark: the paper of the docs' dark pages, and lighter inks.
+_IN_THE_DARK = {
+    "#ffffff": "#1e2129", "#000000": "#dcdfe6", _DARK: "#c3c7d1", _GREY: "#a3a7b0", _BLUE: "#56b4e9",
+    _GREEN: "#35c79b", _RED: "#f58b4c", _PINK: "#e3a3c6", _YELLOW: "#f2bf4a",
+}  # fmt: skip
 _SETTINGS: dict[str, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
     "axes.titlelocation": "left", "legend.frameon": False, "svg.fonttype": "path",
@@ -29,7 +34,8 @@ _SETTINGS: dict[str, Any] = {
 
 
 def svg(size: tuple[float, float], draw: Callable[[Figure], Axes], columns: int = 0) -> bytes:
-    """An SVG file of a figure of `size` inches; one version of matplotlib draws the same bytes each time.
+    """An SVG file of a figure of `size` inches; one version of matplotlib draws the same bytes each time. Its colours
+    follow the reader's scheme, light or dark.
 
     `draw` fills the figure and returns the panel whose legend stands below all of them, in `columns` (0: in a row).
     """
@@ -43,7 +49,22 @@ def svg(size: tuple[float, float], draw: Callable[[Figure], Axes], columns: int 
         figure.legend(handles, labels, loc="outside lower center", ncols=columns or max(1, len(labels)))
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    drawn = out.getvalue()
+    assert drawn.count(b"</style>") == 1, (
+        "the colours of the dark scheme go into matplotlib's one style sheet"
+    )
+    return drawn.replace(b"</style>", f"\n{_dark_style()}</style>".encode())
+
+
+def _dark_style() -> str:
+    """Rules that stand above the colours in matplotlib's elements; its letters have none, black goes without saying."""
+    rules = [
+        f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important }}'
+        for light, dark in _IN_THE_DARK.items()
+        for kind in ("fill", "stroke")
+    ]
+    ink = f"svg {{ fill: {_IN_THE_DARK['#000000']} }}"
+    return "\n".join(["@media (prefers-color-scheme: dark) {", ink, *rules, "}"])
 
 
 def bases(results: Path) -> bytes:

@@ -46,6 +46,16 @@ def test_a_picture_is_an_svg_and_the_same_each_time(name: str) -> None:
     assert f"({name}.svg)" in (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_follows_the_readers_dark_scheme_with_every_colour_it_has(name: str) -> None:
+    for drawn in (PICTURES[name](RESULTS).decode(), (DOCS / f"{name}.svg").read_text(encoding="utf-8")):
+        light, dark = drawn.split("@media (prefers-color-scheme: dark)")[0], drawn.split("dark)")[1]
+        style, elements = dark.split("</style>")
+        used = {colour for place in re.findall(r'style="[^"]*"', light + elements)
+                for colour in re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", place)}  # fmt: skip
+        assert used and {colour for colour in used if f'[style*="{colour}"]' not in style} == set()
+
+
 def test_only_what_is_marked_changes_and_an_unknown_table_is_named() -> None:
     page = filled(marked("cache_bytes"))
     assert page.startswith("Text before.\n\n<!-- table: cache_bytes -->\n| tables filled with |")
