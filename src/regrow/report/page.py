@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-
-import jinja2
-from markupsafe import Markup
 
 from regrow import __version__
 from regrow.core.files import atomic_write_bytes, check_writable
+from regrow.core.html import render as page
 from regrow.core.run_folder import REPORT
 from regrow.report.component_view import size_bars, size_rows
 from regrow.report.curve_view import curve_plots, last_values, small_plots
@@ -41,22 +36,12 @@ def write_report(runs: Path | str | RunFiles | Sequence[Path | str], out: Path |
 
 def render(runs: list[RunFiles]) -> str:
     """The page as HTML text, a function of the runs alone."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = _template("page.js")
     adaptive = [run.result.proof_adaptive for run in runs]
-    return environment.get_template("page.html").render(
+    return page(
+        "regrow.report",
+        "page",
         title=" · ".join(run.name for run in runs),
         version=__version__,
-        # These two are files of this package; everything else on the page is escaped.
-        style=Markup(_template("page.css")),
-        script=Markup(script),
-        script_hash=_csp_hash(script),
         runs=runs,
         headlines=[headline(run) for run in runs],
         scores=score_rows(runs),
@@ -74,12 +59,3 @@ def render(runs: list[RunFiles]) -> str:
         run_tables=run_tables(runs),
         config_tables=config_tables(runs),
     )
-
-
-def _template(name: str) -> str:
-    return (resources.files("regrow.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(script: str) -> str:
-    """What the page's policy lets run: this script and no other, whatever a run's files hold."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -19,7 +19,10 @@ def report(audit: Audit, every: bool = False) -> str:
         audit: what was found.
         every: also the findings of low severity.
     """
-    lines = [f"{audit.verdict.upper()}  {audit.path}", *_summary(audit)]
+    lines = [
+        f"{audit.verdict.upper()}  {audit.path}",
+        *(f"  {what:<10}{text}" for what, text in summary(audit)),
+    ]
     shown = [f for f in audit.findings if every or f.severity != "low" or f.rule == NOTHING]
     for finding in shown:
         lines += ["", *_finding(finding, audit)]
@@ -41,7 +44,7 @@ def report(audit: Audit, every: bool = False) -> str:
             f"Not judged, on request: {', '.join(audit.left_out) if count < 6 else f'{count} ids'}.",
         ]
     if audit.smoke is not None:
-        lines += ["", *_smoke(audit.smoke)]
+        lines += ["", *smoke_lines(audit.smoke)]
     return "\n".join(lines)
 
 
@@ -54,32 +57,33 @@ def _finding(finding: Finding, audit: Audit) -> Iterator[str]:
         yield f"  To clear: {audit.clears[finding.rule]}"
 
 
-def _summary(audit: Audit) -> Iterator[str]:
-    """The account in a few lines: headline, bytes, text, seeds."""
+def summary(audit: Audit) -> Iterator[tuple[str, str]]:
+    """The account in a few words: headline, bytes, text, seeds, each with what was found."""
     lead, size, text, seeds = (
         audit.account.get(part) or {} for part in ("headline", "bytes", "text", "seeds")
     )
     if lead.get("bpb") is not None:
         how = f"{_SOURCES[lead['kind']]} ({lead['label']})" if lead.get("kind") else "not on any log line"
-        yield f"  headline  {lead['bpb']} bits per byte, {lead['stated_at']}; from {how}"
-        yield from (f"            {line[:160]}" for line in lead.get("lines", [])[:5])
+        yield "headline", f"{lead['bpb']} bits per byte, {lead['stated_at']}; from {how}"
+        yield from (("", line[:160]) for line in lead.get("lines", [])[:5])
     if size.get("code_here"):
         model = f"{size['model_logged']:,} logged" if size.get("model_logged") else "not logged"
         code = f"code {size['code_here']:,} here ({size['code_compressed']:,} compressed)"
-        yield f"  bytes     {code}, model {model}, limit {size['limit']:,}"
+        yield "bytes", f"{code}, model {model}, limit {size['limit']:,}"
     elif size.get("total"):
-        yield f"  bytes     {size['total']:,}"
+        yield "bytes", f"{size['total']:,}"
     if text.get("bytes_per_token"):
         known = f"; {text['expected'][1]}" if text.get("expected") else ""
-        yield f"  text      {text['bytes_per_token']:.3f} bytes per token{known}"
+        yield "text", f"{text['bytes_per_token']:.3f} bytes per token{known}"
     if seeds.get("deviation") is not None:
         p = seeds.get("p_value")
         test = f", p = {p:.2g} against {seeds['bar']:.5f}" if p is not None else ""
         spread = f"mean {seeds['mean']:.5f}, deviation {seeds['deviation']:.5f}"
-        yield f"  seeds     {len(seeds['figures'])}: {spread}{test}"
+        yield "seeds", f"{len(seeds['figures'])}: {spread}{test}"
 
 
-def _smoke(smoke: Smoke) -> Iterator[str]:
+def smoke_lines(smoke: Smoke) -> Iterator[str]:
+    """What the smoke test came to, in lines."""
     yield f"Smoke test on a CPU: {smoke.outcome} (came as far as: {smoke.stage})"
     facts = {
         "import": f"{smoke.import_seconds} s" if smoke.import_seconds is not None else None,

@@ -1,4 +1,4 @@
-"""A folder's audits as one table: CSV, JSON, and a page that works offline."""
+"""Audits as one table, CSV or JSON, and as a page that works offline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
-from regrow.challenge.audit.verdict import VERDICTS, Audit
+from regrow import __version__
+from regrow.challenge.audit.index import described
+from regrow.challenge.audit.report import smoke_lines, summary
+from regrow.challenge.audit.verdict import VERDICTS, Audit, level
 from regrow.core.errors import DataError
 
 COLUMNS = (
@@ -19,7 +22,6 @@ COLUMNS = (
     "model_bytes", "code_bytes", "bytes_per_token", "seeds", "deviation", "seconds",
 )  # fmt: skip
 
-_PAGE = Path(__file__).with_name("table.html")
 #: How a cell begins that a spreadsheet would run.
 _RUNS = ("=", "+", "-", "@", "\t")
 
@@ -71,14 +73,23 @@ def to_json(audits: Sequence[Audit]) -> bytes:
 
 
 def to_html(audits: Sequence[Audit]) -> str:
-    """The table as one page: no scripts, nothing from elsewhere; each row opens to its findings."""
-    from jinja2 import Environment
+    """The audits as one page that loads nothing: by verdict, each finding with the source around it and its rule."""
+    from regrow.challenge.audit.around import source_around
+    from regrow.core.html import render
 
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        _PAGE.read_text(encoding="utf-8")
-    )
     ordered = sorted(audits, key=lambda a: (VERDICTS.index(a.verdict), a.path))
-    return page.render(audits=[(a, row(a)) for a in ordered], counts=tally(audits))
+    named = [f.rule for a in ordered for f in a.findings] + [p.probe for a in ordered for p in a.probes]
+    known = described()
+    return render(
+        "regrow.challenge.audit",
+        "audit",
+        version=__version__,
+        counts=tally(audits),
+        audits=[(a, row(a), source_around(a), list(summary(a))) for a in ordered],
+        level=level,
+        smoke_lines=smoke_lines,
+        rules={name: known[name] for name in dict.fromkeys(named) if name in known},
+    )
 
 
 def write_table(audits: Sequence[Audit], path: Path) -> None:
