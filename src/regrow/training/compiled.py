@@ -6,6 +6,7 @@ one reads and counts text; what it compiles reaches this one through torch's cac
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -116,12 +117,13 @@ def compile_ahead(config: Config, device: str | None = None, world_size: int = 1
     if _ahead is not None or not one_cpu or cores() == 1 or not pays(config.train) or not has_compiler():
         return
     arguments = [msgspec.json.encode(config).decode(), str(torch.get_num_threads())]
-    _ahead = subprocess.Popen(
-        ends_with_parent([sys.executable, "-P", "-c", _CHILD, *arguments]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with contextlib.suppress(OSError):  # no process can be had: this one compiles by itself
+        _ahead = subprocess.Popen(
+            ends_with_parent([sys.executable, "-P", "-c", _CHILD, *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def wait_for_ahead() -> None:
