@@ -68,7 +68,7 @@ def test_json_lines_give_their_text_field(tmp_path: Path) -> None:
         ('{"body": "x", "id": 1}', "line 2 has no field text among body, id; .* --text-field"),
         ('["text"]', "line 2 is no object"),
         ('{"text": "x"', "line 2 is not JSON"),
-        (b"\xff\xfe", "line 2 is not JSON"),
+        (b"\xff\xfe", "line 2 is not UTF-8"),
         ("[" * 100_000, "line 2 "),
     ],
 )

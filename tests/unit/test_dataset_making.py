@@ -8,15 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import regrow.data.folder_writer
 from regrow.core.config.schema import DataConfig
+from regrow.core.errors import DataError
 from regrow.core.files import sha256_hex
+from regrow.core.processes import Terminated
 from regrow.core.progress import Silent
 from regrow.data.build import build_dataset
 from regrow.data.dataset import Dataset
-from regrow.data.folder_writer import FolderWriter
+from regrow.data.folder_writer import FolderWriter, GrowingArray
 
 CONFIG = DataConfig(vocab_size=300, val_fraction=0.2)
 
@@ -66,10 +69,11 @@ def test_long_documents_decode_to_themselves(large_built: Path) -> None:
     assert sum(map(len, texts)) == data.train_bytes
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), Terminated(15)], ids=["ctrl-C", "SIGTERM"])
 def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
-    large: Path, large_built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    large: Path, large_built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
 ) -> None:
-    """Ctrl-C after a note was taken: nothing is in place yet; the same command starts from the note, another
+    """Ctrl-C, or kill, after a note was taken: nothing is in place yet; the same command starts from the note, another
     vocabulary from the beginning."""
     monkeypatch.setattr(regrow.data.folder_writer, "NOTE_BYTES", 1 << 20)
     whole_write = regrow.data.folder_writer.FolderWriter.advance
@@ -77,10 +81,10 @@ def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
     def interrupted(writer: FolderWriter, documents: int, raw_bytes: int) -> None:
         whole_write(writer, documents, raw_bytes)
         if writer.note.raw_bytes > 2 << 20:
-            raise KeyboardInterrupt
+            raise end
 
     monkeypatch.setattr(FolderWriter, "advance", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+    with pytest.raises(type(end), match="the same command goes on"):
         build_dataset(str(large), tmp_path / "data", CONFIG, processes=1)
     assert [path.name for path in tmp_path.iterdir()] == [".data.making"]
     monkeypatch.setattr(FolderWriter, "advance", whole_write)
@@ -131,3 +135,11 @@ def test_a_killed_build_leaves_no_folder_no_process_and_goes_on(
     build_dataset(str(large), out, CONFIG, processes=1)
     assert _whole(out) == _whole(large_built)
     assert [path.name for path in out.parent.iterdir()] == ["data"]
+
+
+def test_an_array_that_was_cut_short_is_not_made_longer_with_zeros(tmp_path: Path) -> None:
+    array = GrowingArray(tmp_path / "a.npy", np.int32)
+    array.append(np.arange(9))
+    array.close()
+    with pytest.raises(DataError, match="was cut short"):
+        GrowingArray(tmp_path / "a.npy", np.int32, kept=10)

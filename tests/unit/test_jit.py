@@ -110,6 +110,16 @@ def test_a_change_anywhere_in_what_a_kernel_calls_is_seen(package: Path) -> None
         assert result == wanted and "data saved" in notes, name
 
 
+def test_code_beside_the_source_is_read_where_it_cannot_be_written(package: Path) -> None:
+    """A container's image, or a process whose writing is limited: numba looks in a folder of the user alone."""
+    run(package, NUMBA_CACHE_DIR="")
+    result, notes = run(package, NUMBA_CACHE_DIR=str(package / "elsewhere"))
+    assert result == 2312 and "data loaded" in notes and "data saved" not in notes
+    write(package, "numbers_of.py", "STEP = 500")
+    result, notes = run(package, NUMBA_CACHE_DIR=str(package / "elsewhere"))
+    assert result == 2512 and "data saved" in notes
+
+
 def test_code_of_other_sources_is_not_believed_under_a_new_index(package: Path) -> None:
     """What a process leaves that was killed between writing the one and the other."""
     cache = {"NUMBA_CACHE_DIR": str(package / "cache")}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from regrow.artifact import load_cache
 from regrow.artifact.load_cache import ArrayCache
 from regrow.predict.codec import Codec
 
@@ -103,3 +106,12 @@ def test_an_artifact_is_regrown_where_its_cache_is_damaged(cache: ArrayCache) ->
         stream = found
         (path,) = cache.folder.iterdir()
         assert damage is None or path.read_bytes() == good, "kept again"
+
+
+@pytest.mark.parametrize("dtype", ["O", "nonsense", "<f4"])
+def test_a_sound_head_that_names_no_arrays_of_ours_is_not_believed(cache: ArrayCache, dtype: str) -> None:
+    head = msgspec.json.encode([load_cache._Entry("a", dtype, [-1], 64, 0)])
+    parts = [load_cache._MAGIC, len(head).to_bytes(8, "little"), head, zlib.crc32(head).to_bytes(4, "little")]
+    cache.folder.mkdir()
+    cache.path("a").write_bytes(b"".join(parts) + bytes(99))
+    assert cache.load("a") is None

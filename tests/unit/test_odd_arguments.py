@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +14,13 @@ import regrow
 from regrow.artifact.load_cache import ArrayCache
 from regrow.cli import main
 from regrow.cli.app import COMMANDS
+from regrow.core.config.sizing import fit_config
 from regrow.core.errors import BudgetError, ConfigError, DataError
+from regrow.core.quantities import parse_bytes
 from regrow.core.run_folder import ARTIFACT, RESULT
 from regrow.data.readers import read_texts
+from regrow.data.tokenizer import Tokenizer
+from regrow.training.needs import check_budget
 
 TEXT = "".join(f"The {i}th of the people, and what they say of the year {i % 7}.\n" for i in range(600))
 LONG = ["train.seq_len=131072", "train.batch_tokens=131072", "model.window=0"]
@@ -154,3 +160,45 @@ def test_a_budget_below_the_tokenizer_is_told_before_the_search(tmp_path: Path) 
 def test_what_is_no_config_is_told_by_its_name(call: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "a", "--data", "d", "--stride", f"{10**20}"],
+        ["sample", "a", "--seed", f"{10**23}"],
+        ["sample", "a", "--tokens", f"{10**20}"],
+        ["prove", "--model", "hf:a", "--data", "d", "--streams", f"{10**20}"],
+        ["data", "fineweb", "--out", "d", "--train-shards", f"{10**20}"],
+        ["records", "decompress", "a", "f", "-o", "o", "--record", f"{10**20}"],
+        ["config", "show", "demo", "--set", f"train.seed={10**23}"],
+        ["config", "show", "demo", "--set", f"train.max_steps={10**23}"],
+    ],
+)
+def test_numbers_beyond_all_use_are_refused_at_once(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is opened: none of these files is there."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    line = error_line(capsys)
+    assert arguments[-2] in line and "no such file" not in line, line
+
+
+def test_a_config_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "c.toml")
+    assert main(["config", "check", str(tmp_path / "c.toml")]) == 2
+    assert "is a FIFO; write the config to a file first" in error_line(capsys)
+
+
+def test_fit_advises_a_budget_in_its_own_words_that_will_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    assert main(["fit", str(tmp_path / "a.txt"), "-o", str(tmp_path / "m"), "-q", "--budget", "1"]) == 2
+    line = error_line(capsys)
+    advised = re.search(r"give at least --budget (\d+kB)\.$", line)
+    assert advised and "pack." not in line, line
+    config = fit_config(len(TEXT), parse_bytes(advised[1], "--budget"), 600)
+    tokenizer = Tokenizer.train([TEXT.encode()], config.data.vocab_size)
+    check_budget(config, config.data.vocab_size, len(tokenizer.to_bytes()))

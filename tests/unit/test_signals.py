@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -56,3 +58,22 @@ def test_a_signal_that_falls_into_a_callback_of_c_code_is_not_lost(number: int) 
     with pytest.raises((KeyboardInterrupt, Terminated)), clean_ending():
         callback()
         time.sleep(10)
+
+
+def test_what_an_interrupt_leaves_half_made_is_not_told() -> None:
+    """An object that was interrupted while it was made may fail in its deletion, as those of LLVM do."""
+    code = """
+import sys
+import regrow.core.config.load as load
+from regrow.cli import main
+class Half:
+    def __del__(self):
+        raise AttributeError("half made")
+def interrupted(*rest):
+    half = Half()
+    raise KeyboardInterrupt
+load.load_preset = interrupted
+sys.exit(main(["config", "show", "demo"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (130, b"regrow: error: interrupted\n")

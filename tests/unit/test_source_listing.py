@@ -214,3 +214,36 @@ def test_several_sources_are_one_corpus_and_each_file_is_read_once(tmp_path: Pat
     assert corpus.train_bytes + sum(map(len, corpus.held_out)) == 480
     with pytest.raises(DataError, match="nowhere: no such file"):
         read_source([places[0], str(tmp_path / "nowhere")], 0.5)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+def test_a_text_in_wide_letters_is_named_by_its_encoding(tmp_path: Path, name: str, encoding: str) -> None:
+    text = '{"text": "It was the best of times."}\n' * 20
+    with pytest.raises(
+        DataError, match=rf"is {encoding[:6].upper()} text.*iconv -f {encoding[:6].upper()} -t"
+    ):
+        lines_of(write(tmp_path / name, text.encode(encoding)))
+
+
+def test_a_jsonl_file_in_latin_1_is_not_called_broken_json(tmp_path: Path) -> None:
+    data = b'{"text": "a"}\n' + '{"text": "café"}\n'.encode("latin-1")
+    with pytest.raises(DataError, match=r"line 2 is not UTF-8 \(byte 14 of it\).*iconv"):
+        lines_of(write(tmp_path / "a.jsonl", data))
+
+
+def test_a_text_field_that_no_file_has_is_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", LINE * 50)
+    with pytest.raises(DataError, match="--text-field body: nothing here is JSON lines or Parquet"):
+        read_source(str(tmp_path), 0.3, read_as=readers.ReadAs(None, "body"))
+    write(tmp_path / "b.jsonl", json.dumps({"body": LINE.decode() * 50}))
+    assert len(read_source(str(tmp_path), 0.3, read_as=readers.ReadAs(None, "body")).files) == 2
+
+
+def test_equal_documents_are_said_to_be_one_text(tmp_path: Path) -> None:
+    row = json.dumps({"text": LINE.decode() * 50})
+    corpus = read_source(str(write(tmp_path / "a.jsonl", f"{row}\n" * 300)), 0.3)
+    assert corpus.split.startswith(
+        "all 300 documents are the same text, which is read once; held out: its end ("
+    )
+    assert corpus.train_bytes + corpus.held_out.total_bytes == 50 * len(LINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,3 +217,15 @@ def test_errors_speak_of_the_source_and_not_of_its_copy(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
     with pytest.raises(DataError, match=r"^standard input: is empty"), local_sources(["-"]) as sources:
         read_source(sources, 0.1)
+
+
+def test_a_refused_connection_is_told_and_not_the_address_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://127.0.0.1/a.txt"
+
+    def refused(*arguments: Any) -> None:
+        raise FileNotFoundError(url) from ConnectionRefusedError("Connect call failed")
+
+    monkeypatch.setitem(sys.modules, "fsspec", SimpleNamespace(open=refused))
+    sentence = re.escape(f"{url}: cannot be read (Connect call failed); check the address")
+    with pytest.raises(EnvironmentProblem, match=sentence), local_sources([url]):
+        pass

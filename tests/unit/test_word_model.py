@@ -78,6 +78,9 @@ def test_a_file_without_unk_gives_unknown_words_what_kenlm_gives(tmp_path: Path)
         (b"-0.3\ta b", b"-0.3\ta c", r"line 17 holds 'c', no 1-gram"),
         (b"-0.3\ta b", b"-0.3\ta", r"line 17 has 2 fields, an entry of 2-grams 3 or 4"),
         (b"-0.3\ta b", b"x\ta b", r"ends 2-grams of which one has no number"),
+        (b"-0.3\ta b", b"nan\ta b", r"ends 2-grams of which one has no number"),
+        (b"-0.3\ta b", b"0.3\ta b", r"ends 2-grams of which one has no number"),
+        (b"-0.3\ta b", b"-0.3\ta b\tnan", r"ends 2-grams of which one has no number"),
         (b"\\end\\", b"", r"is not \\end\\"),
         (b"ngram 2=2\n", b"", r"is no 'ngram 2=COUNT'"),
         (b"-0.5\t</s>", b"-0.5\t</S>", r"the model has no </s>"),
@@ -89,8 +92,9 @@ def test_a_damaged_file_is_told_in_a_sentence(tmp_path: Path, old: bytes, new: b
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NgramError, match="is no ARPA file"):
-        WordModel.load(arpa(tmp_path / "m.arpa", b"hello"))
+    for text in (b"hello", b"\x1f\x8bhello"):
+        with pytest.raises(NgramError, match="is no ARPA file"):
+            WordModel.load(arpa(tmp_path / "m.arpa", text))
     cut = tmp_path / "cut.arpa.gz"
     cut.write_bytes(gzip.compress(SRILM)[:-12])
     with pytest.raises(NgramError, match="is damaged"):

@@ -62,7 +62,7 @@ class ArrayCache:
         try:
             whole = np.asarray(np.memmap(path, np.uint8, "c"))
             arrays = _arrays(whole)
-        except (OSError, ValueError, msgspec.MsgspecError):
+        except (OSError, ValueError, TypeError, OverflowError, msgspec.MsgspecError):
             return None
         with contextlib.suppress(OSError):
             path.touch()  # used now: the last to go

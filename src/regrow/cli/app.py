@@ -139,8 +139,10 @@ def main(arguments: Sequence[str]) -> int:
     except typer.Exit as end:
         return end.exit_code if arguments else 2  # no command: a mistake, which help answers
     except KeyboardInterrupt as interrupt:
+        _leave_half_made()
         return _tell(str(interrupt) or "interrupted", 130, arguments, interrupt)
     except Terminated as end:
+        _leave_half_made()
         return _tell(str(end), 128 + end.number, arguments, end)
     except BrokenPipeError:
         # What is still buffered must not be tried again when the interpreter ends.
@@ -183,6 +185,11 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
                 else f"the argument after `{empty or 'regrow'}`"
             )
             raise ConfigError(f"{place} is empty, as an unset variable of a shell is; give a path or a name.")
+
+
+def _leave_half_made() -> None:
+    """Of what an interrupt left half made (an object of LLVM, say) nobody wants the traceback of its deletion."""
+    sys.unraisablehook = lambda dropped: None
 
 
 def _prepare_streams() -> None:

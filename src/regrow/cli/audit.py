@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,7 +105,7 @@ def command(
         _check_outputs(
             [*([sarif] if sarif else []), *(out or [])], out or [], force, [*paths, *([run] if run else [])]
         )
-        audits = _audits(paths, run, smoke, many, quiet, leave_out)
+        audits = _audits(paths, run, smoke, many, output.progress.log, leave_out)
         _write(audits, sarif, out or [])
         _print(audits, output, many, every)
         from regrow.challenge.audit.verdict import exit_code
@@ -159,7 +160,12 @@ def _explained(one: dict[str, str | None]) -> str:
 
 
 def _audits(
-    paths: list[Path], run: Path | None, smoke: bool, many: bool, quiet: bool, out: frozenset[str]
+    paths: list[Path],
+    run: Path | None,
+    smoke: bool,
+    many: bool,
+    tell: Callable[[str], None],
+    out: frozenset[str],
 ) -> list[Audit]:
     from regrow.challenge.audit.many import audit_many, submissions
     from regrow.challenge.audit.one import audit_one, check_path
@@ -169,14 +175,14 @@ def _audits(
     for path in paths:  # a path that is wrong is told before the work on the others
         check_path(path)
     if not many:
-        return [audit_one(path, run, smoke, out) for path in paths]
+        return [audit_one(path, run, smoke, out, tell) for path in paths]
     found = [submission for path in paths for submission in submissions(path)]
 
-    def tell(done: int, of: int) -> None:
-        if not quiet and (done % 10 == 0 or done == of):
-            typer.echo(f"{done} of {of} audited", err=True)
+    def tell_done(done: int, of: int) -> None:
+        if done % 10 == 0 or done == of:
+            tell(f"{done} of {of} audited")
 
-    return audit_many(found, smoke=smoke, tell=tell, out=out)
+    return audit_many(found, smoke=smoke, tell=tell_done, out=out)
 
 
 def _write(audits: list[Audit], sarif: Path | None, tables: list[Path]) -> None:

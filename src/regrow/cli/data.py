@@ -54,7 +54,9 @@ def command(
     ] = None,
     train_shards: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="How many training shards of FineWeb.  [default: 80]"),
+        typer.Option(
+            min=1, max=10**6, metavar="N", help="How many training shards of FineWeb.  [default: 80]"
+        ),
     ] = None,
     mirror: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the hub's layout instead of the hub.")

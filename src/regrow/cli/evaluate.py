@@ -31,6 +31,7 @@ def command(
         int | None,
         typer.Option(
             min=0,
+            max=10**9,
             metavar="N",
             help="Tokens scored per window; 0 for the whole window.  [default: the config's]",
         ),

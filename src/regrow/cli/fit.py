@@ -13,7 +13,7 @@ from regrow.cli.data import AsKind, TextField
 from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits
 from regrow.cli.output import bits, command_output
 from regrow.cli.whole_path import run_path
-from regrow.core.errors import DataError, ProofError
+from regrow.core.errors import ConfigError, DataError, ProofError, SmallBudget
 from regrow.core.files import check_writable, utf8
 from regrow.core.folders import new_folder
 from regrow.core.processes import Terminated
@@ -79,6 +79,16 @@ def command(
                 # The page names the folder as it will be.
                 (run,) = (dataclasses.replace(run, name=out.name, folder=out) for run in load_runs([making]))
                 write_report(run, making / REPORT)
+        except SmallBudget as error:
+            if overrides:  # whoever sets keys is told of keys
+                raise
+            least = (
+                error.least + 3 * config.data.vocab_size
+            )  # bytes of a tokenizer, a little more than it takes
+            raise ConfigError(
+                f"--budget {budget}: is too small for the smallest network, which with its tokenizer takes about "
+                f"{least:,} bytes; give at least --budget {-(-least // 1000)}kB."
+            ) from error
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{out}: interrupted; nothing was written") from interrupt
         except Terminated as ended:

@@ -39,6 +39,7 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
+            max=10**9,
             help="With --model: pieces of the text side by side; faster, but each begins cold.  [default: 1]",
             show_default=False,
         ),

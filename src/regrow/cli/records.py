@@ -93,6 +93,7 @@ def decompress(
         typer.Option(
             metavar="N",
             min=1,
+            max=2**63 - 1,
             help="This record alone, counted from 1; may be given again.",
             show_default=False,
         ),

@@ -24,7 +24,9 @@ def command(
     artifact: ArtifactFile,
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to continue.")] = "",
     tokens: Annotated[int, typer.Option(metavar="N", min=1, max=10**9, help="Max tokens to draw.")] = 200,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed draws the same text.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="The same seed draws the same text.")
+    ] = 0,
     temperature: Annotated[
         float, typer.Option(metavar="T", help="Below 1 likely tokens become likelier; 0 takes the likeliest.")
     ] = 1.0,

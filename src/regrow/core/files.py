@@ -143,6 +143,11 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _descriptor(path) is not None
 
 
+def is_fifo(path: Path) -> bool:
+    """Whether it is a named pipe, which a reader waits for; one that a shell opened (`<(...)`) is none."""
+    return path.is_fifo() and _descriptor(path) is None
+
+
 def atomic_write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data` in one step; see `atomic_write`."""
     with atomic_write(path) as file:

@@ -215,7 +215,15 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, source_digest(function))
+        name, digest = self._impl.filename_base, source_digest(function)
+        self._cache_file = _Files(self._cache_path, name, digest)
+        # numba passes by a folder that cannot be written; what an installation was shipped with can still be read.
+        beside = str(Path(function.__code__.co_filename).parent / "__pycache__")
+        if beside != self._cache_path and self.empty():
+            with contextlib.suppress(OSError):
+                shipped = _Files(beside, name, digest)
+                if shipped._load_index():
+                    self._cache_path, self._cache_file = beside, shipped
 
     def empty(self) -> bool:
         """Whether nothing is kept that was compiled from these sources."""

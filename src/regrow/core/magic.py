@@ -61,6 +61,22 @@ def file_kind(head: bytes) -> str | None:
     return next((kind for pattern, kind in _COMPILED if pattern.match(head)), None)
 
 
+def wide_encoding(head: bytes) -> str | None:
+    """ "UTF-16" or "UTF-32" of a text that begins so, with a byte order mark or with zeros in every other byte."""
+    kind = file_kind(head) or ""
+    if kind.startswith("UTF-"):
+        return kind.removesuffix(" text")
+    return "UTF-16" if utf16_order(head) else None
+
+
+def utf16_order(head: bytes) -> str | None:
+    """ "le" or "be" where every other byte is 0, as in UTF-16 of European languages without a byte order mark."""
+    half = len(head) // 2
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    plain = half <= 1 or max(even, odd) <= 0.6 * half or min(even, odd) >= 0.1 * half
+    return None if plain else "le" if odd > even else "be"
+
+
 def describe_bytes(head: bytes) -> str:
     """What a file beginning with `head` seems to be, always some words ("text", "data of no known format")."""
     if not head:

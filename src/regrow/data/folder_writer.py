@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from regrow.core.errors import DataError, EnvironmentProblem, reason
 from regrow.core.files import utf8
 from regrow.core.folders import folder_lock
+from regrow.core.processes import Terminated
 from regrow.data.dataset import DATA_JSON, FILES, DataInfo, FileEntry
 
 STATE = "state.json"
@@ -45,7 +46,12 @@ class GrowingArray:
     def __init__(self, path: Path, dtype: type[np.generic], kept: int = 0) -> None:
         self._dtype = np.dtype(dtype)
         self._file = path.open("r+b" if kept else "wb")
-        self._file.truncate(_HEADER + kept * self._dtype.itemsize)
+        size = _HEADER + kept * self._dtype.itemsize
+        if kept and path.stat().st_size < size:  # made longer it would hold zeros
+            raise DataError(
+                f"{path}: was cut short since it was written; what was kept is removed, give the command again."
+            )
+        self._file.truncate(size)
         self._file.seek(0, os.SEEK_END)
         self.length = kept
 
@@ -186,14 +192,15 @@ class FolderWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        keep = isinstance(error, KeyboardInterrupt) and (self._fresh / STATE).exists()
+        keep = isinstance(error, KeyboardInterrupt | Terminated) and (self._fresh / STATE).exists()
         if not keep:
             shutil.rmtree(self._fresh, ignore_errors=True)
         self._lock.close()
         if keep:
-            raise KeyboardInterrupt(
-                f"interrupted; what is done is kept beside {self._out}, the same command goes on from there"
-            ) from error
+            sentence = f"what is done is kept beside {self._out}, the same command goes on from there"
+            if isinstance(error, Terminated):
+                raise Terminated(error.number, f"{error}; {sentence}") from error
+            raise KeyboardInterrupt(f"interrupted; {sentence}") from error
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:

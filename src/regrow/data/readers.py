@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regrow.core.errors import DataError, EnvironmentProblem, readable
-from regrow.core.magic import CONTROL, MAX_CONTROL
+from regrow.core.magic import CONTROL, MAX_CONTROL, wide_encoding
 from regrow.data.compressed import is_packed, opened, plain_name, unpacked
 from regrow.data.documents import Text
 from regrow.data.foreign_formats import FOREIGN_HEAD_BYTES, foreign_format
@@ -29,6 +29,12 @@ class ReadAs(NamedTuple):
         """How the file at `path` is read. Raises DataError for a format that is neither of them, naming it."""
         name = plain_name(path)
         kind = self.kind or _KINDS.get(name.suffix.lower())
+        # What a pipe gives is gone once it is looked at.
+        looks = kind is None or (kind == "jsonl" and path.is_file())
+        if looks and (encoding := wide_encoding(_head(path))):
+            fix = f"convert it to UTF-8 (iconv -f {encoding} -t UTF-8)"
+            insist = ", or insist with --as text" if kind is None else ""
+            raise DataError(f"{path}: is {encoding} text, not plain text; {fix}{insist}.")
         if kind is None:
             foreign = foreign_format(name, _head(path))
             if foreign is not None:
@@ -162,6 +168,11 @@ def _json_lines(path: Path, field: str) -> Iterator[bytes]:
             continue
         try:
             row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: line {number} is not UTF-8 (byte {error.start + 1} of it); convert the file, from Latin-1 "
+                "for instance with iconv -f LATIN1 -t UTF-8."
+            ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}: line {number} is not JSON ({getattr(error, 'msg', error)}); each line must be an object with "

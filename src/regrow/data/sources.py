@@ -44,8 +44,12 @@ def read_source(
     found = SourceFiles.of(paths)
     _check(found, paths)
     pair = _train_and_val(found) if len(paths) == 1 and paths[0].is_dir() else None
-    for file in found.files:
-        read_as.kind_of(file)  # refused before any work
+    kinds = {read_as.kind_of(file) for file in found.files}  # refused before any work
+    if read_as.field != _AS_NAMED.field and kinds and kinds <= {"text", "lines"}:
+        raise DataError(
+            f"--text-field {read_as.field}: nothing here is JSON lines or Parquet, which have fields; leave it out, or "
+            "give --as jsonl."
+        )
     reading = _Reading(found, read_as)
     if pair:
         train = _some(Texts.survey(lambda: reading.documents(pair[0]), source, tell), pair[0])
@@ -85,6 +89,10 @@ def _split(train: Texts, held_out: Texts, documents: int) -> str:
     """What was held out, for the user."""
     size = held_out.total_bytes
     share = f"{size:,} bytes, {100 * size / (size + train.total_bytes):.1f} % of the text"
+    if len(train) + len(held_out) < documents:
+        return (
+            f"all {documents:,} documents are the same text, which is read once; held out: its end ({share})"
+        )
     if documents == 1:
         return f"held out: the end of the text ({share})"
     cut = len(train) + len(held_out) > documents

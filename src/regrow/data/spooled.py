@@ -117,7 +117,10 @@ def _fetched(url: str, path: Path) -> str:
         with fsspec.open(url, "rb") as remote:
             return _copied(remote, path)
     except Exception as error:  # every kind of storage has errors of its own
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        cause: BaseException | None = error
+        while cause and str(cause).strip("'\"") in ("", url):  # fsspec may say no more than the address
+            cause = cause.__cause__ or cause.__context__
+        reason = " ".join(str(cause or type(error).__name__).split())[:160]
         raise EnvironmentProblem(
             f"{utf8(url)}: cannot be read ({reason}); check the address, or fetch the file yourself."
         ) from error

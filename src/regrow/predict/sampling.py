@@ -26,9 +26,10 @@ def draw(
     if temperature == 0:
         return int(np.argmax(probs_V))
     if temperature != 1:
-        with np.errstate(divide="ignore"):
-            logs_V = np.log(probs_V) / temperature
-        probs_V = np.exp(logs_V - logs_V.max())
+        with np.errstate(divide="ignore", over="ignore"):
+            logs_V = np.log(probs_V)
+            # To 0 at most before they are divided: by the least temperatures each would become -inf.
+            probs_V = np.exp((logs_V - logs_V.max()) / temperature)
     if top_p < 1:
         order = np.argsort(-probs_V, kind="stable")
         before = np.cumsum(probs_V[order]) - probs_V[order]

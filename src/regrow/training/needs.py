@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from regrow.core.config.schema import Config, TrainConfig
-from regrow.core.errors import ConfigError, EnvironmentProblem
+from regrow.core.errors import EnvironmentProblem, SmallBudget
 from regrow.network.shapes import is_matrix, is_seeded, matrix_shapes, parameter_shapes
 
 MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
@@ -17,7 +17,7 @@ _LEAST_MEMORY = 1024  # bytes that a memory needs to be of any use
 
 
 def check_budget(config: Config, vocab_size: int, tokenizer_bytes: int) -> None:
-    """Refuse a budget that cannot hold even the network. Raises ConfigError saying what takes the bytes."""
+    """Refuse a budget that cannot hold even the network. Raises SmallBudget saying what takes the bytes."""
     entries = {"lora": 0, "embedding": 0, "dense": 0}
     for name, n in _matrix_entries(config, vocab_size).items():
         entries[next(kind for kind in entries if kind in name)] += n
@@ -25,11 +25,12 @@ def check_budget(config: Config, vocab_size: int, tokenizer_bytes: int) -> None:
     needed = adapters + embeddings + others + tokenizer_bytes + MANIFEST_BYTES
     if needed > config.pack.budget_bytes:
         memory = _LEAST_MEMORY if config.memory.kind != "none" else 0
-        raise ConfigError(
+        raise SmallBudget(
             f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs "
             f"about {needed:,} (adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, "
             f"tokenizer {tokenizer_bytes:,}, manifest {MANIFEST_BYTES:,}); set it to at least {needed + memory} or "
-            "lower model.d_model, model.n_layer or model.r."
+            "lower model.d_model, model.n_layer or model.r.",
+            needed + memory,
         )
 
 

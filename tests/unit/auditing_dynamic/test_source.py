@@ -138,3 +138,26 @@ def test_no_expression_makes_more_than_a_layer_may_hold(tmp_path: Path, text: st
     """Only multiplying was bounded: strings that are added, replaced or formatted grew without end."""
     (tmp_path / "train_gpt.py").write_text(text)
     assert rules_of(tmp_path) in ({"decompression-bomb"}, {"hidden-source"})
+
+
+@pytest.mark.parametrize(
+    "first", [b"# coding: nosuch", b"# coding: ascii\n# \xc3\xa9", codecs.BOM_UTF8 + b"# coding: cp1252"]
+)
+def test_a_source_that_python_cannot_decode_is_suspect(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "train_gpt.py").write_bytes(first + b"\nprint('val_bpb:1.2')\n")
+    assert "unreadable-source" in rules_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"# coding: utf8",
+        b"# -*- coding: utf-8-unix -*-",
+        codecs.BOM_UTF8 + b"# coding: UTF_8",
+        b"# vim: set fileencoding=iso-latin-1-unix :\n# \xe9",
+        b"x = 1\n# coding: nosuch",
+    ],
+)
+def test_an_encoding_is_declared_as_python_reads_it(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "train_gpt.py").write_bytes(first + b"\nprint('val_bpb:1.2')\n")
+    assert "unreadable-source" not in {finding.rule for finding in static_findings(tmp_path)}

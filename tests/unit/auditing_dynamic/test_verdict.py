@@ -126,8 +126,9 @@ def test_the_command_probes_with_a_shim(tmp_path: Path, capsys: pytest.CaptureFi
         "import numpy as np\nVOCAB_SIZE = 8\ndef score(tokens):\n    return np.full(len(tokens), 0.5)\n"
     )
     assert main(["audit", str(clean), "--run", str(shim), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "flagged"
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["verdict"] == "flagged" and "probe score-twice\n" in err
     assert "failed" in {p["outcome"] for p in told["probes"] if p["probe"] == "sum-over-vocabulary"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ def check_path(path: Path) -> None:
 
 
 def audit_one(
-    path: Path, run: Path | None = None, smoke: bool = False, out: frozenset[str] = frozenset()
+    path: Path,
+    run: Path | None = None,
+    smoke: bool = False,
+    out: frozenset[str] = frozenset(),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Audit:
     """Audit a script, a submission folder or a regrow artifact.
 
@@ -56,6 +61,7 @@ def audit_one(
         run: a shim to probe the scorer with (a regrow artifact will do).
         smoke: also import the script, build its model and take one step, on a CPU in a limited child.
         out: ids that do not count (`selection.left_out`).
+        tell: is told of each probe before it is run.
 
     Raises:
         DataError: there is nothing at `path`, or the shim is missing.
@@ -78,7 +84,7 @@ def audit_one(
     if run is not None:
         from regrow.challenge.audit.probe.run import run_probes
 
-        results, confined = run_probes(run, (path if path.is_dir() else path.parent,), out=out)
+        results, confined = run_probes(run, (path if path.is_dir() else path.parent,), out=out, tell=tell)
         findings += [
             Finding("probe-crashed", "medium", "high", str(run), None, f"{r.probe}: {r.message}", "")
             for r in results

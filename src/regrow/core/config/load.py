@@ -20,7 +20,7 @@ import tomli_w
 from regrow.core.config.checks import check
 from regrow.core.config.schema import Config
 from regrow.core.errors import ConfigError, readable
-from regrow.core.files import utf8
+from regrow.core.files import is_fifo, utf8
 
 
 def load_config(path: Path | str) -> Config:
@@ -28,6 +28,8 @@ def load_config(path: Path | str) -> Config:
     path = Path(path)
     try:
         with readable(path, kind=ConfigError):
+            if is_fifo(path):  # it would wait, maybe for ever, for somebody who writes
+                raise ConfigError(f"{path}: is a FIFO; write the config to a file first.")
             text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text; a config is a TOML file.") from error

@@ -29,6 +29,7 @@ from regrow.ngram.model.backoff_table import Ngrams
 _COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
 _HEAD_LINES = 100  # within which \data\ must stand; some tools write comments before it
 _LINES_AT_ONCE = 8192
+_MAX_LOG10 = 1e-3  # of a probability: a little above 1 it may have been rounded
 GZIP = b"\x1f\x8b"
 
 
@@ -37,7 +38,10 @@ def is_arpa(path: Path) -> bool:
     with readable(path, kind=NgramError), path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(GZIP):
-        head = zlib.decompressobj(31).decompress(head)
+        try:
+            head = zlib.decompressobj(31).decompress(head)
+        except zlib.error:
+            return False
     return b"\\data\\" in head
 
 
@@ -124,12 +128,16 @@ class _Reader:
                 else:
                     ids += [known[word] for word in fields[1 : n + 1]]
             numbers = np.array([probs, backoffs], np.float64).astype(np.float32).reshape(2, -1)
+            if not (numbers[0] <= _MAX_LOG10).all() or not (numbers[1] < np.inf).all():  # NaN is neither
+                raise ValueError("no log10 of a probability")
         except KeyError as error:
             raise self._fault(f"holds {error.args[0].decode(errors='replace')!r}, no 1-gram") from None
         except ValueError:
-            raise self._fault(f"ends {n}-grams of which one has no number where it must be") from None
+            raise self._fault(
+                f"ends {n}-grams of which one has no number where a log10 of a probability must be"
+            ) from None
         grams = np.array(ids, np.int32).reshape(-1, n)
-        return Ngrams(grams, numbers[0].copy(), np.nan_to_num(numbers[1], nan=0.0, neginf=-99.0)), line
+        return Ngrams(grams, numbers[0].copy(), np.nan_to_num(numbers[1], neginf=-99.0)), line
 
     def _fault(self, what: str) -> NgramError:
         return NgramError(f"{self._path}: line {self._number:,} {what}; make the ARPA file again.")

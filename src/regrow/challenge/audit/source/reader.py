@@ -13,6 +13,7 @@ from regrow.challenge.audit.source.folder import MAX_BYTES, Folder, read_folder
 from regrow.challenge.audit.source.imports import Siblings, reached
 from regrow.challenge.audit.source.layers import open_layers
 from regrow.challenge.audit.source.sources import Sources, add_unit
+from regrow.challenge.audit.source.text import wrongly_declared
 from regrow.challenge.audit.source.unit import Role, Unit
 
 #: Limits on what is read.
@@ -65,6 +66,11 @@ def _read(path: Path, folder: Folder, sources: Sources) -> None:
     if suffix == ".py":
         if encoding == "latin-1" or encoding.startswith("utf-16"):
             sources.unreadable(name, f"The file is not UTF-8; it was read as {encoding}.", severity="low")
+        if declared := wrongly_declared(text, encoding):
+            message = (
+                f"The file declares the encoding {declared}, which it does not have; Python would refuse it."
+            )
+            sources.unreadable(name, message)
         sources.unread[name] = text
     elif suffix in _LOGS:
         left = MAX_LOG_CHARS - len(sources.logs)

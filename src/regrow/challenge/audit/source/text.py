@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
+
+from regrow.core.magic import utf16_order
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
-#: PEP 263: what the first two lines of a Python source may declare.
-_DECLARED = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
+#: PEP 263: what the first line of a Python source may declare, or the second after a comment or nothing.
+_DECLARED = re.compile(r"\A(?:[ \t\f]*(?:#[^\r\n]*)?\r?\n)?[ \t\f]*#[^\r\n]*?coding[:=][ \t]*([-\w.]+)")
 #: What UTF-8 cannot say, and what a terminal would obey.
 _UNPRINTABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -25,13 +28,11 @@ def decode(data: bytes, python: bool = False) -> tuple[str, str]:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, "replace"), name
     head = data[:4096]
-    half = len(head) // 2
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if half > 1 and max(even, odd) > 0.6 * half and min(even, odd) < 0.1 * half:
-        name = "utf-16-le" if odd > even else "utf-16-be"
+    if order := utf16_order(head):
+        name = f"utf-16-{order}"
         return data.decode(name, "replace"), name
-    if python and (declared := _DECLARED.match(head)):
-        name = declared[1].decode("ascii", "replace")
+    if python and (declared := _DECLARED.match(head.decode("latin-1"))):
+        name = _python_name(declared[1])
         try:
             return data.decode(name), name
         except (LookupError, ValueError):
@@ -44,6 +45,23 @@ def decode(data: bytes, python: bool = False) -> tuple[str, str]:
         if not python and len(re.findall(r"[^\x00-\x7f\ufffd]", text)) >= damaged:
             return text, "utf-8"
         return data.decode("latin-1"), "latin-1"
+
+
+def wrongly_declared(text: str, encoding: str) -> str | None:
+    """The encoding that a Python source declares, where Python would refuse it: it is not the one it was read as."""
+    declared = _DECLARED.match(text[:4096])
+    return declared[1] if declared and _python_name(declared[1]) != _python_name(encoding) else None
+
+
+def _python_name(name: str) -> str:
+    """What Python takes a declared encoding for: the endings that Emacs adds, as in utf-8-unix, do not count."""
+    plain = name.lower().replace("_", "-")
+    for usual in ("utf-8", "latin-1", "iso-8859-1", "iso-latin-1"):
+        if plain == usual or plain.startswith(f"{usual}-"):
+            name = "utf-8" if usual == "utf-8" else "latin-1"
+    with contextlib.suppress(LookupError):
+        return codecs.lookup(name).name
+    return name
 
 
 def printable(text: str) -> str:
