@@ -6,8 +6,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from tests.unit.test_cli import error_line
 
 import regrow
@@ -20,7 +23,9 @@ from regrow.core.quantities import parse_bytes
 from regrow.core.run_folder import ARTIFACT, RESULT
 from regrow.data.readers import read_texts
 from regrow.data.tokenizer import Tokenizer
-from regrow.training.needs import check_budget
+from regrow.network.mixer import Mixer
+from regrow.network.transformer import Transformer
+from regrow.training.packing import bytes_for_memory
 
 TEXT = "".join(f"The {i}th of the people, and what they say of the year {i % 7}.\n" for i in range(600))
 LONG = ["train.seq_len=131072", "train.batch_tokens=131072", "model.window=0"]
@@ -189,6 +194,11 @@ def test_a_config_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixtur
     os.mkfifo(tmp_path / "c.toml")
     assert main(["config", "check", str(tmp_path / "c.toml")]) == 2
     assert "is a FIFO; write the config to a file first" in error_line(capsys)
+    for command in (["inspect"], ["sample"], ["eval", "--data", "d"], ["decompress"], ["score"]):
+        assert (
+            main([command[0], str(tmp_path / "c.toml"), *command[1:], *["f"] * (command == ["score"])]) == 2
+        )
+        assert "c.toml: is a FIFO" in error_line(capsys)
 
 
 def test_fit_advises_a_budget_in_its_own_words_that_will_do(
@@ -201,4 +211,8 @@ def test_fit_advises_a_budget_in_its_own_words_that_will_do(
     assert advised and "pack." not in line, line
     config = fit_config(len(TEXT), parse_bytes(advised[1], "--budget"), 600)
     tokenizer = Tokenizer.train([TEXT.encode()], config.data.vocab_size)
-    check_budget(config, config.data.vocab_size, len(tokenizer.to_bytes()))
+    network = Transformer(config.model, tokenizer.vocab_size, 64, 1)
+    for parameter in network.parameters():  # as hard to store as weights can be
+        torch.nn.init.uniform_(parameter.data)
+    data: Any = SimpleNamespace(tokenizer=tokenizer)
+    assert bytes_for_memory(config, network, Mixer(config.mixer, torch.Generator()), data) > 1000

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import regrow
-from regrow.core.errors import DataError, NgramError
+from regrow.core.errors import DataError, EnvironmentProblem, NgramError
 from regrow.ngram import word_counts
 from regrow.ngram.store.arpa import write_arpa
 from regrow.ngram.word_counts import estimate_words
 from regrow.ngram.word_model import WordModel
+from regrow.predict.text_scores import TextScore, load_scorer, score_texts
 
 # As SRILM writes: no backoff weight where it is 0, <unk> among the words, 3-grams whose beginnings are pruned.
 SRILM = b"""a comment of the tool that made this
@@ -147,3 +148,16 @@ def test_many_sentences_at_once_are_those_one_by_one() -> None:
     assert sums == pytest.approx([model.score(s) for s in sentences])
     assert int(unknown_T.sum()) == 1 and not np.isnan(log10_T).any()
     assert math.isclose(model.perplexity(""), 10 ** -sums[1], rel_tol=1e-6)
+
+
+def test_a_probability_of_0_costs_its_own_sentence_alone(tmp_path: Path) -> None:
+    """Sums of many sentences are taken from one running sum, where infinity less infinity is NaN."""
+    path = arpa(tmp_path / "m.arpa", SRILM.replace(b"-0.3\ta b", b"-inf\ta b"))
+    first, second = load_scorer(path)([b"a b", b"b"])
+    assert first.bits > 99 and second.bits == pytest.approx(load_scorer(arpa(path))([b"b"])[0].bits)
+
+
+def test_a_cost_that_is_no_number_is_no_score() -> None:
+    scores = score_texts(lambda texts: [TextScore(float("nan"), 1, 1, 1, 0) for _ in texts], [b"a"])
+    with pytest.raises(EnvironmentProblem, match="text 1: its cost is no finite number"):
+        list(scores)

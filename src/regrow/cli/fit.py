@@ -13,7 +13,7 @@ from regrow.cli.data import AsKind, TextField
 from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits
 from regrow.cli.output import bits, command_output
 from regrow.cli.whole_path import run_path
-from regrow.core.errors import ConfigError, DataError, ProofError, SmallBudget
+from regrow.core.errors import ConfigError, DataError, ProofError
 from regrow.core.files import check_writable, utf8
 from regrow.core.folders import new_folder
 from regrow.core.processes import Terminated
@@ -67,9 +67,16 @@ def command(
         from regrow.data.sources import source_bytes
         from regrow.report.page import write_report
         from regrow.report.run_files import load_runs
+        from regrow.training.needs import least_budget
 
         config = fit_config(source_bytes(texts), size, seconds)
-        config = apply_overrides(config, overrides) if overrides else config
+        if overrides:
+            config = apply_overrides(config, overrides)
+        elif size < (least := least_budget(config, config.data.vocab_size, 3 * config.data.vocab_size)):
+            raise ConfigError(
+                f"--budget {budget}: is too small for the smallest network with its tokenizer; give at least "
+                f"--budget {-(-least // 1000)}kB."
+            )
         how = ReadAs(read_as and read_as.value, utf8(text_field))
         try:
             with new_folder(out) as making:
@@ -79,16 +86,6 @@ def command(
                 # The page names the folder as it will be.
                 (run,) = (dataclasses.replace(run, name=out.name, folder=out) for run in load_runs([making]))
                 write_report(run, making / REPORT)
-        except SmallBudget as error:
-            if overrides:  # whoever sets keys is told of keys
-                raise
-            least = (
-                error.least + 3 * config.data.vocab_size
-            )  # bytes of a tokenizer, a little more than it takes
-            raise ConfigError(
-                f"--budget {budget}: is too small for the smallest network, which with its tokenizer takes about "
-                f"{least:,} bytes; give at least --budget {-(-least // 1000)}kB."
-            ) from error
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{out}: interrupted; nothing was written") from interrupt
         except Terminated as ended:

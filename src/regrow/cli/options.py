@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from regrow.core.errors import ConfigError
+from regrow.core.errors import ArtifactError, ConfigError
+from regrow.core.files import is_fifo
 from regrow.core.run_folder import ARTIFACT
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ Device: TypeAlias = Annotated[
 
 def artifact_in_run(path: Path | None) -> Path | None:
     """The artifact that a command is given: a file, or in its place the folder of its run."""
+    if path is not None and is_fifo(path):  # it would wait, maybe for ever, for somebody who writes
+        raise ArtifactError(
+            f"{path}: is a FIFO; an artifact is read more than once, write it to a file first."
+        )
     return path / ARTIFACT if path is not None and path.is_dir() else path
 
 

@@ -41,14 +41,6 @@ class EnvironmentProblem(RegrowError):
     """The machine stands in the way: no space left, no permission, a missing optional package."""
 
 
-class SmallBudget(ConfigError):
-    """A byte budget that cannot hold even the network; `least` bytes would."""
-
-    def __init__(self, sentence: str, least: int) -> None:
-        super().__init__(sentence)
-        self.least = least
-
-
 class BudgetError(RegrowError):
     """An artifact over its byte budget: a negative verdict, not a mistake."""
 

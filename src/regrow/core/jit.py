@@ -216,18 +216,14 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         name, digest = self._impl.filename_base, source_digest(function)
-        self._cache_file = _Files(self._cache_path, name, digest)
+        self._own = self._cache_file = _Files(self._cache_path, name, digest)
         # numba passes by a folder that cannot be written; what an installation was shipped with can still be read.
         beside = str(Path(function.__code__.co_filename).parent / "__pycache__")
-        if beside != self._cache_path and self.empty():
-            with contextlib.suppress(OSError):
-                shipped = _Files(beside, name, digest)
-                if shipped._load_index():
-                    self._cache_path, self._cache_file = beside, shipped
+        self._shipped = _Files(beside, name, digest) if beside != self._cache_path else None
 
     def empty(self) -> bool:
         """Whether nothing is kept that was compiled from these sources."""
-        return not self._cache_file._load_index()
+        return self._own.empty() and (self._shipped is None or self._shipped.empty())
 
     def load_overload(self, *args: Any) -> Any:
         try:
@@ -237,11 +233,20 @@ class _Cache(FunctionCache):
             found = None
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(*args)
-            return found
         except Exception:  # whatever a damaged file makes of pickle
             with contextlib.suppress(Exception):
                 self.flush()
+            found = None
+        return found or self._load_shipped(*args)
+
+    def _load_shipped(self, *args: Any) -> Any:
+        try:
+            self._cache_file = self._shipped or self._own
+            return self._load_overload(*args) if self._shipped else None
+        except Exception:
             return None
+        finally:
+            self._cache_file = self._own
 
     def save_overload(self, *args: Any) -> None:
         with contextlib.suppress(Exception):  # a full or lost disk
@@ -250,6 +255,13 @@ class _Cache(FunctionCache):
 
 class _Files(IndexDataCacheFile):
     """An index and the code it names, written one after the other: the code, too, says what it was compiled from."""
+
+    def empty(self) -> bool:
+        """Whether nothing is kept that was compiled from these sources."""
+        try:
+            return not self._load_index()
+        except Exception:  # whatever a damaged file makes of pickle
+            return True
 
     def _save_data(self, name: str, data: Any) -> None:
         super()._save_data(name, (self._source_stamp, data))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.artifact.stored import StoredArtifact
+from regrow.core.errors import EnvironmentProblem
 from regrow.data.tokenizer import Tokenizer
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.arpa import is_arpa
@@ -83,10 +84,18 @@ def load_scorer(path: Path) -> Scorer:
 
 
 def score_texts(scorer: Scorer, texts: Iterable[bytes]) -> Iterator[TextScore]:
-    """The score of each text, in their order; holds some thousands at a time."""
-    waiting = iter(texts)
+    """The score of each text, in their order; holds some thousands at a time. Raises EnvironmentProblem for a cost that
+    is no finite number."""
+    waiting, number = iter(texts), 0
     while batch := list(_up_to(waiting)):
-        yield from scorer(batch)
+        for score in scorer(batch):
+            number += 1
+            if not math.isfinite(score.bits):
+                raise EnvironmentProblem(
+                    f"text {number:,}: its cost is no finite number; the arithmetic of this machine or the model is at "
+                    "fault: set OMP_NUM_THREADS=1, or make the model again."
+                )
+            yield score
 
 
 def _up_to(texts: Iterator[bytes]) -> Iterator[bytes]:

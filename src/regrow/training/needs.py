@@ -7,31 +7,38 @@ from collections.abc import Callable
 import msgspec
 
 from regrow.core.config.schema import Config, TrainConfig
-from regrow.core.errors import EnvironmentProblem, SmallBudget
+from regrow.core.errors import ConfigError, EnvironmentProblem
 from regrow.network.shapes import is_matrix, is_seeded, matrix_shapes, parameter_shapes
 
 MICRO_TOKENS = {"cpu": 8192, "cuda": 65536}  # tokens of one forward pass: on a CPU they should fit its cache
 MANIFEST_BYTES = 6000
 _MATRIX_BYTES = 0.9  # entropy-coded int8, bytes per entry: what weights trained here came to, rounded up
 _LEAST_MEMORY = 1024  # bytes that a memory needs to be of any use
+_MAX_MATRIX_BYTES = 1.1  # of weights that have hardly learned, with the scale of every row
+_OTHER_BYTES = 4096  # the mixer and the vectors: more than they come to
 
 
 def check_budget(config: Config, vocab_size: int, tokenizer_bytes: int) -> None:
-    """Refuse a budget that cannot hold even the network. Raises SmallBudget saying what takes the bytes."""
+    """Refuse a budget that cannot hold even the network. Raises ConfigError saying what takes the bytes."""
     entries = {"lora": 0, "embedding": 0, "dense": 0}
     for name, n in _matrix_entries(config, vocab_size).items():
         entries[next(kind for kind in entries if kind in name)] += n
     adapters, embeddings, others = (round(_MATRIX_BYTES * n) for n in entries.values())
     needed = adapters + embeddings + others + tokenizer_bytes + MANIFEST_BYTES
     if needed > config.pack.budget_bytes:
-        memory = _LEAST_MEMORY if config.memory.kind != "none" else 0
-        raise SmallBudget(
+        raise ConfigError(
             f"pack.budget_bytes = {config.pack.budget_bytes:,}: is too small for this network, which needs "
             f"about {needed:,} (adapters {adapters:,}, embeddings {embeddings:,}, trained matrices {others:,}, "
-            f"tokenizer {tokenizer_bytes:,}, manifest {MANIFEST_BYTES:,}); set it to at least {needed + memory} or "
-            "lower model.d_model, model.n_layer or model.r.",
-            needed + memory,
+            f"tokenizer {tokenizer_bytes:,}, manifest {MANIFEST_BYTES:,}); set it to at least "
+            f"{least_budget(config, vocab_size, tokenizer_bytes)} or lower model.d_model, model.n_layer or model.r."
         )
+
+
+def least_budget(config: Config, vocab_size: int, tokenizer_bytes: int) -> int:
+    """Bytes that hold the network whatever it learns, and some memory beside it."""
+    matrices = round(_MAX_MATRIX_BYTES * sum(_matrix_entries(config, vocab_size).values()))
+    memory = _LEAST_MEMORY if config.memory.kind != "none" else 0
+    return matrices + tokenizer_bytes + MANIFEST_BYTES + _OTHER_BYTES + memory
 
 
 def check_memory(

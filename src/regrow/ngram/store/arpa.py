@@ -137,7 +137,8 @@ class _Reader:
                 f"ends {n}-grams of which one has no number where a log10 of a probability must be"
             ) from None
         grams = np.array(ids, np.int32).reshape(-1, n)
-        return Ngrams(grams, numbers[0].copy(), np.nan_to_num(numbers[1], neginf=-99.0)), line
+        log10_N, backoff_N = np.nan_to_num(numbers, neginf=-99.0)
+        return Ngrams(grams, log10_N.copy(), backoff_N.copy()), line
 
     def _fault(self, what: str) -> NgramError:
         return NgramError(f"{self._path}: line {self._number:,} {what}; make the ARPA file again.")
