@@ -48,6 +48,8 @@ def test_the_model_is_never_worse_than_the_better_part_and_better_than_xz(model:
 def test_the_page_is_about_the_model_and_the_model_works(model: Path, text: Path, tmp_path: Path) -> None:
     page = (model / "report.html").read_text()
     assert "xz -9e" in page and ".regrow-" not in page
+    sample = run_json("sample", model, "--no-cache")["text"]
+    assert json.loads((model / "excerpt.json").read_text())["sample"] == sample and "<blockquote>" in page
     run_json("compress", model / "artifact.safetensors", text, "-o", tmp_path / "small")
     run_json("decompress", model / "artifact.safetensors", tmp_path / "small", "-o", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == text.read_bytes()

@@ -218,6 +218,19 @@ def test_a_proof_updates_its_run_and_only_on_its_own_text(
     assert capsys.readouterr().out.splitlines()[-1] == "proven  1.2000 bits per byte"
 
 
+def test_an_adaptive_proof_makes_the_page_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adaptive = msgspec.structs.replace(good_proof(), bpb=1.1717, track="adaptive")
+    stub(monkeypatch, "predict.proof", prove=lambda *_, **settings: adaptive)
+    artifact, page = run_folder(tmp_path), tmp_path / "report.html"
+    command = ["prove", str(artifact), "--data", str(tmp_path / "data"), "--ttt"]
+    assert main(command) == 0 and not page.exists(), "a run without a page is not given one"
+    assert main(["report", str(tmp_path)]) == 0
+    before = page.read_text()
+    adaptive.bpb = 1.1616
+    assert main(command) == 0
+    assert "1.1616" in page.read_text() and "1.1616" not in before and "1.1717" in before
+
+
 def test_a_failed_proof_is_exit_1_and_still_told_in_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,10 +252,11 @@ def test_eval_prints_its_parts_and_updates_its_run(
         blended = 1.0 if stride == 64 else 2.0
         seconds = Seconds(eval=2.5)
         return types.SimpleNamespace(
-            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, excerpt=[], tokens=9
+            bpb=Bpb(1.5, 1.4, 1.3, blended), bytes=parts, seconds=seconds, excerpt=[], documents=[], tokens=9
         )
 
     stub(monkeypatch, "predict.evaluation", evaluate=evaluate)
+    stub(monkeypatch, "artifact.artifact", Artifact=types.SimpleNamespace(load=lambda *_: None))
     artifact = run_folder(tmp_path)
     arguments = ["eval", str(artifact), "--data", str(tmp_path / "data"), "--stride", "64"]
     assert main([*arguments, "--json"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from regrow.core.files import sha256_hex
 from regrow.core.processes import Terminated
 from regrow.core.progress import Silent
 from regrow.data.build import build_dataset
-from regrow.data.dataset import Dataset
+from regrow.data.dataset import Dataset, document_starts
 from regrow.data.folder_writer import FolderWriter, GrowingArray
 
 CONFIG = DataConfig(vocab_size=300, val_fraction=0.2)
@@ -143,3 +144,21 @@ def test_an_array_that_was_cut_short_is_not_made_longer_with_zeros(tmp_path: Pat
     array.close()
     with pytest.raises(DataError, match="was cut short"):
         GrowingArray(tmp_path / "a.npy", np.int32, kept=10)
+
+
+def test_a_folder_says_where_its_held_out_documents_begin(tmp_path: Path) -> None:
+    rows = [f"row {i} " * (60 + i) for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": row}) for row in rows))
+    raw = build_dataset(str(tmp_path / "rows.jsonl"), tmp_path / "data", CONFIG).val_bytes
+    starts = document_starts(tmp_path / "data", raw)
+    pieces = [raw[a:b].decode() for a, b in itertools.pairwise([*starts, len(raw) + 1])]
+    assert len(pieces) > 2 and {piece.removesuffix("\n") for piece in pieces} < set(rows)
+    info = json.loads((tmp_path / "data/data.json").read_text())
+    del info["val_documents"]
+    (tmp_path / "data/data.json").write_text(json.dumps(info))
+    assert document_starts(tmp_path / "data", raw) == [0], "a folder of an earlier version is one text"
+
+
+def test_documents_of_a_file_end_at_lines_of_a_form_feed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(raw := b"one\n\x0c\ntwo \x0c inside\n\x0c\n")
+    assert document_starts(tmp_path / "a.txt", raw) == [0, 6]

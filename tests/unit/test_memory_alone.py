@@ -132,3 +132,21 @@ def test_an_artifact_of_a_memory_alone_is_an_ngram_model_in_python(
         regrow.load_ngram(small_artifact)
     with pytest.raises(ArtifactError):
         regrow.load_ngram(__file__)
+
+
+def test_documents_cost_together_what_the_whole_text_costs(
+    stored: tuple[Path, NgramModel, Tokenizer], tmp_path: Path
+) -> None:
+    parts = [words(seed, 30 + seed) + b"\n" for seed in (5, 6, 7)]
+    (tmp_path / "text").write_bytes(b"\x0c\n".join(parts))
+    measured = evaluate(stored[0], tmp_path / "text")
+    begins = [d.begins.removesuffix(" …") for d in measured.documents]
+    assert all(part.decode().startswith(begin + " ") for part, begin in zip(parts, begins, strict=True))
+    assert all(50 < len(begin) <= 60 for begin in begins), "cut between words"
+    assert sum(d.bytes for d in measured.documents) == measured.raw_bytes
+    whole = sum(d.mixture for d in measured.documents) / measured.raw_bytes
+    assert whole == pytest.approx(measured.bpb.blended)
+    assert all(d.network is None and d.memory == pytest.approx(d.mixture) for d in measured.documents)
+    reset = evaluate(stored[0], tmp_path / "text", reset_at=b"\x0c\n")
+    assert [d.bytes for d in reset.documents] == [d.bytes for d in measured.documents]
+    assert evaluate(stored[0], parts[0]).documents == []

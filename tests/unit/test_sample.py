@@ -44,6 +44,15 @@ def test_streamed_text_is_the_same_text(sample) -> None:
         assert json.loads(sample(*settings, "--json"))["prompt"] == "the é"
 
 
+def test_the_page_s_sample_is_what_the_command_draws_unasked(
+    small_artifact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regrow.predict.sampling import sample_text
+
+    assert main(["sample", str(small_artifact), "--no-cache", "--quiet"]) == 0
+    assert sample_text(small_artifact) + "\n" == capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +17,6 @@ from regrow.cli.options import (
 )
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import check_run, refresh_report, update_result, warn_of_better_part
-
-if TYPE_CHECKING:
-    from regrow.artifact.artifact import Artifact
-    from regrow.core.dist import ProcessGroup
 
 
 def command(
@@ -71,13 +66,14 @@ def command(
     check_run(artifact)
     with command_output(json, quiet) as output:
         check_torch_fits()
+        from regrow.artifact.artifact import Artifact
         from regrow.challenge.official_bytes import official_bpb
         from regrow.core.dist import process_group
         from regrow.predict.evaluation import evaluate
 
         with process_group(output.progress.log, device) as group:
             measured = evaluate(
-                _loaded(artifact, group) if device else artifact,
+                loaded := Artifact.load(artifact, group.device),
                 data,
                 stride=stride,
                 reset_at=separator(reset_at),
@@ -117,7 +113,7 @@ def command(
         if updated is not None:
             from regrow.report.excerpt import save_excerpt
 
-            save_excerpt(updated.parent, measured.excerpt)
+            save_excerpt(updated.parent, measured, loaded)
             refresh_report(updated.parent)
             output.line(f"updated {updated}")
 
@@ -129,9 +125,3 @@ def separator(text: str | None) -> bytes | None:
     for written, meant in ((r"\f", "\f"), (r"\n", "\n"), (r"\t", "\t"), (r"\0", "\0")):
         text = text.replace(written, meant)
     return text.encode("utf-8", "surrogateescape")
-
-
-def _loaded(artifact: Path, group: ProcessGroup) -> Artifact:
-    from regrow.artifact.artifact import Artifact
-
-    return Artifact.load(artifact, group.device)

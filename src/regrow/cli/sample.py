@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from regrow.cli.options import ArtifactFile, Cache, Json, Quiet, array_cache
 from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from regrow.predict.codec import Codec
 
 
 def command(
@@ -48,7 +42,7 @@ def command(
         import random
 
         from regrow.predict.codec import Codec
-        from regrow.predict.sampling import draw
+        from regrow.predict.sampling import draw, sampled
 
         codec = Codec.load(artifact, cache=array_cache(cache), notice=output.progress.log)
         choose = partial(draw, chance=random.Random(seed), temperature=temperature, top_p=top_p)
@@ -74,25 +68,3 @@ def _stream(output: Output, prompt: str, pieces: Iterator[bytes]) -> None:
     for piece in pieces:
         output.part(letters.decode(piece))
     output.line(letters.decode(b"", final=True))
-
-
-def sampled(
-    codec: Codec, prompt: bytes, tokens: int, choose: Callable[[NDArray[np.float64]], int]
-) -> Iterator[bytes]:
-    """At most `tokens` tokens after `prompt`, as bytes, each chosen from the exact row [V] before it: the same rows on
-    every machine."""
-    import numpy as np
-
-    from regrow.predict.codec import CHUNK
-
-    rows = codec.rows(1, CHUNK, None)
-    given = codec.tokenizer.encode(prompt).astype(np.int64)
-    for at in range(0, len(given), CHUNK):
-        rows.intervals(given[None, at : at + CHUNK])
-    for _ in range(tokens):
-        weights_SV, _ = rows.weights()
-        token = choose(weights_SV[0].astype(np.float64))
-        if token == codec.tokenizer.bos_id:
-            return
-        yield codec.tokenizer.decode([token])
-        rows.advance(np.array([token]))

@@ -52,7 +52,7 @@ def run_path(
     loaded = Artifact.load(artifact)
     measured = evaluate(loaded, data, stride=None, progress=progress)
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
-    save_excerpt(out, measured.excerpt)
+    save_excerpt(out, measured, loaded)
     update_result(artifact, data, {"proof": prove(loaded, data, progress)})
     before = dataset.tokenizer.decode(dataset.train_tokens) if dataset.train_bytes <= _SHOWN else b""
     update_result(artifact, data, {"baselines": baseline_bpb(dataset.val_bytes, before)})

@@ -155,6 +155,7 @@ def _held_out_part(
     path = writer.path(VAL_TEXT)
     with writer.explained(), path.open("wb") as file:
         for number, text in enumerate(corpus.held_out):
+            info.val_documents.append(len(text))
             file.write(b"\n" if number else b"")
             for at in range(0, len(text), _COPY_BYTES):
                 file.write(text[at : at + _COPY_BYTES])

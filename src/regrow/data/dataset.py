@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from regrow.core.errors import DataError, readable
 from regrow.core.files import sha256_hex
+from regrow.data.documents import FORM_FEED_LINE
 from regrow.data.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class DataInfo(msgspec.Struct, omit_defaults=True):
     val_tokens: int
     val_sha256: str
     files: dict[str, FileEntry]
+    val_documents: list[int] = []  # the sizes of the texts that val.txt joins by newlines, in bytes
     notes: list[str] = []  # what one should know: how val.txt came about, what of the source was left out
 
 
@@ -160,6 +163,19 @@ def read_text_argument(path: Path | str) -> bytes:
     if not data:
         raise DataError(f"{path}: is empty; give a file or a folder with some text.")
     return data
+
+
+def document_starts(path: Path | str, raw: bytes) -> list[int]:
+    """Where in `raw`, which `read_text_argument` read from `path`, documents begin; the first is 0.
+
+    Those of a data folder are the texts it holds out; where that is one, or `path` is a file, they end at lines of a
+    form feed alone.
+    """
+    sizes = _read_info(Path(path)).val_documents if Path(path).is_dir() else []
+    starts = list(accumulate((size + 1 for size in sizes), initial=0))
+    if len(sizes) > 1 and starts.pop() == len(raw) + 1:
+        return starts
+    return [0, *(end for end in (m.end() for m in FORM_FEED_LINE.finditer(raw)) if end < len(raw))]
 
 
 def _read_info(folder: Path) -> DataInfo:

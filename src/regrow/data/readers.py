@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from regrow.core.errors import DataError, EnvironmentProblem, readable
 from regrow.core.magic import CONTROL, MAX_CONTROL, wide_encoding
 from regrow.data.compressed import is_packed, opened, plain_name, unpacked
-from regrow.data.documents import Text
+from regrow.data.documents import FORM_FEED_LINE, Text
 from regrow.data.foreign_formats import FOREIGN_HEAD_BYTES, foreign_format
 
 
@@ -48,8 +47,6 @@ class ReadAs(NamedTuple):
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _AS_NAMED = ReadAs()
 
-# Begins with the form feed itself, which a search finds ten times sooner than the beginnings of lines.
-_FORM_FEED_LINE = re.compile(rb"\x0c(?<![^\n]\x0c)\r?(?:\n|\Z)")
 _WINDOW = 1 << 22  # bytes looked at in one go
 _MAPPED_FROM = 1 << 24  # a larger text file is mapped instead of read
 
@@ -109,7 +106,7 @@ def read_texts(path: Path, by: str, field: str | None = None) -> Iterator[bytes]
         for line in lines_of(path):
             yield line.removesuffix(b"\n")
     else:
-        yield from _FORM_FEED_LINE.split(b"".join(lines_of(path)))
+        yield from FORM_FEED_LINE.split(b"".join(lines_of(path)))
 
 
 def _head(path: Path) -> bytes:
@@ -153,10 +150,10 @@ def _mapped(path: Path) -> Text:
 def _text(path: Path, insist: bool) -> Iterator[Text]:
     data = read_text(path, insist=insist)
     if isinstance(data, bytes):
-        yield from _FORM_FEED_LINE.split(data)
+        yield from FORM_FEED_LINE.split(data)
         return
     start = 0
-    for found in _FORM_FEED_LINE.finditer(data):
+    for found in FORM_FEED_LINE.finditer(data):
         yield data[start : found.start()]
         start = found.end()
     yield data[start:]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,7 +28,7 @@ from regrow.core.dist import ProcessGroup
 from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
 from regrow.core.progress import Progress, Silent
 from regrow.core.results import Bpb, Seconds
-from regrow.data.dataset import read_text_argument
+from regrow.data.dataset import document_starts, read_text_argument
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.compute import check_products, compute_dtype, keep_freed_pages
 from regrow.predict.adaptive.predictor import Adaptation, adaptation_of, adaptive_predictor
@@ -51,6 +52,7 @@ class EvalResult:
     tokens: int = 0
     raw_bytes: int = 0
     excerpt: list[TokenCost] = field(default_factory=list)
+    documents: list[DocumentCost] = field(default_factory=list)  # empty where the text is one document
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,17 @@ class TokenCost:
     network: float
     memory: float | None
     order: int | None
+
+
+@dataclass(frozen=True)
+class DocumentCost:
+    """One document of the text: its bytes, its bits under mixture, network and memory, its first words."""
+
+    bytes: int
+    mixture: float
+    network: float | None
+    memory: float | None
+    begins: str
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,14 @@ def evaluate(
             "this machine or the artifact's network is at fault: set OMP_NUM_THREADS=1, or train again."
         )
     parts = {**loaded.ledger.parts(), "total": loaded.ledger.total, "budget": loaded.config.pack.budget_bytes}
-    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), excerpt_of(loaded, scores))
+    if len(documents) > 1:
+        starts = list(accumulate(map(len, documents[:-1]), initial=0))
+    else:
+        starts = [0] if isinstance(data, bytes) else document_starts(data, raw)
+    costs = document_costs(raw, starts, scores, loaded.tokenizer) if len(starts) > 1 else []
+    if not loaded.config.model.n_layer:
+        costs = [replace(cost, network=None) for cost in costs]
+    return EvalResult(bpb, parts, seconds, len(scores.tokens), len(raw), excerpt_of(loaded, scores), costs)
 
 
 def documents_of(raw: bytes, reset_at: bytes | None, source: str) -> list[bytes]:
@@ -302,6 +322,31 @@ def excerpt_of(artifact: Artifact, scores: Scores, length: int = 400) -> list[To
         )
         for i in range(middle, min(middle + length, len(scores.tokens)))
     ]  # fmt: skip
+
+
+def document_costs(
+    raw: bytes, starts: Sequence[int], scores: Scores, tokenizer: Tokenizer
+) -> list[DocumentCost]:
+    """What each document of `raw` cost; a token that two of them share is of the first. They sum to the whole text."""
+    sizes_T = np.array([len(piece) for piece in tokenizer.token_bytes])[scores.tokens]
+    of_T = np.searchsorted(starts, np.cumsum(sizes_T) - sizes_T, side="right") - 1
+    mixture, network, memory = (
+        None if nats is None else np.bincount(of_T, nats, len(starts)) / math.log(2)
+        for nats in (scores.mixture, scores.network, scores.memory)
+    )
+    assert mixture is not None and network is not None
+    return [
+        DocumentCost(
+            end - start, float(mixture[i]), float(network[i]), None if memory is None else float(memory[i]),
+            _first_words(raw[start : min(end, start + 240)]),
+        )
+        for i, (start, end) in enumerate(pairwise([*starts, len(raw)]))
+    ]  # fmt: skip
+
+
+def _first_words(text: bytes, width: int = 60) -> str:
+    words = " ".join(text.decode("utf-8", "replace").split())
+    return words if len(words) <= width else (words[:width].rpartition(" ")[0] or words[:width]) + " …"
 
 
 def _predictor(mixture: Mixture, streams: int) -> Predictor:

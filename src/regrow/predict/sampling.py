@@ -1,13 +1,18 @@
-"""Drawing the next token from a row of probabilities: temperature and nucleus (top-p) sampling."""
+"""Drawing text: the next token from a row of probabilities, by temperature and nucleus (top-p) sampling, and so on."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.errors import ConfigError
+from regrow.predict.codec import CHUNK, Codec, codec_of
+
+SAMPLE_TOKENS = 200
 
 
 def draw(
@@ -37,3 +42,28 @@ def draw(
         probs_V[order[before >= top_p * probs_V.sum()]] = 0
     total = np.cumsum(probs_V)
     return int(np.searchsorted(total, chance.random() * total[-1], side="right"))
+
+
+def sampled(
+    codec: Codec, prompt: bytes, tokens: int, choose: Callable[[NDArray[np.float64]], int]
+) -> Iterator[bytes]:
+    """At most `tokens` tokens after `prompt`, as bytes, each chosen from the exact row [V] before it: the same rows on
+    every machine."""
+    rows = codec.rows(1, CHUNK, None)
+    given = codec.tokenizer.encode(prompt).astype(np.int64)
+    for at in range(0, len(given), CHUNK):
+        rows.intervals(given[None, at : at + CHUNK])
+    for _ in range(tokens):
+        weights_SV, _ = rows.weights()
+        token = choose(weights_SV[0].astype(np.float64))
+        if token == codec.tokenizer.bos_id:
+            return
+        yield codec.tokenizer.decode([token])
+        rows.advance(np.array([token]))
+
+
+def sample_text(artifact: object, tokens: int = SAMPLE_TOKENS, seed: int = 0) -> str:
+    """The text that `regrow sample` draws where nothing else is asked for; `artifact` as `codec_of` takes it."""
+    choose = partial(draw, chance=random.Random(seed))
+    # The last token may end within a letter.
+    return b"".join(sampled(codec_of(artifact), b"", tokens, choose)).decode("utf-8", errors="replace")

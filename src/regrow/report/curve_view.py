@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 
 from regrow.report.curve import Curve, Line, reach_of, smoothed, thinned
 from regrow.report.plot import HEIGHT, WIDTH, Axis, Tick, axis, path, ticks_x, ticks_y
@@ -19,9 +20,10 @@ _HIDDEN_START = 0.08  # share of the lines at their start that does not decide h
 
 @dataclass(frozen=True)
 class Stroke:
-    """One path: `kind` network or mixture, its run's place, and whether it is the smoothed form."""
+    """One path: `kind` network, mixture or held-out, its run's place and name, and whether it is the smoothed form."""
 
     kind: str
+    name: str
     run: int
     smooth: bool
     path: str
@@ -36,6 +38,8 @@ class PlotView:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     joint: tuple[float, float] | None
+    x_ends: tuple[float, float]  # values at the plot's left and right, bottom and top, for who points into it
+    y_ends: tuple[float, float]
     width: float = WIDTH
     height: float = HEIGHT
     title: str = ""  # the runs it is of, where it is not of all
@@ -55,13 +59,8 @@ class LastValue:
 def curve_plots(runs: list[RunFiles]) -> list[PlotView]:
     """Plots over seconds and over tokens; empty if no run has a log. Runs on different texts have plots of their own,
     for their bits per byte have no scale in common."""
-    texts = {run.result.data.val_sha256: "" for run in runs if run.curve is not None}
-    if len(texts) > 1:
-        texts = {
-            text: ", ".join(run.name for run in runs if run.result.data.val_sha256 == text) for text in texts
-        }
     plots = []
-    for text, title in texts.items():
+    for text, title in _texts(runs):
         lines = [
             (kind, number, thinned(line), _soft(line, run.curve) if kind != "held-out" else thinned(line))
             for number, run in enumerate(runs)
@@ -75,22 +74,33 @@ def curve_plots(runs: list[RunFiles]) -> list[PlotView]:
         ]
         y_axis = _height([line for _, _, line, _ in lines], [soft for *_, soft in lines])
         single = len(runs) == 1
-        plots += [replace(_plot(name, lines, y_axis, single), title=title) for name in ("seconds", "tokens")]
+        plots += [
+            replace(_plot(name, runs, lines, y_axis, single), title=title) for name in ("seconds", "tokens")
+        ]
     return plots
 
 
+def _texts(runs: list[RunFiles]) -> list[tuple[str, str]]:
+    """The held-out texts of the runs with a log, each with the names of its runs if there are several texts."""
+    texts = dict.fromkeys(run.result.data.val_sha256 for run in runs if run.curve is not None)
+    names = {
+        text: ", ".join(run.name for run in runs if run.result.data.val_sha256 == text) for text in texts
+    }
+    return [(text, names[text] if len(texts) > 1 else "") for text in texts]
+
+
 def small_plots(runs: list[RunFiles]) -> list[PlotView]:
-    """Learning rate and gradient norm over the tokens; empty if no run has a log."""
+    """Learning rate and gradient norm over the tokens, of each text apart; empty if no run has a log."""
     plots = []
-    for title, line_of in _SMALL:
+    for (text, title), (name, line_of) in product(_texts(runs), _SMALL):
         lines = [
             ("network", number, thinned(line_of(run.curve)), thinned(line_of(run.curve)))
             for number, run in enumerate(runs)
-            if run.curve is not None and len(line_of(run.curve))
+            if run.curve is not None and run.result.data.val_sha256 == text and len(line_of(run.curve))
         ]
         if lines:
             y_axis = axis(0.0, max(max(line.bpb) for *_, line in lines), 3, snap=True)
-            plots.append(replace(_plot("tokens", lines, y_axis, single=False), name=title))
+            plots.append(replace(_plot("tokens", runs, lines, y_axis, single=False), name=name, title=title))
     return plots
 
 
@@ -130,17 +140,24 @@ def _height(lines: list[Line], soft: list[Line]) -> Axis:
     return axis(min(shown(lines)), max(shown(soft)), snap=True)
 
 
-def _plot(name: str, lines: list[tuple[str, int, Line, Line]], y_axis: Axis, single: bool) -> PlotView:
+def _plot(
+    name: str, runs: list[RunFiles], lines: list[tuple[str, int, Line, Line]], y_axis: Axis, single: bool
+) -> PlotView:
     def xs(line: Line) -> list[float]:
         return line.seconds if name == "seconds" else line.tokens
 
     x_axis = axis(0.0, max(xs(line)[-1] for _, _, line, _ in lines))
     strokes = [
-        Stroke(kind, run, smooth, path(xs(line), (soft if smooth else line).bpb, x_axis, y_axis))
+        Stroke(
+            kind, runs[run].name, run, smooth, path(xs(line), (soft if smooth else line).bpb, x_axis, y_axis)
+        )
         for smooth in (False, True)
         for kind, run, line, soft in lines
     ]
     mixed = next((line for kind, _, line, _ in lines if kind == "mixture"), None) if single else None
     joint = (100 * x_axis.share(xs(mixed)[0]), 100.0) if mixed is not None else None
     unit = "s" if name == "seconds" else ""
-    return PlotView(name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), joint)
+    return PlotView(
+        name, strokes, ticks_x(x_axis, unit), ticks_y(y_axis), joint,
+        (x_axis.low, x_axis.high), (y_axis.low, y_axis.high),
+    )  # fmt: skip

@@ -11,10 +11,12 @@ from regrow.core.html import render as page
 from regrow.core.run_folder import REPORT
 from regrow.report.component_view import size_bars, size_rows
 from regrow.report.curve_view import curve_plots, last_values, small_plots
+from regrow.report.document_view import document_views
 from regrow.report.excerpt_view import SHADES, excerpt_view
 from regrow.report.headline import headline
 from regrow.report.run_files import RunFiles, load_runs
 from regrow.report.tables import config_tables, difference_rows, proof_rows, run_tables, score_rows
+from regrow.report.visible_bytes import visible
 
 
 def write_report(runs: Path | str | RunFiles | Sequence[Path | str], out: Path | str | None = None) -> Path:
@@ -55,6 +57,8 @@ def render(runs: list[RunFiles]) -> str:
         proofs=proof_rows([run.result.proof for run in runs]),
         adaptive_proofs=proof_rows(adaptive) if any(adaptive) else None,
         excerpts=[excerpt_view(run.excerpt) if run.excerpt else None for run in runs],
+        documents=document_views(runs),
+        visible=visible,
         shades=SHADES,
         run_tables=run_tables(runs),
         config_tables=config_tables(runs),

@@ -73,12 +73,16 @@ _SCORES = [  # key of the score, label, words, colour
 
 
 _MADE = ("date", "command", "commit", "cpu", "python", "regrow")
-_IF_ANY = {"lost by mixing", "kept in the artifact", *_MADE}
+_IF_ANY = {"gained by mixing", "lost by mixing", "kept in the artifact", *_MADE}
 
 
 def _answered(rows: list[TableRow]) -> list[TableRow]:
     """Without the rows that many runs do not have, and of which "not run" would say nothing."""
-    return [row for row in rows if row.label not in _IF_ANY or any(cell.tone != "none" for cell in row.cells)]
+    return [
+        row
+        for row in rows
+        if row.label not in _IF_ANY or any(cell.text not in (NOT_RUN, "-") for cell in row.cells)
+    ]
 
 
 def score_rows(runs: list[RunFiles]) -> list[TableRow]:
@@ -236,7 +240,7 @@ def _score(result: Result, key: str) -> float | None:
 
 def _gap(result: Result, after: str, before: str) -> str | None:
     a, b = _score(result, after), _score(result, before)
-    return None if a is None or b is None else f"{a - b:+.4f}"
+    return None if a is None or b is None else f"{round(a - b, 4) + 0.0:+.4f}"  # no -0.0000
 
 
 def _over(result: Result, after: str, before: str, decimals: int = 2) -> str | None:
@@ -255,7 +259,7 @@ def _mixing(result: Result, *, gained: bool) -> str | None:
         return None
     better = "neural" if bpb.neural < bpb.memory else "memory"
     is_gain = bpb.blended <= min(bpb.neural, bpb.memory)
-    return _over(result, "blended", better, 1) if is_gain == gained else None
+    return _over(result, "blended", better, 1) if is_gain == gained else "-"
 
 
 def _perplexity(result: Result) -> str | None:

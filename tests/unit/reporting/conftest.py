@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,6 +116,22 @@ EXCERPT = [
 ]
 
 
+class DocumentCost(NamedTuple):
+    """What `evaluation.DocumentCost` holds, without torch."""
+
+    bytes: int
+    mixture: float
+    network: float | None
+    memory: float | None
+    begins: str
+
+
+DOCUMENTS = [
+    DocumentCost(1000, 1500.0, 1800.0, 1600.0, "Fellow citizens: <b>"),
+    DocumentCost(3000, 2700.0, 3300.0, 3000.0, "The year that ends"),
+]
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """A factory of run folders: `make_run("a", bytes=None)`, with log, config and excerpt unless `bare`."""
@@ -125,6 +142,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         log: list[str] | None = None,
         overrides: tuple[str, ...] = (),
         excerpt: list[Cost] | None = None,
+        documents: list[DocumentCost] | None = None,
         bare: bool = False,
         **changes: Any,
     ) -> Path:
@@ -135,7 +153,11 @@ def make_run(tmp_path: Path) -> MakeRun:
             config = apply_overrides(load_preset("demo"), list(overrides))
             (folder / "config.toml").write_text(config_toml(config))
             (folder / "log.jsonl").write_text("\n".join(log_lines() if log is None else log) + "\n")
-            save_excerpt(folder, EXCERPT if excerpt is None else excerpt)
+            measured = types.SimpleNamespace(
+                excerpt=EXCERPT if excerpt is None else excerpt,
+                documents=DOCUMENTS if documents is None else documents,
+            )
+            save_excerpt(folder, measured)
         return folder
 
     return make

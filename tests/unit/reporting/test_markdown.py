@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.unit.reporting.conftest import MakeRun
 
 from regrow.cli import main
+from regrow.report.inspect import describe
 from regrow.report.markdown import markdown_report
 from regrow.report.page import write_report
 
@@ -61,3 +63,34 @@ def test_a_loss_by_mixing_is_not_called_a_gain(make_run: MakeRun) -> None:
     text = markdown_report([run])
     assert "gained by mixing" not in text and "| lost by mixing | +0.2043" in text
     assert "memory (memory 1.0000, mixture 1.2043)" in text and "| xz -9e | 2.1000 |" in text
+
+
+def test_the_adaptive_figure_config_and_hashes_are_there_for_a_pull_request(
+    make_run: MakeRun, small_artifact: Path
+) -> None:
+    made = {"date": "2026-11-27", "command": "regrow train --x_y", "cpu": "A CPU", "commit": "abc123"}
+    run = make_run("a", made=made)
+    assert "Adaptive proof" not in markdown_report([run]), "no table of nothing"
+    shutil.copy(small_artifact, run / "artifact.safetensors")
+    table = json.loads((run / "result.json").read_text())
+    table["proof_adaptive"] = table["proof"] | {"bpb": 1.1717, "stream_bytes": 185_878, "track": "adaptive"}
+    (run / "result.json").write_text(json.dumps(table))
+    text = markdown_report([run])
+    adaptive = text.split("| Adaptive proof |")[1].split("\n\n")[0]
+    assert "| stream | 185,878 |" in adaptive and "| bits per byte | 1.1717 |" in adaptive
+    assert "| date | 2026-11-27 |" in text and "| cpu | A CPU |" in text and "| commit | abc123 |" in text
+    assert "| command | regrow train --x\\_y |" in text
+    config, hashes = text.split("<details>")[1:]
+    assert "<summary>Config</summary>\n\n|" in config and "| n\\_layer | 2 |" in config
+    known = describe(small_artifact)
+    bases = {f"base {name}": base["sha256"] for name, base in known["bases"].items()}
+    wanted = {
+        "artifact": known["sha256"],
+        "held-out text": table["data"]["val_sha256"],
+        "counts": "c" * 64,
+        **bases,
+    }
+    assert len(bases) > 2
+    for name, digest in wanted.items():
+        assert f"| {name} | {digest} |" in hashes.replace("\\_", "_")
+    assert text.count("<details>") == text.count("</details>") == 2

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.html_page import Page
+from tests.unit.reporting.conftest import DocumentCost
 
 from regrow.core.errors import DataError
 from regrow.report.page import write_report
@@ -93,6 +94,7 @@ def test_an_evaluated_run_is_not_called_proven(make_run: MakeRun) -> None:
     assert "1.2043" in headline and "evaluated only" in headline and "regrow prove" in headline
 
 
+SMALL_LOG = '{"step": 1, "tokens": 9, "seconds": 1, "bpb": 2.5, "rate": 1.0, "grad_norm": 2.0}'
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>\"' onload='"
 
 
@@ -114,9 +116,9 @@ def test_whatever_a_runs_files_hold_stays_text(make_run: MakeRun) -> None:
 
 def test_tokens_of_any_bytes_are_shown_one_by_one_with_what_they_cost(make_run: MakeRun) -> None:
     page = read(write_report([make_run()]))
-    tokens = [a for a in page.all("span") if a.get("class", "").startswith("t s")]
+    tokens = [a for a in page.all("span") if a.get("class", "").startswith("item t s")]
     assert len(tokens) == 6
-    assert tokens[0]["class"] == "t s0 memory" and tokens[2]["class"] == "t s9 network"
+    assert tokens[0]["class"] == "item t s0 memory" and tokens[2]["class"] == "item t s9 network"
     assert "0.04 bits (network alone 0.31 bits, memory alone 0.02 bits)" in tokens[0]["title"]
     assert "5 tokens of context (order 6)" in tokens[0]["title"]
     assert "no context (order 1)" in tokens[2]["title"]
@@ -228,3 +230,80 @@ def test_an_adaptive_proof_is_shown_beside_the_fixed_one(make_run: MakeRun) -> N
     assert "with test-time training" in page.words
     for figure in ("1.1717", "1.1711", "185,878", "adaptive", "-0.0332", "1.2048"):
         assert figure in page.words
+
+
+def test_each_document_has_its_score_and_a_bar_of_its_bits(make_run: MakeRun) -> None:
+    page = read(write_report([make_run()]))
+    bars = page.all("i", "item")
+    assert [bar["style"].split(";")[:2] for bar in bars] == [
+        ["left:0.000%", "width:25.000%"],
+        ["left:25.000%", "width:75.000%"],
+    ]
+    assert "document 1, “Fellow citizens: <b>”: 1,000 bytes at 1.5000 bits per byte" in bars[0]["title"]
+    assert "2 documents, 1.0500 bits per byte together" in page.words, "the mean is that of the whole text"
+    for figure in ("1.5000", "1.8000", "1.6000", "0.9000", "1.1000", "hardest first"):
+        assert figure in page.words
+    alone = read(write_report([make_run("one", documents=[])]))
+    assert not alone.all("i", "item") and "the text is one document" in alone.words
+
+
+def test_of_many_documents_neighbours_share_a_bar_and_the_ends_are_named(make_run: MakeRun) -> None:
+    many = [DocumentCost(100, 100.0 + i, None, 200.0, f"text {i}") for i in range(2000)]
+    page = read(write_report([make_run(documents=many)]))
+    bars = page.all("i", "item")
+    assert 200 <= len(bars) <= 240 and bars[0]["title"].startswith("documents 1 to ")
+    assert float(bars[-1]["style"].split("left:")[1].split("%")[0]) < 100
+    named = page.words.split("hardest and easiest")[1].split("An excerpt")[0]
+    assert [f"text {i}" in named for i in (1999, 1995, 1994, 5, 4, 0)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_sample_of_the_model_is_on_the_page_as_text(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "regrow eval" in read(write_report([run])).words.split("A sample")[1], "none was drawn yet"
+    excerpt = json.loads((run / "excerpt.json").read_text())
+    (run / "excerpt.json").write_text(json.dumps(excerpt | {"sample": f"{EVIL}\nthen\x1b"}))
+    page = read(write_report([run]))
+    assert f"{EVIL}\nthen␛" in page.words and len(page.all("script")) == 1
+    assert f"regrow sample {run}" in page.words
+
+
+def test_every_plot_says_where_its_values_lie_for_who_points_into_it(make_run: MakeRun) -> None:
+    log = [
+        json.dumps(
+            {"step": i, "tokens": i * 9, "seconds": i, "bpb": 3 - i / 9, "rate": 1.0, "grad_norm": 2.0}
+        )
+        for i in range(1, 9)
+    ]
+    page = read(write_report([make_run(log=log)]))
+    areas = [a for a in page.all("div", "area") if "data-x" in a]
+    assert len(areas) == 4 and all(len(a[end].split()) == 2 for a in areas for end in ("data-x", "data-y"))
+    assert [a["data-unit"] for a in areas] == ["s", "tokens", "tokens", "tokens"]
+    assert {a["data-name"] for a in page.all("path") if "data-name" in a} == {"network", ""}
+    assert ".area[data-x]" in page.script
+
+
+def test_rate_and_gradient_of_different_texts_are_drawn_apart(make_run: MakeRun) -> None:
+    runs = [make_run(name, log=[SMALL_LOG]) for name in "ab"]
+    assert len(read(write_report(runs)).all("figure", "small")) == 2
+    table = json.loads((runs[1] / "result.json").read_text())
+    table["data"]["val_sha256"] = "f" * 64
+    (runs[1] / "result.json").write_text(json.dumps(table))
+    page = read(write_report(runs))
+    assert len(page.all("figure", "small")) == 4 and "gradient norm: b" in page.words
+
+
+def test_a_loss_by_mixing_is_never_called_a_gain_on_the_page(make_run: MakeRun) -> None:
+    gained = read(write_report([make_run("a")])).words
+    bpb = {"neural": 1.3, "memory": 1.1, "blended": 1.2}
+    lost = read(write_report([make_run("b", bpb=bpb)])).words
+    both = read(write_report([make_run("c"), make_run("d", bpb=bpb)])).words.split("gained by mixing")[1]
+    assert both.startswith("mixture below the better part alone-0.0748 (-5.8 %)-\n")
+    assert "gained by mixing" in gained and "lost by mixing" not in gained
+    assert "+0.1000 (+9.1 %)" in lost and "lost by mixing" in lost and "gained by mixing" not in lost

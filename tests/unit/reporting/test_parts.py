@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import types
 import unicodedata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from regrow.core.errors import DataError
 from regrow.report import formats
 from regrow.report.curve import Line, load_curve, smoothed, thinned
-from regrow.report.excerpt import Excerpt, ExcerptToken, load_excerpt, save_excerpt
+from regrow.report.excerpt import Excerpt, ExcerptDocument, ExcerptToken, load_excerpt, save_excerpt
 from regrow.report.excerpt_view import SHADES, better_part, excerpt_view, shade
 from regrow.report.plot import HEIGHT, WIDTH, axis, path, short_numbers
 from regrow.report.visible_bytes import visible
@@ -153,18 +154,20 @@ def test_a_saved_excerpt_comes_back_whatever_its_bytes(tokens: list[ExcerptToken
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        save_excerpt(Path(folder), tokens)  # type: ignore[arg-type]
+        save_excerpt(Path(folder), types.SimpleNamespace(excerpt=tokens, documents=[]))  # type: ignore[arg-type]
         assert load_excerpt(Path(folder)) == Excerpt(tokens)
 
 
 def test_a_excerpt_has_the_fields_that_evaluation_gives_it() -> None:
-    from regrow.predict.evaluation import TokenCost
+    from regrow.predict.evaluation import DocumentCost, TokenCost
 
     assert ExcerptToken.__struct_fields__ == tuple(f.name for f in dataclasses.fields(TokenCost))
+    assert ExcerptDocument.__struct_fields__ == tuple(f.name for f in dataclasses.fields(DocumentCost))
 
 
 def test_a_cost_that_rounds_below_zero_is_none_at_all(tmp_path: Path) -> None:
-    save_excerpt(tmp_path, [ExcerptToken(1, b"a", -1e-9, 0.0, -1e-12, 1)])  # type: ignore[list-item]
+    tokens = [ExcerptToken(1, b"a", -1e-9, 0.0, -1e-12, 1)]
+    save_excerpt(tmp_path, types.SimpleNamespace(excerpt=tokens, documents=[]))  # type: ignore[arg-type]
     loaded = load_excerpt(tmp_path)
     assert loaded is not None and loaded.tokens[0].mixture == 0.0 and loaded.tokens[0].memory == 0.0
 

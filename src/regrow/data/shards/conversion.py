@@ -83,14 +83,14 @@ def build_from_shards(
             _check(shards[path], vocabulary, path)
         _sample_check(shards[train[0]], vocabulary, train[0])
         with progress.task("held-out documents", unit="documents") as task:
-            _write_val_text(held_out, vocabulary, val[0], writer, task, notes)
+            sizes = _write_val_text(held_out, vocabulary, val[0], writer, task, notes)
         total = sum(len(shards[path]) for path in train)
         with progress.task("training shards", total, "tokens") as task:
             info = _train_part(train, shards, vocabulary, writer, task)
         info.name = name or utf8(train[0].resolve().parent.name)
         with progress.task("tokenising val.txt", writer.path(VAL_TEXT).stat().st_size, "B") as task:
             write_held_out_tokens(vocabulary.tokenizer, writer, task, processes, info)
-        info.notes = notes
+        info.notes, info.val_documents = notes, sizes
         writer.finish(info)
     for note in notes:
         progress.log(note)
@@ -223,21 +223,23 @@ def _write_val_text(
     writer: FolderWriter,
     task: Task,
     notes: list[str],
-) -> None:
-    """Write val.txt, from the documents themselves if they are near and are these, else from the tokens."""
+) -> list[int]:
+    """Write val.txt, from the documents themselves if they are near and are these, else from the tokens; returns the
+    documents' sizes."""
     for folder in (shard.parent, shard.parent.parent, shard.parent.parent.parent):
         path = folder / DOCUMENTS
         if path.exists():
-            wrong = _write_texts(tokens, vocabulary, writer, task, (bytes(t) for t in read_documents(path)))
+            given = (bytes(t) for t in read_documents(path))
+            wrong, sizes = _write_texts(tokens, vocabulary, writer, task, given)
             if wrong == 0:
                 notes.append(
                     f"val.txt holds the documents of {DOCUMENTS}, each of which gives its shard's tokens"
                 )
-                return
+                return sizes
             notes.append(f"{path}: {wrong} documents do not give their shard's tokens, so it was not used")
             break
-    wrong = _write_texts(tokens, vocabulary, writer, task, None)
-    number = sum(1 for _ in _documents(tokens, vocabulary.starts))
+    wrong, sizes = _write_texts(tokens, vocabulary, writer, task, None)
+    number = len(sizes)
     if number - wrong < _FOREIGN_SHARE * number:
         raise _another(shard, number - wrong, number)
     notes.append(
@@ -249,6 +251,7 @@ def _write_val_text(
             f"the tokenizer {vocabulary.loses}: the original text may have had other bytes, which only "
             f"{DOCUMENTS} beside the shards can tell"
         )
+    return sizes
 
 
 def _write_texts(
@@ -257,12 +260,13 @@ def _write_texts(
     writer: FolderWriter,
     task: Task,
     given: Iterator[bytes] | None,
-) -> int:
-    """Write `given` texts, or decoded ones, one a document; returns how many do not encode to their tokens."""
+) -> tuple[int, list[int]]:
+    """Write `given` texts, or decoded ones, one a document; returns how many do not encode to their tokens, and the
+    size of each."""
     wrong = 0
+    sizes: list[int] = []
     documents = _documents(tokens, vocabulary.starts)
     with writer.explained(), writer.path(VAL_TEXT).open("wb") as file:
-        first = True
         while batch := list(islice(documents, _BATCH)):
             if given is None:
                 texts = [_decoded(document, vocabulary) for document in batch]
@@ -271,10 +275,10 @@ def _write_texts(
                 wrong += len(batch) - len(texts)
             pairs = [(a, b) for a, b in zip_longest(texts, batch) if a is not None]
             wrong += len(pairs) - _same([a for a, _ in pairs], [b for _, b in pairs], vocabulary)
-            file.write((b"" if first else b"\n") + b"\n".join(texts))
-            first = False
+            file.write((b"\n" if sizes else b"") + b"\n".join(texts))
+            sizes += map(len, texts)
             task.advance(len(batch))
-    return wrong
+    return wrong, sizes
 
 
 def _train_part(
