@@ -22,7 +22,7 @@ def command(
         typer.Option("--out", "-o", metavar="FILE", help="The page.  [default: RUN/report.html]"),
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print its tables as Markdown, or write them to FILE.")
+        bool, typer.Option("--markdown", help="Print its tables, config and hashes as Markdown, or write them to FILE.")
     ] = False,
     force: Force = False,
     json: Json = False,
@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Write one page about runs, self-contained.
 
-    The scores by part, the training curve, the ledger, the proof, and held-out text coloured by its cost. A page at
-    its default place is made anew without asking.
+    The scores by part and by document, the training curve, the size by component, the proof, held-out text coloured by
+    its loss, and a sample. A page at its default place is made anew without asking.
     """
     with command_output(json, quiet) as output:
         if out is not None:

@@ -325,6 +325,7 @@ def codec_of(artifact: object, cache: ArrayCache | None = None) -> Codec:
         return artifact
     stored = getattr(artifact, "stored", None)  # a loaded Artifact, whose memory is there already
     if isinstance(stored, StoredArtifact):
+        check_address_space("the codec", _ADDRESS_SPACE)
         memory = getattr(artifact, "memory", None)
         return Codec(exact_model(stored, cache, memory=memory), stored)
     if isinstance(artifact, Path | str):

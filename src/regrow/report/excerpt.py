@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from regrow.core.errors import ArtifactError, DataError, readable
+from regrow.core.errors import ArtifactError, DataError, EnvironmentProblem, readable
 from regrow.core.files import atomic_write_bytes, sha256_hex
 from regrow.core.run_folder import ARTIFACT
 
@@ -88,9 +88,8 @@ def save_excerpt(run: Path, measured: EvalResult, artifact: object = None) -> Pa
     if artifact is not None:
         from regrow.predict.sampling import sample_text
 
-        with contextlib.suppress(
-            ArtifactError
-        ):  # numbers outside the exact range: it can be scored all the same
+        # Numbers outside the exact range, or too little memory: the figures stand without a sample.
+        with contextlib.suppress(ArtifactError, EnvironmentProblem):
             sample = sample_text(artifact)
     excerpt = Excerpt(tokens, file_sha256(run / ARTIFACT), documents=documents, sample=sample)
     path = run / FILE

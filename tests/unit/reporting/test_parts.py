@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.core.errors import DataError
+from regrow.core.errors import ArtifactError, DataError, EnvironmentProblem
 from regrow.report import formats
 from regrow.report.curve import Line, load_curve, smoothed, thinned
 from regrow.report.excerpt import Excerpt, ExcerptDocument, ExcerptToken, load_excerpt, save_excerpt
@@ -228,3 +228,24 @@ def test_numbers_are_written_as_one_reads_them() -> None:
         "742 kB",
         "3.91 MB",
     ]
+
+
+def test_an_excerpt_is_kept_where_no_sample_can_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = types.SimpleNamespace(excerpt=[ExcerptToken(1, b"a", 1.0, 1.0)], documents=[])
+    for error, drawn in (
+        (None, "text"),
+        (ArtifactError("range"), None),
+        (EnvironmentProblem("memory"), None),
+    ):
+
+        def sample_text(artifact: object, error: Exception | None = error) -> str:
+            if error is not None:
+                raise error
+            return "text"
+
+        monkeypatch.setattr("regrow.predict.sampling.sample_text", sample_text)
+        save_excerpt(tmp_path, measured, artifact=object())  # type: ignore[arg-type]
+        loaded = load_excerpt(tmp_path)
+        assert loaded is not None and loaded.sample == drawn and len(loaded.tokens) == 1
