@@ -22,7 +22,10 @@ def command(
         typer.Option("--out", "-o", metavar="FILE", help="The page.  [default: RUN/report.html]"),
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print its tables, config and hashes as Markdown, or write them to FILE.")
+        bool,
+        typer.Option(
+            "--markdown", help="Print its tables, config and hashes as Markdown, or write them to FILE."
+        ),
     ] = False,
     force: Force = False,
     json: Json = False,

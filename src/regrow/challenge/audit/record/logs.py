@@ -56,7 +56,7 @@ _OF_THE_RUN = re.compile(
 )
 
 
-class Reading(msgspec.Struct, frozen=True):
+class LoggedFigure(msgspec.Struct, frozen=True):
     """One printed bits-per-byte figure.
 
     Attributes:
@@ -119,7 +119,7 @@ class TrainingLog(msgspec.Struct):
     path: Path
     seed: int | None = None
     settings: dict[str, tuple[int, str]] = {}
-    readings: list[Reading] = []
+    readings: list[LoggedFigure] = []
     odd: list[Odd] = []
     totals: list[Noted] = []
     code: list[Noted] = []
@@ -134,7 +134,7 @@ def _integer(text: str) -> int:
     return int(text.replace(",", "").replace("_", "") or 0)
 
 
-def _readings(number: int, line: str, step: bool) -> list[Reading]:
+def _readings(number: int, line: str, step: bool) -> list[LoggedFigure]:
     loss = _LOSS.search(line)
     counted = _COUNTED_BYTES.search(line)
     found = []
@@ -149,7 +149,7 @@ def _readings(number: int, line: str, step: bool) -> list[Reading]:
             (re.sub(r"(?<![A-Za-z])\d+|[^A-Za-z_0-9]+", " ", before) + " " + match[1]).split()
         ).lower()
         found.append(
-            Reading(
+            LoggedFigure(
                 line=number,
                 label=label,
                 bpb=value,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regrow.challenge.audit.record.claims import HeadlineClaim
-from regrow.challenge.audit.record.logs import Reading, TrainingLog
+from regrow.challenge.audit.record.logs import LoggedFigure, TrainingLog
 
 _SUBSETS_AT_MOST = 10
 
@@ -27,8 +27,8 @@ class HeadlineTrace:
 
     kind: str
     label: str
-    used: tuple[tuple[TrainingLog, Reading], ...]
-    unused: tuple[tuple[TrainingLog, Reading], ...] = ()
+    used: tuple[tuple[TrainingLog, LoggedFigure], ...]
+    unused: tuple[tuple[TrainingLog, LoggedFigure], ...] = ()
 
     @property
     def values(self) -> list[float]:
@@ -36,12 +36,12 @@ class HeadlineTrace:
         return [reading.bpb for _, reading in self.used]
 
 
-def last_by_label(log: TrainingLog) -> dict[str, Reading]:
+def last_by_label(log: TrainingLog) -> dict[str, LoggedFigure]:
     """The last reading of each label in a log."""
     return {reading.label: reading for reading in log.readings}
 
 
-def _rank(reading: Reading) -> tuple[bool, bool]:
+def _rank(reading: LoggedFigure) -> tuple[bool, bool]:
     """Exact final figures first, evaluations during training last."""
     return (reading.step, "exact" not in reading.label)
 
@@ -62,7 +62,7 @@ def find_trace(
     """
     if lead is None:
         return None
-    columns: dict[str, list[tuple[TrainingLog, Reading]]] = {}
+    columns: dict[str, list[tuple[TrainingLog, LoggedFigure]]] = {}
     logs = _distinct(runs)
     for log in logs:
         for label, reading in last_by_label(log).items():
@@ -84,7 +84,7 @@ def find_trace(
     return _subset(ordered, lead)
 
 
-_Row = tuple[TrainingLog, Reading]
+_Row = tuple[TrainingLog, LoggedFigure]
 
 
 def _split(kind: str, label: str, rows: Sequence[_Row], used: Sequence[_Row]) -> HeadlineTrace:
@@ -126,7 +126,7 @@ def _subset(ordered: Sequence[tuple[str, list[_Row]]], lead: HeadlineClaim) -> H
     return None
 
 
-def _agrees(rows: Sequence[tuple[TrainingLog, Reading]], lead: HeadlineClaim) -> bool:
+def _agrees(rows: Sequence[tuple[TrainingLog, LoggedFigure]], lead: HeadlineClaim) -> bool:
     """Whether the mean of the rows is the headline, to the digits both are printed with."""
     mean = statistics.fmean(reading.bpb for _, reading in rows)
     slack = lead.tolerance + min(lead.tolerance, 5.1e-5) + max(reading.half_unit for _, reading in rows)

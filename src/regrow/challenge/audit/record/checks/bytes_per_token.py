@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regrow.challenge.audit.finding import Confidence, Severity
 from regrow.challenge.audit.record.check import Found, check
-from regrow.challenge.audit.record.logs import Reading, TrainingLog
+from regrow.challenge.audit.record.logs import LoggedFigure, TrainingLog
 from regrow.challenge.audit.record.record import Record
 from regrow.challenge.facts import EARLIER_VALIDATION_BYTES, EXPORTS, VALIDATION_BYTES
 from regrow.challenge.significance import bytes_per_token
@@ -168,7 +168,7 @@ def in_part(record: Record) -> Iterator[Found]:
                 yield Found("high" if share > 1.08 else "medium", "high", log.path, line, message, text)
 
 
-def _counts(log: TrainingLog, reading: Reading | None) -> Iterator[tuple[float, str, int, str]]:
+def _counts(log: TrainingLog, reading: LoggedFigure | None) -> Iterator[tuple[float, str, int, str]]:
     """Bytes that were scored, by the headline's line and by the loader's: how many, how known, line and text."""
     if reading and reading.counted_bytes:
         yield reading.counted_bytes, "bytes on the headline's line", reading.line, reading.text
