@@ -9,6 +9,7 @@ regrow bench scaling          what one core counts and merges; docs/scaling.md w
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
 regrow bench records          lines coded one by one, beside zstd with trained dictionaries; records:log the log alone
+regrow bench gpu              the presets for GPUs, a few minutes each: tokens a second, bits per byte
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
 NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
@@ -27,7 +28,7 @@ from regrow.core.progress import Progress
 
 NAMES = (
     "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "merge", "scaling", "published",
-    "published:quick", "adaptive", "records", "records:log", "records:quick", "tokenize",
+    "published:quick", "adaptive", "records", "records:log", "records:quick", "gpu", "gpu:quick", "tokenize",
     "tokenize:200", "tokenize:quick",
 )  # fmt: skip
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import NAMES, run
+from benchmarks import NAMES, gpu, run
 from benchmarks.bases import DEPTH_ARMS, FULL, QUICK, Size, configs_of_equal_bytes, estimated_bytes, runs_of
 from benchmarks.dated import Found, dated, load, results_folder, save_dated
 from benchmarks.inside import base_facts, residual_rms, scale_bases
 from benchmarks.seeds import paired, spread
 from benchmarks.texts import bench_data, share_of_validation
 from regrow.cli import main
-from regrow.core.errors import ConfigError, DataError
+from regrow.core.errors import ConfigError, DataError, EnvironmentProblem
 from regrow.core.progress import Silent
 from regrow.data.dataset import Dataset
 from regrow.network.transformer import Transformer
@@ -245,3 +245,16 @@ def test_what_is_packed_is_what_is_scored(result: Found) -> None:
         if found["part"] == "bytes":
             assert 0.7 < found["packed_bytes"] / found["estimated_bytes"] < 1.2
             assert found["bpb_int8"] != found["bpb"] and abs(found["bpb_int8"] - found["bpb"]) < 0.05
+
+
+def test_presets_for_gpus_are_trained_and_scored(data: Dataset) -> None:
+    found = gpu.measure(data, gpu.SIZES["quick"], Silent())
+    assert list(gpu.summary(found)) == ["published", "record", "baseline"]
+    for arm in found["arms"]:
+        assert arm["tokens_seen"] >= 512 and arm["tokens_per_second"] > 0 and 0.5 < arm["bpb"] < 9
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_bench_says_so(data: Dataset) -> None:
+    with pytest.raises(EnvironmentProblem, match="no GPU"):
+        gpu.measure(data, gpu.SIZES[""], Silent())
