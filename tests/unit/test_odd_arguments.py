@@ -199,6 +199,8 @@ def test_a_config_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixtur
             main([command[0], str(tmp_path / "c.toml"), *command[1:], *["f"] * (command == ["score"])]) == 2
         )
         assert "c.toml: is a FIFO" in error_line(capsys)
+    assert main(["eval", "artifact", "--data", str(tmp_path / "c.toml")]) == 2
+    assert "c.toml: is a FIFO" in error_line(capsys)
 
 
 def test_fit_advises_a_budget_in_its_own_words_that_will_do(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from regrow.core.errors import ArtifactError, ConfigError
+from regrow.core.errors import ConfigError, DataError
 from regrow.core.files import is_fifo
 from regrow.core.run_folder import ARTIFACT
 
@@ -44,11 +44,15 @@ Device: TypeAlias = Annotated[
 
 def artifact_in_run(path: Path | None) -> Path | None:
     """The artifact that a command is given: a file, or in its place the folder of its run."""
-    if path is not None and is_fifo(path):  # it would wait, maybe for ever, for somebody who writes
-        raise ArtifactError(
-            f"{path}: is a FIFO; an artifact is read more than once, write it to a file first."
-        )
+    path = no_fifo(path)
     return path / ARTIFACT if path is not None and path.is_dir() else path
+
+
+def no_fifo(path: Path | None) -> Path | None:
+    """A path that is read more than once. Raises DataError for a FIFO: it would wait, maybe for ever, for a writer."""
+    if path is not None and is_fifo(path):
+        raise DataError(f"{path}: is a FIFO, and is read more than once; write it to a file first.")
+    return path
 
 
 def _artifact(metavar: str) -> Any:
@@ -66,6 +70,7 @@ HeldOut: TypeAlias = Annotated[
         metavar="DIR|FILE",
         help="A folder made by `regrow data`, whose held-out text is used, or any file.",
         show_default=False,
+        callback=no_fifo,
     ),
 ]
 Overrides: TypeAlias = Annotated[
