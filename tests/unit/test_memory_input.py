@@ -57,6 +57,7 @@ def test_the_likeliest_are_those_of_the_whole_distribution(
     tokens = np.asarray(data.train_tokens)
     model = model_of([tokens], data.vocab_size)
     unseen = np.random.default_rng(2).integers(-1, data.vocab_size, (700, 2)).astype(np.int32)
+    unseen.setflags(write=False)  # as the window over a single token is
     own = np.lib.stride_tricks.sliding_window_view(tokens[:1500].astype(np.int32), 2)
     for contexts in (unseen, own):
         found = likeliest(model, contexts, count, threads=2)

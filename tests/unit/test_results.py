@@ -143,6 +143,15 @@ def test_a_damaged_or_foreign_file_is_one_sentence_that_names_it(text: str, tmp_
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_bytes_without_a_total_are_told_before_any_figure_is_put_there(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    result().save(path)
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps(table | {"bytes": {"budget": 5, "adapters": 4}}))
+    with pytest.raises(DataError, match="its bytes have no total"):
+        Result.update(path, {"bpb": {"blended": 1.2}})
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"result\.json"):
         Result.load(tmp_path / "result.json")

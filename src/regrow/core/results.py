@@ -150,9 +150,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _convert(table: dict[str, Any], path: Path) -> Result:
     try:
-        return msgspec.convert(table, Result)
+        result = msgspec.convert(table, Result)
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: is not a result ({error}); make it again with regrow train.") from error
+    if result.bytes is not None and "total" not in result.bytes:
+        raise DataError(
+            f"{path}: is not a result (its bytes have no total); make it again with regrow train."
+        )
+    return result
 
 
 def _write(path: Path, table: dict[str, Any], result: Result) -> None:

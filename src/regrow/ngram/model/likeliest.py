@@ -35,7 +35,7 @@ def likeliest(
     memory: Memory, contexts_RC: NDArray[np.int32], count: int, *, threads: int | None = None
 ) -> Likeliest:
     """The `count` likeliest successors of each context; of equally likely ones the smaller token first."""
-    contexts_RC = np.ascontiguousarray(contexts_RC, np.int32)
+    contexts_RC = np.require(contexts_RC, np.int32, ("C", "W"))  # a window of one token may be read-only
     if not isinstance(memory, NgramModel):
         return likeliest_of(memory.rows(contexts_RC, threads=threads).probs_RV, count, threads=threads)
     found = Likeliest.empty(len(contexts_RC), count)
