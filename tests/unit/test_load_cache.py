@@ -69,6 +69,14 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_more(tmp_path: Path
     assert ArrayCache(tmp_path / "file" / "cache").load("a") is None
 
 
+def test_a_fifo_in_a_files_place_is_neither_read_nor_written(cache: ArrayCache) -> None:
+    """It would be waited for, for ever."""
+    cache.folder.mkdir()
+    os.mkfifo(cache.path("a"))
+    assert cache.load("a") is None
+    assert cache.keep(ARRAYS, "a") == f"{cache.path('a').name} is no file"
+
+
 def test_the_folder_is_held_under_its_limit_and_the_longest_unused_goes(tmp_path: Path) -> None:
     array = {"x": np.zeros(1000, np.uint8)}
     cache = ArrayCache(tmp_path, limit_bytes=7000)

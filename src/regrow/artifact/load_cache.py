@@ -24,7 +24,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from regrow.core.errors import EnvironmentProblem, reason
-from regrow.core.files import atomic_write, remove_leftovers
+from regrow.core.files import atomic_write, is_special, remove_leftovers
 
 _MAGIC = b"regrow cache\n"
 _ALIGNMENT = 64
@@ -59,6 +59,8 @@ class ArrayCache:
         """The arrays kept under this key, memory-mapped; a change of them stays in this process. None where there are
         none, or damaged ones."""
         path = self.path(*key)
+        if not path.is_file():  # a FIFO in its place would be waited for
+            return None
         try:
             whole = np.asarray(np.memmap(path, np.uint8, "c"))
             arrays = _arrays(whole)
@@ -74,6 +76,8 @@ class ArrayCache:
         if size > self._limit:
             return f"{size:,} bytes are above the limit of {self._limit:,}"
         path = self.path(*key)
+        if is_special(path):
+            return f"{path.name} is no file"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder, f"*{_SUFFIX}")
