@@ -190,6 +190,15 @@ def test_numbers_beyond_all_use_are_refused_at_once(
     assert arguments[-2] in line and "no such file" not in line, line
 
 
+@pytest.mark.parametrize("figure", ["nan", "inf", "-1", "0"])
+def test_a_baseline_that_cannot_be_is_refused(
+    figure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A p-value of NaN would stand in submission.json, which is then no JSON."""
+    assert main(["submit", str(tmp_path), "--out", str(tmp_path / "out"), "--baseline", figure]) == 2
+    assert "is no figure in bits per byte" in error_line(capsys)
+
+
 def test_a_config_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "c.toml")
     assert main(["config", "check", str(tmp_path / "c.toml")]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from regrow.challenge.significance import bytes_per_token, one_sided_p, record_b
 from regrow.challenge.submit.bundle import REQUIREMENTS, SCRIPT, bundle
 from regrow.challenge.submit.rules import SeedRun, artifact_budget, broken_rules, read_run, train_seconds
 from regrow.core.config.load import apply_overrides, config_toml
-from regrow.core.errors import DataError, RuleError
+from regrow.core.errors import ConfigError, DataError, RuleError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 from regrow.training.log import read_records
 
@@ -61,6 +62,8 @@ def submit(
     is written then.
     """
     author = author or Author()
+    if baseline is not None and not 0 < baseline < math.inf:  # NaN is neither
+        raise ConfigError(f"--baseline {baseline}: is no figure in bits per byte; give one such as 1.2244.")
     _check_out(out)
     found = [read_run(Path(run)) for run in runs]
     if not found:
