@@ -10,6 +10,7 @@ regrow bench published        the published hashed cache: its score, what that s
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
 regrow bench records          lines coded one by one, beside zstd with trained dictionaries; records:log the log alone
 regrow bench gpu              the presets for GPUs, a few minutes each: tokens a second, bits per byte
+regrow bench quality          a preset (quality:PRESET; else demo) beside compressors, KenLM and a small GPT
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
 NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
@@ -23,13 +24,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from regrow.core.config.load import preset_names
 from regrow.core.errors import ConfigError
 from regrow.core.progress import Progress
 
 NAMES = (
     "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "merge", "scaling", "published",
     "published:quick", "adaptive", "records", "records:log", "records:quick", "gpu", "gpu:quick", "tokenize",
-    "tokenize:200", "tokenize:quick",
+    "tokenize:200", "tokenize:quick", "quality", "quality:quick", *(f"quality:{preset}" for preset in preset_names()),
 )  # fmt: skip
 
 
@@ -63,4 +65,6 @@ def run(
         chosen = bench.SIZES[size]
         with bench_data(train, val, chosen.vocab_size, progress) as data:
             found = bench.measure(data, chosen, progress)
+    if kind == "quality" and size != "quick":
+        name = kind  # whatever the preset: the page shows the newest of each text
     return {"result": str(save_dated(name.replace(":", "-"), found)), **bench.summary(found)}

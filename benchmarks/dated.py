@@ -89,6 +89,28 @@ def load(path: Path) -> Found:
         raise DataError(f"{path}: is no result of a bench ({error!r}); run the bench again.") from error
 
 
+def newest(name: str, folder: Path) -> Found:
+    """The newest result of a bench."""
+    return load(dated(name, folder)[-1])
+
+
+def of_text(text: str, folder: Path) -> Found:
+    """The newest result of bench adaptive on a text."""
+    found = [result for path in dated("adaptive", folder) if (result := load(path))["text"] == text]
+    if not found:
+        raise DataError(f"{folder}: holds no result of bench adaptive on {text}; run regrow bench adaptive.")
+    return found[-1]
+
+
+def of_each_text(name: str, folder: Path) -> list[Found]:
+    """The newest result of a bench on each text that it was run on; none, if it never was."""
+    try:
+        found = [load(path) for path in dated(name, folder)]
+    except DataError:
+        return []
+    return list({result["text"]["name"]: result for result in found}.values())
+
+
 def _order(path: Path, name: str) -> tuple[str, int]:
     """Date and number of that day; 0 for another bench whose name begins alike."""
     number = path.stem[10:].removeprefix(f"-{name}").removeprefix("-") or "1"

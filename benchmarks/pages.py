@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bases import arms, depths, runs_of
-from benchmarks.dated import Found, dated, load
+from benchmarks.dated import Found, newest, of_each_text, of_text
 from benchmarks.forms import WHOLE
 from benchmarks.published import label
-from benchmarks.seeds import Row, paired, spread
+from benchmarks.seeds import Row, mean, paired, spread
 from regrow.core.errors import DataError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 
@@ -57,22 +57,12 @@ def columns(rows: Iterable[Row], *spec: tuple[str, str | Callable[[Row], Any], s
     )
 
 
-def newest(name: str, results: Path) -> Found:
-    """The newest result of a bench."""
-    return load(dated(name, results)[-1])
-
-
-def of_text(text: str, results: Path) -> Found:
-    """The newest result of bench adaptive on a text."""
-    found = [result for path in dated("adaptive", results) if (result := load(path))["text"] == text]
-    if not found:
-        raise DataError(f"{results}: holds no result of bench adaptive on {text}; run regrow bench adaptive.")
-    return found[-1]
-
-
 def setting(results: Path, name: str) -> list[str]:
     """In a sentence, which result of bench NAME is shown, on what machine and text."""
-    found = newest(name, results)
+    return _setting(newest(name, results))
+
+
+def _setting(found: Found) -> list[str]:
     machine, text = found["machine"], found.get("text") or found["data"]
     facts = {
         "regrow": found.get("version"),
@@ -174,8 +164,8 @@ def depth(results: Path, _: str) -> list[str]:
         return [
             (f"{n} layers", lambda row: _bpb(of(row), "bpb"), ""),
             (f"minus {names[0]}", lambda row: _gap(of(row), against, "bpb"), ""),
-            ("stream after the last layer", lambda row: _mean(r["rms_end"][-1] for r in of(row)), ".2f"),
-            ("adapter / base", lambda row: _mean(r["adapter_share"] for r in of(row)), ".2f"),
+            ("stream after the last layer", lambda row: mean(r["rms_end"][-1] for r in of(row)), ".2f"),
+            ("adapter / base", lambda row: mean(r["adapter_share"] for r in of(row)), ".2f"),
         ]
 
     layers = [column for n in depths(found) for column in at(n)]
@@ -204,7 +194,7 @@ def stream(results: Path, _: str) -> list[str]:
     for arm in arms(found, "depth"):
         for field, when in (("rms_start", "before"), ("rms_end", "after")):
             by_layer = zip(*(run[field] for run in runs_of(found, "depth", arm, deep)), strict=True)
-            rows.append([arm, when, *(f"{m:.2f}" if (m := _mean(column)) else "" for column in by_layer)])
+            rows.append([arm, when, *(f"{m:.2f}" if (m := mean(column)) else "" for column in by_layer)])
     return table(["base", "training", *map(str, range(deep + 1))], rows)
 
 
@@ -219,8 +209,8 @@ def equal_bytes(results: Path, _: str) -> list[str]:
     return columns(
         (runs_of(found, "bytes", arm)[0] for arm in names), ("seeded", "arm", ""), ("width", "d_model", ""),
         ("r", "r", ""), ("frozen", "frozen", ","), ("bytes estimated", "estimated_bytes", ","),
-        ("bytes packed", lambda row: _mean(r["packed_bytes"] for r in of(row)), ",.0f"),
-        ("tokens seen", lambda row: _mean(r["tokens"] for r in of(row)), ",.0f"),
+        ("bytes packed", lambda row: mean(r["packed_bytes"] for r in of(row)), ",.0f"),
+        ("tokens seen", lambda row: mean(r["tokens"] for r in of(row)), ",.0f"),
         ("bits per byte", lambda row: _bpb(of(row), "bpb"), ""),
         ("after int8", lambda row: _bpb(of(row), "bpb_int8"), ""),
         (f"minus {names[0]}", lambda row: _gap(of(row), runs_of(found, "bytes", names[0]), "bpb_int8"), ""),
@@ -352,11 +342,30 @@ def records(results: Path, text: str) -> list[str]:
     ]  # fmt: skip
 
 
+def quality(results: Path, _: str) -> list[str]:
+    """A section for each text that was measured."""
+    lines = []
+    for found in of_each_text("quality", results):
+        trained = [
+            f"{name} on {of['tokens']:,} tokens in {of['seconds']:.0f} s"
+            for name, of in found["training"].items()
+        ]
+        lines += [
+            f"## {found['text']['name']}", "", *_setting(found),
+            f"Preset `{found['preset']}`. Trained: {', '.join(trained)}.", "",
+            *columns(
+                found["rows"], ("what", "name", ""), ("bits per byte", "bpb", ".4f"),
+                ("a decoder needs, bytes", "decoder_bytes", ","),
+            ), "",
+        ]  # fmt: skip
+    return lines or ["Not measured yet."]
+
+
 TABLES: dict[str, Callable[[Path, str], list[str]]] = {
     made.__name__: made
     for made in (
         setting, kenlm, forms, prefill, adaptive, depth, gains, stream, equal_bytes, published, cache_bytes, merge,
-        counting, paper, records,
+        counting, paper, records, quality,
     )
 }  # fmt: skip
 
@@ -372,11 +381,6 @@ def _bpb(runs: Sequence[Row], field: str) -> str:
 def _gap(runs: Sequence[Row], against: Sequence[Row], field: str) -> str:
     gap = None if runs[:1] == against[:1] else paired(runs, against, field)
     return f"{gap[0]:+.4f} +- {gap[1]:.4f}" if gap else ""
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = spread(values)
-    return found and found.mean
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from benchmarks.bases import arms, depths, runs_of
-from benchmarks.dated import Found
-from benchmarks.pages import newest, of_text
+from benchmarks.dated import Found, newest, of_each_text, of_text
 from benchmarks.seeds import Row, spread
 
 if TYPE_CHECKING:
@@ -246,12 +245,36 @@ def records(results: Path) -> bytes:
     return svg((3.8 * len(texts), 3.4), draw, columns=3)
 
 
+def quality(results: Path) -> bytes:
+    """Every row of each text as a bar, the worst on top."""
+    texts = of_each_text("quality", results)
+
+    def panel(axes: Axes, found: Found) -> None:
+        rows = found["rows"][::-1]
+        for ours, colour, label in ((True, _BLUE, "regrow"), (False, _GREY, "peers")):
+            places = [place for place, row in enumerate(rows) if row["ours"] == ours]
+            bars = axes.barh(places, [rows[place]["bpb"] for place in places], color=colour, label=label)
+            axes.bar_label(bars, fmt="{:.3f}", padding=2)
+        axes.set_yticks(range(len(rows)), [row["name"].removeprefix("regrow: ") for row in rows])
+        axes.margins(x=0.12)
+        _say(axes, found["text"]["name"], "held-out bits per byte", "")
+
+    def draw(figure: Figure) -> Axes:
+        panels = figure.subplots(max(1, len(texts)), squeeze=False)[:, 0]
+        for axes, found in zip(panels, texts, strict=False):
+            panel(axes, found)
+        return cast("Axes", panels[-1])
+
+    return svg((8.0, 4.4 * max(1, len(texts))), draw)
+
+
 PICTURES = {
     "bases": bases,
     "published": published,
     "memory": memory,
     "adaptive": adaptive,
     "records": records,
+    "quality": quality,
 }
 
 

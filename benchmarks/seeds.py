@@ -28,6 +28,12 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     return Spread(math.fsum(present) / len(present), statistics.stdev(present) if len(present) > 1 else 0.0)
 
 
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    found = spread(values)
+    return found and found.mean
+
+
 def paired(runs: Sequence[Row], against: Sequence[Row], field: str = "bpb") -> tuple[float, float] | None:
     """Mean of `runs` minus `against` over the seeds both have, and half its 95 % interval (Student).
 

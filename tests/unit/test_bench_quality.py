@@ -1,0 +1,148 @@
+"""The bench of quality: every peer's figure is what that peer gives, and the small GPT is scored honestly."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import small_gpt
+from benchmarks.dated import Found, save_dated
+from benchmarks.pages import filled
+from benchmarks.pictures import PICTURES
+from benchmarks.quality import Size, measure, summary
+from benchmarks.small_gpt import SmallGPT, gpt_nats, train_small_gpt
+from benchmarks.texts import bench_data
+from regrow.core.config.load import load_preset
+from regrow.core.progress import Silent
+from regrow.data.dataset import Dataset
+
+SMALL = (
+    "train.max_seconds=0", "train.max_steps=6", "train.batch_tokens=512", "train.seq_len=64", "train.compile=off",
+    "model.d_model=32", "model.n_head=2", "model.n_kv_head=1", "model.r=8", "pack.budget_bytes=400_000",
+    "eval.streams=4", "eval.adapt_streams=4",
+)  # fmt: skip
+PEERS = {"gzip -9", "bzip2 -9", "xz -9e", "xz -9e after the training text", "zstd -22",
+         "zstd -22 with the training text as its dictionary", "zstd -22 with a trained dictionary"}  # fmt: skip
+
+
+def some_text(seed: int, words: int) -> str:
+    chosen, vocabulary = random.Random(seed), random.Random(7)
+    known = ["".join(vocabulary.choices("aeinorst", k=2 + i % 5)) for i in range(200)]
+    return "\n".join(" ".join(chosen.choices(known[:90], k=12)) for _ in range(words // 12))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "mine.txt").write_text(some_text(1, 12_000))
+    (folder / "other.txt").write_text(some_text(2, 3_000))
+    with bench_data(folder / "mine.txt", folder / "other.txt", 320, Silent()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def found(data: Dataset) -> Found:
+    return measure(data, Size(320, "full", "demo", SMALL), Silent())
+
+
+@pytest.fixture(scope="module")
+def network(data: Dataset) -> SmallGPT:
+    torch.manual_seed(1)
+    return SmallGPT(load_preset("demo", SMALL), data.vocab_size)
+
+
+def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> None:
+    pytest.importorskip("zstandard")
+    rows, text = {row["name"]: row for row in found["rows"]}, data.val_bytes
+    before = data.tokenizer.decode(np.asarray(data.train_tokens))
+    ours = {name.removeprefix("regrow: ") for name, row in rows.items() if row["ours"]}
+    assert ours == {
+        "memory alone", "network alone, reading the memory", "mixture, evaluated", "proven", "proven, adaptive",
+    }  # fmt: skip
+    assert {*PEERS, "small GPT, 2 layers of width 32"} <= set(rows)
+    best = 9 | lzma.PRESET_EXTREME
+    stored = len(lzma.compress(before, preset=best))
+    assert rows["xz -9e"]["bpb"] == 8 * len(lzma.compress(text, preset=best)) / len(text)
+    after = rows["xz -9e after the training text"]
+    assert after["bpb"] == 8 * (len(lzma.compress(before + text, preset=best)) - stored) / len(text)
+    assert after["decoder_bytes"] == stored and rows["xz -9e"]["decoder_bytes"] == 0
+    for helped in ("with the training text as its dictionary", "with a trained dictionary"):
+        assert rows[f"zstd -22 {helped}"]["bpb"] < rows["zstd -22"]["bpb"]
+    proven, whole = rows["regrow: proven"], found["training"]["regrow"]["artifact_bytes"]
+    assert abs(proven["bpb"] / rows["regrow: mixture, evaluated"]["bpb"] - 1) < 0.02
+    assert proven["decoder_bytes"] == whole > rows["regrow: memory alone"]["decoder_bytes"] > 0
+    assert [row["bpb"] for row in found["rows"]] == sorted(
+        (row["bpb"] for row in found["rows"]), reverse=True
+    )
+    assert set(summary(found)["rows"]) == set(rows)
+
+
+def test_the_small_gpt_trains_no_shorter_than_ours(found: Found) -> None:
+    training = found["training"]
+    assert training["small GPT"]["seconds"] >= training["regrow"]["seconds"] > 0
+    assert training["small GPT"]["tokens"] % 512 == 0
+
+
+def test_ppmd_gains_from_what_it_coded_before() -> None:
+    pytest.importorskip("pyppmd")
+    from benchmarks.quality import _ppmd
+
+    before, text = some_text(1, 6000).encode(), some_text(2, 3000).encode()
+    (alone,), (stored, after) = _ppmd(text), _ppmd(before, text)
+    assert after < alone < len(text) / 2 and stored < len(before) / 2
+
+
+def test_the_small_gpt_sees_nothing_of_what_it_predicts(network: SmallGPT) -> None:
+    inputs_BT = torch.randint(300, (1, 20))
+    other_BT = inputs_BT.clone()
+    other_BT[0, 12] += 1
+    with torch.no_grad():
+        first, second = (network.losses(given, inputs_BT) for given in (inputs_BT, other_BT))
+    assert torch.allclose(first[0, :12], second[0, :12]) and not torch.allclose(first[0, 12:], second[0, 12:])
+
+
+@pytest.mark.parametrize("length", [1, 5, 64, 65, 200, 513])
+def test_every_token_is_scored_once(network: SmallGPT, length: int) -> None:
+    """A network that gives every token the same probability."""
+    level = SmallGPT(load_preset("demo", SMALL), 320)
+    torch.nn.init.zeros_(level.tokens.weight)
+    tokens = np.arange(length) % 300
+    assert gpt_nats(level, tokens, 0) == pytest.approx(length * math.log(320), rel=1e-5)
+
+
+def test_tokens_in_the_first_context_are_scored_with_all_before_them(network: SmallGPT) -> None:
+    tokens = np.arange(40) * 7 % 300
+    given = torch.from_numpy(np.concatenate(([5], tokens[:-1])))[None]
+    with torch.no_grad():
+        expected = float(network.losses(given, torch.from_numpy(tokens)[None]).sum())
+    assert gpt_nats(network, tokens, 5) == pytest.approx(expected, rel=1e-2)  # of bfloat16
+
+
+def test_the_small_gpt_learns(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_gpt, "_RISING", 1)
+    trained = train_small_gpt(load_preset("demo", SMALL), data, 1.0, lambda line: None)
+    tokens = np.asarray(data.val_tokens)
+    assert gpt_nats(trained.network, tokens, data.tokenizer.bos_id) < 0.97 * len(tokens) * math.log(
+        data.vocab_size
+    )
+    assert trained.stored_bytes == 2 * sum(p.numel() for p in trained.network.parameters())
+
+
+def test_page_and_picture_show_the_newest_of_each_text(found: Found, tmp_path: Path) -> None:
+    mark = "<!-- table: quality -->\n<!-- end -->"
+    empty = PICTURES["quality"](tmp_path)
+    assert "Not measured yet" in filled(mark, tmp_path)
+    for name, bpb in (("books.txt", 9.0), ("years", 1.5), ("books.txt", 1.25)):
+        rows = [{**row, "bpb": bpb} for row in found["rows"]]
+        save_dated("quality", {**found, "text": {**found["text"], "name": name}, "rows": rows}, tmp_path)
+    page = filled(mark, tmp_path)
+    assert page.count("## books.txt") == page.count("## years") == 1
+    assert "| regrow: proven | 1.2500 |" in page and "9.0000" not in page
+    assert PICTURES["quality"](tmp_path) != empty
