@@ -36,6 +36,7 @@ from regrow.network.compute import compute_dtype
 from regrow.predict.evaluation import evaluate
 from regrow.predict.proof import prepare, prove
 from regrow.report.baselines import WINDOW, compressed_sizes, zstd_with
+from regrow.training.compiled import has_compiler, pays
 from regrow.training.trainer import train as train_run
 
 _ORDER = 6  # of KenLM
@@ -82,8 +83,9 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
             *_kenlm(data, Path(scratch), tokenizer, progress),
         ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    compiled = pays(config.train) and has_compiler()
     return {
-        **about(data, device=device.type, dtype=str(compute_dtype(device))), "size": size.name, "preset": size.preset,
+        **about(data, device=device.type, dtype=str(compute_dtype(device)), compiled=compiled), "size": size.name, "preset": size.preset,
         "training": {"regrow": trained, "small GPT": {"tokens": gpt.tokens, "seconds": gpt.seconds}},
         "rows": sorted(rows, key=lambda row: -row["bpb"]),
     }  # fmt: skip
@@ -152,8 +154,8 @@ def _trained_dictionary(text: bytes, before: bytes, budget: int) -> tuple[int, i
     import zstandard
 
     block = min(_BLOCK, max(64, len(before) // 64))
-    samples = [*(before[at : at + block] for at in range(0, len(before), block))]
-    dictionary = zstandard.train_dictionary(min(budget, len(before) // 2), samples, level=22)
+    samples: list[Any] = [before[at : at + block] for at in range(0, len(before), block)]
+    dictionary = zstandard.train_dictionary(min(budget, len(before) // 2), samples, k=1024, d=8, level=22)
     return len(zstd_with(dictionary, text)), len(dictionary.as_bytes())
 
 
