@@ -85,7 +85,8 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     compiled = pays(config.train) and has_compiler()
     return {
-        **about(data, device=device.type, dtype=str(compute_dtype(device)), compiled=compiled), "size": size.name, "preset": size.preset,
+        **about(data, device=device.type, dtype=str(compute_dtype(device)), compiled=compiled),
+        "size": size.name, "preset": size.preset,
         "training": {"regrow": trained, "small GPT": {"tokens": gpt.tokens, "seconds": gpt.seconds}},
         "rows": sorted(rows, key=lambda row: -row["bpb"]),
     }  # fmt: skip

@@ -25,7 +25,7 @@ from regrow.data.dataset import Dataset
 
 SMALL = (
     "train.max_seconds=0", "train.max_steps=6", "train.batch_tokens=512", "train.seq_len=64", "train.compile=off",
-    "model.d_model=32", "model.n_head=2", "model.n_kv_head=1", "model.r=8", "pack.budget_bytes=400_000",
+    "model.d_model=64", "model.n_head=2", "model.n_kv_head=1", "model.r=8", "pack.budget_bytes=400_000",
     "eval.streams=4", "eval.adapt_streams=4",
 )  # fmt: skip
 PEERS = {"gzip -9", "bzip2 -9", "xz -9e", "xz -9e after the training text", "zstd -22",
@@ -66,7 +66,7 @@ def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> N
     assert ours == {
         "memory alone", "network alone, reading the memory", "mixture, evaluated", "proven", "proven, adaptive",
     }  # fmt: skip
-    assert {*PEERS, "small GPT, 2 layers of width 32"} <= set(rows)
+    assert {*PEERS, "small GPT, 2 layers of width 64"} <= set(rows)
     best = 9 | lzma.PRESET_EXTREME
     stored = len(lzma.compress(before, preset=best))
     assert rows["xz -9e"]["bpb"] == 8 * len(lzma.compress(text, preset=best)) / len(text)
