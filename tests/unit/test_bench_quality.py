@@ -58,6 +58,7 @@ def network(data: Dataset) -> SmallGPT:
     return SmallGPT(load_preset("demo", SMALL), data.vocab_size)
 
 
+@pytest.mark.slow
 def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> None:
     pytest.importorskip("zstandard")
     rows, text = {row["name"]: row for row in found["rows"]}, data.val_bytes
@@ -84,6 +85,7 @@ def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> N
     assert set(summary(found)["rows"]) == set(rows)
 
 
+@pytest.mark.slow
 def test_the_small_gpt_trains_no_shorter_than_ours(found: Found) -> None:
     training = found["training"]
     assert training["small GPT"]["seconds"] >= training["regrow"]["seconds"] > 0
@@ -135,6 +137,7 @@ def test_the_small_gpt_learns(data: Dataset, monkeypatch: pytest.MonkeyPatch) ->
     assert trained.stored_bytes == 2 * sum(p.numel() for p in trained.network.parameters())
 
 
+@pytest.mark.slow
 def test_page_and_picture_show_the_newest_of_each_text(found: Found, tmp_path: Path) -> None:
     mark = "<!-- table: quality -->\n<!-- end -->"
     empty = PICTURES["quality"](tmp_path)
