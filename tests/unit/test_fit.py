@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -147,3 +149,29 @@ def test_a_folder_appears_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert (place / "file").read_text() == "second"
     assert [path.name for path in place.parent.iterdir()] == ["model"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_it_had_moved_comes_back(tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "from regrow.core.folders import new_folder\n"
+        "with new_folder(pathlib.Path(sys.argv[1])) as making:\n"
+        "    if sys.argv[2] == 'moved': pathlib.Path(sys.argv[1]).rename(making.parent / 'old')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with new_folder(place) as making:
+        (making / "file").write_text("first")
+    for when in ("working", "moved"):
+        subprocess.run([sys.executable, "-c", script, str(place), when], check=False)
+    assert len(list(tmp_path.iterdir())) == 1 and not place.exists()
+    with pytest.raises(KeyboardInterrupt), new_folder(place):
+        with new_folder(place) as other:  # of a process that is alive nothing is removed
+            (other / "file").write_text("second")
+        raise KeyboardInterrupt
+    assert (place / "file").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    subprocess.run([sys.executable, "-c", script, str(place), "moved"], check=False)
+    with pytest.raises(KeyboardInterrupt), new_folder(place):
+        raise KeyboardInterrupt
+    assert (place / "file").read_text() == "second", "given back"

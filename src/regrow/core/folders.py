@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -38,28 +39,36 @@ def folder_lock(folder: Path) -> Iterator[None]:
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, which takes its place when the block ends well; what was there is then gone.
 
-    On any exception, Ctrl-C included, it is removed, and `path` is as it was. Raises EnvironmentProblem where no folder
-    can be made.
+    On any exception, Ctrl-C included, it is removed, and `path` is as it was. What a killed process left there is
+    removed at the next call, which gives `path` back where it was about to be replaced. Raises EnvironmentProblem
+    where no folder can be made.
     """
     place = path.resolve()
+    prefix = os.fsdecode(os.fsencode(f".{place.name}")[:200]) + ".regrow-"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".regrow-", dir=place.parent))
+        for left in place.parent.glob(glob.escape(prefix) + "*"):
+            with contextlib.suppress(OSError), folder_lock(left):  # another process may be at work in it
+                if (left / "old").exists() and not os.path.lexists(place):
+                    (left / "old").rename(place)
+                shutil.rmtree(left, ignore_errors=True)
+        making = Path(tempfile.mkdtemp(prefix=prefix, dir=place.parent))
     except OSError as error:
         raise EnvironmentProblem(
             f"{path}: cannot be written ({reason(error)}); choose another place."
         ) from error
     try:
-        fresh, old = making / "new", making / "old"
-        fresh.mkdir()  # with the mode that any new folder has, which mkdtemp's is not
-        yield fresh
-        if os.path.lexists(place):
-            place.rename(old)
-        try:
-            fresh.rename(place)
-        except BaseException:
-            if old.exists():
-                old.rename(place)
-            raise
+        with folder_lock(making):
+            fresh, old = making / "new", making / "old"
+            fresh.mkdir()  # with the mode that any new folder has, which mkdtemp's is not
+            yield fresh
+            if os.path.lexists(place):
+                place.rename(old)
+            try:
+                fresh.rename(place)
+            except BaseException:
+                if old.exists():
+                    old.rename(place)
+                raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
