@@ -182,6 +182,17 @@ def test_what_is_needed_now_does_not_wait_for_a_process_that_gives_way(package: 
     assert "data saved" not in notes, "this process only read it"
 
 
+def test_where_no_process_can_be_started_this_one_compiles(package: Path) -> None:
+    """As under an emulator that this machine does not know how to start."""
+    write(
+        package,
+        "use.py",
+        AHEAD.replace("import sums", "import sys\n        import sums\n        sys.executable = '/no'"),
+    )
+    result, notes = run(package, NUMBA_CACHE_DIR=str(package / "cache"))
+    assert result == 2312 and "elsewhere False" in notes and "data saved" in notes
+
+
 def test_a_process_that_compiles_and_dies_is_no_error(package: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(package / "cache")}
     write(

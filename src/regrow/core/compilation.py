@@ -31,7 +31,12 @@ def compile_ahead(*kernels: Kernel[..., Any], nice: int = 0) -> None:
     for k in wanted:
         if k.elsewhere is not None:
             k.elsewhere.end()
-    compilation = Compilation([k.name for k in wanted], nice)
+    try:
+        compilation = Compilation([k.name for k in wanted], nice)
+    except (
+        OSError
+    ):  # no process more can be started, as under an emulator: each is compiled when it is called
+        return
     for k in wanted:
         k.elsewhere = compilation
 
