@@ -54,6 +54,20 @@ def test_damage_names_its_records_and_leaves_the_others(memory_codec: RecordCode
         reader.record(memory_codec, 65)
 
 
+def test_outside_a_file_damage_is_refused_or_becomes_another_record(memory_codec: RecordCodec) -> None:
+    """So docs/records.md asks for a checksum beside each."""
+    refused = others = 0
+    for record, coded in zip(RECORDS[:20], memory_codec.encode_many(RECORDS[:20]), strict=True):
+        for bit in range(8 * len(coded)):
+            broken = bytearray(coded)
+            broken[bit // 8] ^= 1 << bit % 8
+            try:
+                others += memory_codec.decode(bytes(broken)) != record
+            except StreamError:
+                refused += 1
+    assert refused > 0 and others > 0
+
+
 @pytest.mark.parametrize(
     ("head", "fault"),
     [
