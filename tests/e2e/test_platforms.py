@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import make_text, tiny_settings
 
 ROOT = Path(__file__).parents[2]
 STREAMS = ROOT / "tests/golden/streams"
@@ -58,3 +60,34 @@ def test_a_text_is_compressed_and_audited(hidden: str, tmp_path: Path) -> None:
         ),
     )
     assert (tmp_path / "back").read_bytes() == text.read_bytes()
+
+
+@pytest.mark.long
+@PLATFORMS
+def test_a_network_is_trained_proven_and_told_about(hidden: str, tmp_path: Path) -> None:
+    text, data, out = tmp_path / "mine.txt", tmp_path / "data", tmp_path / "run"
+    text.write_text(make_text(3, 5000), encoding="utf-8")
+    steps = [f"--set=train.{key}" for key in ("max_steps=8", "max_seconds=0", "eval_every=4")]
+    run(
+        hidden,
+        commands(
+            ["data", text, "--out", data, "--set", "data.vocab_size=400"],
+            [
+                "train",
+                "--data",
+                data,
+                "--out",
+                out,
+                *tiny_settings(),
+                "--set",
+                "train.checkpoint_seconds=0.01",
+            ],
+            ["eval", out, "--data", data],
+            ["prove", out, "--data", data],
+            ["report", out, "-o", tmp_path / "page.html"],
+            ["fit", text, "--budget", "300kB", "-o", tmp_path / "model", *steps],
+        ),
+    )
+    for folder in (out, tmp_path / "model"):
+        assert json.loads((folder / "result.json").read_text())["proof"]["sha256_match"]
+    assert "<html" in (tmp_path / "page.html").read_text()
