@@ -8,8 +8,10 @@ regrow bench merge            counts of two processes made one: seconds and byte
 regrow bench scaling          what one core counts and merges; docs/scaling.md works out 8 and 64 GPUs from it
 regrow bench published        the published hashed cache: its score, what that sums to, and the honest form
 regrow bench adaptive         the predictor that learns from the text it has scored, part by part
-regrow bench records          lines coded one by one, beside zstd with trained dictionaries; records:log the log alone
+regrow bench records          lines coded one by one, beside zstd with trained dictionaries; records:log the log alone,
+                              records:text a text of yours alone
 regrow bench gpu              the presets for GPUs, a few minutes each: tokens a second, bits per byte
+regrow bench score            n-gram models scoring 100,000 lines, beside KenLM's Python module
 regrow bench quality          a preset (quality:PRESET; else demo) beside compressors, KenLM and a small GPT
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
@@ -30,8 +32,9 @@ from regrow.core.progress import Progress
 
 NAMES = (
     "bases", "bases:quick", "ngram", "forms", "prefill", "prefill:quick", "merge", "scaling", "published",
-    "published:quick", "adaptive", "records", "records:log", "records:quick", "gpu", "gpu:quick", "tokenize",
-    "tokenize:200", "tokenize:quick", "quality", "quality:quick", *(f"quality:{preset}" for preset in preset_names()),
+    "published:quick", "adaptive", "records", "records:log", "records:text", "records:quick", "gpu", "gpu:quick",
+    "score", "score:quick", "tokenize", "tokenize:200", "tokenize:quick",
+    "quality", "quality:quick", *(f"quality:{preset}" for preset in preset_names()),
 )  # fmt: skip
 
 
@@ -57,7 +60,7 @@ def run(
 
     if artifact is not None:
         found = bench.measure_artifact(artifact, train, val, progress)
-    elif kind == "records":
+    elif kind in ("records", "score"):
         found = bench.measure(train, val, bench.SIZES[size], progress)
     elif kind == "tokenize":
         found = bench.measure(bench.own_text(train), bench.SIZES[size], progress)

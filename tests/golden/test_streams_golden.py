@@ -1,7 +1,8 @@
 """Golden streams: whatever regrow has once written in format 3 decodes for ever, on every machine.
 
 `streams/artifact.safetensors` was trained for them, once: `regrow train` on 40,000 bytes of presidents' messages with
-d_model 64, one layer, 320 tokens and a memory of order 4. `text` is its validation text.
+d_model 64, one layer, 320 tokens and a memory of order 4. `text` is its validation text. `memory_input` is the same of
+a network that reads the memory's likeliest tokens (model.memory_input = 8).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from regrow.predict.codec import Codec
 from regrow.predict.stream import BLOCKS_END, StreamReader, block_bytes, blocks_head
 
 FOLDER = Path(__file__).parent / "streams"
+READS_MEMORY = FOLDER.with_name("memory_input")
 ROOT = FOLDER.parents[2]
 TEXT = (FOLDER / "text").read_bytes()
 PACKED = b"The state of the Union. " * 20
@@ -54,11 +56,20 @@ def test_the_stream_of_blocks_has_one_of_each_kind(codec: Codec) -> None:
     assert blocks_head(codec.sha256) + b"".join(map(block_bytes, blocks)) + BLOCKS_END == stream
 
 
+def test_golden_streams_of_a_network_that_reads_the_memory_decode() -> None:
+    codec, text = Codec.load(READS_MEMORY / "artifact.safetensors"), (READS_MEMORY / "text").read_bytes()
+    assert codec.config.model.memory_input == 8
+    for name in SETTINGS:
+        stream = (READS_MEMORY / f"{name}.rg").read_bytes()
+        assert codec.decode(stream) == text and len(stream) < len(text) // 3
+
+
 @pytest.mark.long
-def test_streams_are_the_same_with_the_oldest_instructions() -> None:
+@pytest.mark.parametrize("folder", [FOLDER, READS_MEMORY], ids=lambda folder: folder.name)
+def test_streams_are_the_same_with_the_oldest_instructions(folder: Path) -> None:
     """And with one and two threads, fixed and adaptive, written and read; 64-bit Arm: `make portable`, and CI."""
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    command = [str(ROOT / "dev" / "portable.sh"), str(FOLDER)]
+    command = [str(ROOT / "dev" / "portable.sh"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + 1)), done.stderr
     here, old = (line for line in done.stdout.splitlines() if line[0] != " ")

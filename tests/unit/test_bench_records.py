@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.json_logs import json_log
 from benchmarks.records import SIZES, measure, summary
+from regrow.core.errors import ConfigError
 from regrow.core.progress import Silent
 
 
@@ -28,3 +29,8 @@ def test_records_are_smaller_than_zstd_with_a_dictionary_and_less_than_two_bytes
     assert 5 * ours["bytes"] < trained["bytes"] < plain["bytes"] / 3
     assert ours["bits"] / 8 < ours["bytes"] < ours["file_bytes"] < ours["bits"] / 8 + 2 * 100
     assert set(summary(found)["JSON log"]) == {row["codec"] for row in text["rows"]}
+
+
+def test_a_text_alone_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match="records:text: is of a text of yours; give --train"):
+        measure(None, None, SIZES["text"], Silent())
