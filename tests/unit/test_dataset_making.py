@@ -162,3 +162,12 @@ def test_a_folder_says_where_its_held_out_documents_begin(tmp_path: Path) -> Non
 def test_documents_of_a_file_end_at_lines_of_a_form_feed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(raw := b"one\n\x0c\ntwo \x0c inside\n\x0c\n")
     assert document_starts(tmp_path / "a.txt", raw) == [0, 6]
+
+
+def test_a_folder_that_a_killed_process_had_moved_comes_back(tmp_path: Path) -> None:
+    (tmp_path / ".data.old").mkdir()
+    (tmp_path / ".data.old" / "val.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt), FolderWriter(tmp_path / "data", "key"):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert (tmp_path / "data" / "val.txt").read_text() == "old"

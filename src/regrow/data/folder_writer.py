@@ -110,8 +110,13 @@ class FolderWriter:
             else:
                 self.note = found
                 self._noted = found.raw_bytes
+            self._restore()  # where a killed process had moved it and had put nothing in its place
             shutil.rmtree(self._old, ignore_errors=True)
         return self
+
+    def _restore(self) -> None:
+        if self._old.exists() and not self._place.exists():
+            self._old.rename(self._place)
 
     def _found(self) -> Note | None:
         """The note of an earlier start of the same work, if everything it lists is there."""
@@ -185,8 +190,7 @@ class FolderWriter:
                     self._place.rename(self._old)
                 self._fresh.rename(self._place)
             finally:
-                if self._old.exists() and not self._place.exists():
-                    self._old.rename(self._place)
+                self._restore()
             shutil.rmtree(self._old, ignore_errors=True)
 
     def __exit__(
