@@ -28,7 +28,10 @@ _KEPT = 2
 _STALL = 0.05  # max share of the time between two checkpoints that a step may wait for them
 _SEPARATOR = "/"
 _PATTERN = "step-*.safetensors"
-_FREE_KEYS = {"train.log_every", "train.checkpoint_seconds"}  # what a run may change when it goes on
+# What a run may change when it goes on: what it tells, and how it is packed.
+_FREE_KEYS = {
+    "train.log_every", "train.checkpoint_seconds", "pack.budget_bytes", "pack.load_seconds", "pack.keep",
+}  # fmt: skip
 
 
 class Checkpoints:

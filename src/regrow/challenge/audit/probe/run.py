@@ -49,8 +49,10 @@ def run_probes(
 
 
 def _compile(artifact: Path) -> None:
-    """Leave what a predictor compiles in the cache: the limited processes cannot write there, and each would compile
-    it anew, for ten seconds."""
+    """Leave what a predictor compiles in the cache.
+
+    The limited processes cannot write there, and each would compile it anew, for ten seconds.
+    """
     from regrow.artifact.artifact import Artifact
 
     with contextlib.suppress(RegrowError):  # a damaged one is told by the probes
