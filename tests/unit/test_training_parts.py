@@ -11,8 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from regrow.core.config.load import apply_overrides, config_toml, load_preset
 from regrow.core.config.schema import MemoryConfig, MixerConfig, ModelConfig, TrainConfig
-from regrow.core.errors import DataError
+from regrow.core.errors import ConfigError, DataError
 from regrow.data.dataset import Dataset
 from regrow.data.tokenizer import Tokenizer
 from regrow.network.mixer import MemoryRows, Mixer
@@ -23,7 +24,7 @@ from regrow.predict.lockstep import IGNORED
 from regrow.predict.mixture import network_inputs
 from regrow.training import checkpoint
 from regrow.training.batches import Part, Plan, shuffled_batches
-from regrow.training.checkpoint import load_checkpoint, save_checkpoint
+from regrow.training.checkpoint import check_config, load_checkpoint, save_checkpoint
 from regrow.training.memory import TrainingMemory
 from regrow.training.optim import Muon, Optimiser, learning_rate, orthogonalise, shares_of
 
@@ -199,3 +200,12 @@ def test_checkpoints_take_at_most_a_twentieth_of_the_time(
     kept.save(1, {"x": torch.zeros(3)})
     kept.finish()
     assert not kept.due(20 * waited) and kept.due(1e6)
+
+
+def test_a_run_that_goes_on_may_be_packed_otherwise_and_not_trained_otherwise() -> None:
+    """A budget that was too small, or packing that took too long, must not cost the training."""
+    config, folder = load_preset("demo"), Path("run/checkpoint")
+    packed = apply_overrides(config, ["pack.budget_bytes=5000000", "pack.load_seconds=0"])
+    check_config(config_toml(config), packed, folder)
+    with pytest.raises(ConfigError, match=r"train\.seed"):
+        check_config(config_toml(config), apply_overrides(config, ["train.seed=5"]), folder)
