@@ -33,9 +33,7 @@ def compile_ahead(*kernels: Kernel[..., Any], nice: int = 0) -> None:
             k.elsewhere.end()
     try:
         compilation = Compilation([k.name for k in wanted], nice)
-    except (
-        OSError
-    ):  # no process more can be started, as under an emulator: each is compiled when it is called
+    except OSError:  # no process can be started, as under an emulator: each is compiled when it is called
         return
     for k in wanted:
         k.elsewhere = compilation

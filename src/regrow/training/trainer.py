@@ -3,7 +3,7 @@
     run = train(load_preset("demo"), "runs/demo/data", "runs/demo")
 
 The run ends at the first of its limits (steps, tokens, seconds); learning rates follow the share of the limit used up.
-Its last part, the joint phase, meets documents kept for it (`regrow.training.batches`).
+Its last part, the joint phase, ends on documents kept for it (`regrow.training.batches`).
 
 Under torchrun every process trains on its share of each batch and holds the same network: gradients are summed,
 Muon's work and the counting are shared, and every decision is taken from numbers that all processes have.

@@ -109,7 +109,9 @@ def _of_trie(
     met_V = np.full(vocab, -1, np.int64)  # the last row that computed this token
     tokens = np.empty(vocab, np.int64)
     for r in range(start, stop):
-        order = walk(contexts_RC[r], trie, path)  # type: ignore[no-untyped-call]
+        order = walk(  # type: ignore[no-untyped-call]
+            contexts_RC[r], trie.max_order, succ_start, trie.child_start_P1, trie.child_token_M, path
+        )
         weight = weight_of_base(gamma, path, base_order, order)  # type: ignore[no-untyped-call]
         base = base_row(base_BV, path, order)  # type: ignore[no-untyped-call]
         met = 0

@@ -149,23 +149,22 @@ def base_table(trie: Trie, unigram_V: NDArray[np.float64]) -> Floats:
 
 
 @register_jitable
-def walk(context_C, trie, path):  # type: ignore[no-untyped-def]
+def walk(context_C, max_order, succ_start, child_start, child_token, path):  # type: ignore[no-untyped-def]
     """From the most recent token back as far as the context was seen: the order that matched, and the contexts of
-    orders 2, 3, ... in `path`."""
-    width, max_order = len(context_C), trie.max_order
-    succ_start = trie.succ_start_M1
+    orders 2, 3, ... in `path`. The arrays are a trie's."""
+    width = len(context_C)
     if width == 0 or max_order == 1 or context_C[width - 1] < 0:
-        return 1
+        return np.int64(1)
     node = np.int64(context_C[width - 1])
     if succ_start[node] == succ_start[node + 1]:
-        return 1
-    order = 2
+        return np.int64(1)
+    order = np.int64(2)
     path[2] = node
     while order < max_order and order <= width:
         wanted = context_C[width - order]
         if wanted < 0:
             break
-        node = find_child(trie.child_start_P1, trie.child_token_M, node, wanted)
+        node = find_child(child_start, child_token, node, wanted)
         if node < 0:
             break
         order += 1
@@ -201,7 +200,9 @@ def fill_rows(contexts_RC: I32x2, base_BV: F32x2, trie: Trie, rows: NgramRows, s
     base_order = 2 if base_BV.shape[0] > 1 else 1
     path = np.empty(17, np.int64)
     for r in range(start, stop):
-        order = walk(contexts_RC[r], trie, path)  # type: ignore[no-untyped-call]
+        order = walk(  # type: ignore[no-untyped-call]
+            contexts_RC[r], trie.max_order, succ_start, trie.child_start_P1, trie.child_token_M, path
+        )
         weight = weight_of_base(gamma, path, base_order, order)  # type: ignore[no-untyped-call]
         row = base_row(base_BV, path, order)  # type: ignore[no-untyped-call]
         for v in range(vocab):

@@ -15,8 +15,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, I64x1, I64x2, U16x1, lean_kernel
-from regrow.ngram.model.backoff_trie import find_child
-from regrow.ngram.model.rows import NgramRows
+from regrow.ngram.model.rows import NgramRows, base_row, walk, weight_of_base
 from regrow.predict.exact.arrays import I8x4, I16x2, U8x2
 from regrow.predict.exact.functions import log2_fixed, tanh_packed
 from regrow.predict.exact.intervals import STRIPE, interval
@@ -197,33 +196,11 @@ def set_facts(facts, order, total, distinct, escape, log2):
 @register_jitable
 def memory_row(memory, context_C, work, log2):
     """Log probabilities of one row into work.memory; the first facts of the gate into work.facts."""
-    width, vocab, path = len(context_C), len(work.memory), work.path
+    vocab, path = len(work.memory), work.path
     base_order = 2 if memory.base.shape[0] > 1 else 1
-    order, node = np.int64(1), np.int64(-1)
-    if width > 0 and memory.max_order > 1 and context_C[width - 1] >= 0:
-        node = np.int64(context_C[width - 1])
-        if memory.succ_start[node] < memory.succ_start[node + 1]:
-            order = np.int64(2)
-            path[2] = node
-        else:
-            node = np.int64(-1)
-    while node >= 0 and order < memory.max_order and order <= width:
-        wanted = context_C[width - order]
-        if wanted < 0:
-            break
-        child = find_child(memory.child_start, memory.child_token, node, wanted)
-        if child < 0:
-            break
-        node = child
-        order += 1
-        path[order] = node
-    left = 1.0
-    for n in range(base_order + 1, order + 1):
-        left *= memory.gamma[path[n]]
-    weight = max(np.float32(left), np.float32(1e-20))
-    row = np.int64(0)
-    if base_order == 2:
-        row = path[2] if order >= 2 else np.int64(vocab)
+    order = walk(context_C, memory.max_order, memory.succ_start, memory.child_start, memory.child_token, path)
+    weight = weight_of_base(memory.gamma, path, base_order, order)
+    row = base_row(memory.base, path, order)
     bits = np.int32(log2_of_probability(weight, log2))
     for v in range(vocab):
         work.memory[v] = max(np.int32(memory.base_bits[row, v] + bits), np.int32(LEAST))
