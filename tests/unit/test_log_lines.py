@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.challenge.audit.record.logs import read_log
+from regrow.challenge.audit.record.logs import parse_log
 from regrow.challenge.log_lines import is_challenge_text, log_writers, whole_log
 from regrow.core.config.load import apply_overrides, load_preset
 from regrow.core.results import Bpb, DataFigures, Proof, Result, Seconds
@@ -36,7 +36,7 @@ def test_the_lines_are_read_as_the_root_scripts_are(tmp_path: Path) -> None:
     assert "stopping_early: wallclock_cap train_time:600040ms step:9912/20000" in lines
     path = tmp_path / "train_seed1337.log"
     path.write_text("\n".join(lines))
-    log = read_log(path)
+    log = parse_log(path, path.read_text())
     assert log.seed == 1337
     assert [n.value for n in log.totals] == [15_130_000]
     assert [n.value for n in log.code] == [130_000]

@@ -13,6 +13,7 @@ from regrow.challenge.audit.finding import Finding
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import Rule, SourceRule
 from regrow.challenge.audit.rules import RULES
+from regrow.challenge.audit.source.sources import Sources
 from regrow.challenge.audit.static import program_findings, static_findings
 
 REPOSITORY = Path(__file__).parents[3]
@@ -38,25 +39,17 @@ def test_the_mended_twin_has_nothing_above_low(path: Path, tmp_path: Path) -> No
     assert [f for f in static_findings(script) if f.severity != "low"] == []
 
 
-def test_rule_identifiers_are_unique_and_every_source_visible_case_has_a_rule() -> None:
+def test_rule_identifiers_are_unique() -> None:
     assert len({r.id for r in RULES}) == len(RULES)
-    cases = {c for r in RULES for c in r.cases}
-    # 22-24 are accounting and record checks, judged from logs and submission.json.
-    assert cases >= set(range(1, 22)) | {25, 26}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
 def test_a_rule_has_its_file_its_example_and_a_page_that_says_the_same(rule: Rule) -> None:
     page = (PAGES / f"{rule.id}.md").read_text(encoding="utf-8")
-    ways = ", ".join(map(str, rule.cases))
-    assert page.startswith(
-        f"# {rule.title}\n\n`{rule.id}` · severity {rule.severity} · confidence {rule.confidence} · known ways {ways}\n"
-    )
-    assert [int(n) for n in re.findall(r"(?m)^- condition (\d):", page)] == list(rule.breaks)
     for which in ("bad", "good"):
         example = (FIXTURES / rule.id / f"example_{which}.py").read_text(encoding="utf-8")
         assert f"```python\n{example.strip()}\n```" in page
-    breaks = ", ".join(map(str, rule.breaks)) or "-"
+    breaks = ", ".join(re.findall(r"(?m)^- condition (\d):", page)) or "-"
     row = f"| [`{rule.id}`]({rule.id}.md) | {rule.title} | {rule.severity} | {breaks} |"
     assert row in (PAGES / "README.md").read_text(encoding="utf-8")
     assert (Path(rules.__file__).parent / f"{rule.id.replace('-', '_')}.py").is_file()
@@ -75,16 +68,8 @@ def test_a_rule_that_crashes_is_a_finding() -> None:
         raise ZeroDivisionError("oops")
 
     crashing = SourceRule(
-        id="x",
-        title="",
-        why="",
-        breaks=(),
-        severity="high",
-        confidence="high",
-        clears="",
-        cases=(),
-        search=broken,
+        id="x", title="", why="", clears="", severity="high", confidence="high", search=broken
     )
-    found = program_findings(Program.from_text("x = 1\n"), [crashing])
+    found = program_findings(Program(Sources(Path())), [crashing])
     assert [f.rule for f in found] == ["rule-crashed"]
     assert "oops" in found[0].message

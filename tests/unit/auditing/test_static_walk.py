@@ -16,6 +16,7 @@ import pytest
 from regrow.challenge import audit
 from regrow.challenge.audit.flow import state
 from regrow.challenge.audit.program import Program
+from regrow.challenge.audit.source.sources import Sources, add_unit
 from regrow.challenge.audit.static import program_findings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "audit"
@@ -38,7 +39,9 @@ DEEP = "def f0(x):\n    return x\n" + "".join(f"def f{n}(x):\n    return f{n - 1
 
 
 def not_followed(text: str) -> list[tuple[str, str]]:
-    found = program_findings(Program.from_text(text))
+    sources = Sources(Path())
+    add_unit(sources, "train_gpt.py", "train_gpt", text, "entry")
+    found = program_findings(Program(sources))
     return [(f.severity, f.message) for f in found if f.rule == "not-followed"]
 
 

@@ -1,4 +1,4 @@
-"""What the audit says: one finding, and the verdict that findings give.
+"""What the audit says: one finding, what stands behind its identifier, and the verdict that findings give.
 
 A finding is a sentence about one line, with the evidence quoted, so that a reviewer can paste it and an
 author can answer it. Severity says how wrong the number is if the finding holds; confidence says how well
@@ -8,6 +8,8 @@ the flow is established.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -17,6 +19,21 @@ Confidence = Literal["low", "medium", "high"]
 
 #: The order of severities and of confidences, weakest first.
 LEVELS: tuple[Literal["low", "medium", "high"], ...] = ("low", "medium", "high")
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a rule, check, probe or note says of itself, in reports, SARIF and the documentation.
+
+    Attributes:
+        id: stable identifier, words joined by hyphens. title: one line for tables.
+        why: why it matters, as a reviewer would explain it to the author. clears: what would clear a finding.
+    """
+
+    id: str
+    title: str
+    why: str
+    clears: str
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +66,12 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.line or 0,
             self.rule,
         )
+
+
+def crashed(name: str, path: Path, error: BaseException) -> Finding:
+    """The finding that says a rule, check or probe crashed and its question stays open."""
+    message = f"`{name}` crashed on this input, so its question stays open: {type(error).__name__}: {str(error)[:200]}"
+    return Finding("rule-crashed", "medium", "high", str(path), None, message, "")
 
 
 def worst(findings: Iterable[Finding]) -> Literal["clean", "suspect", "flagged"]:

@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
+from regrow.challenge.audit.finding import Described
 from regrow.challenge.audit.subject import NOTHING
 
-
-class Described(Protocol):
-    """What a report, SARIF and the documentation say of an identifier."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def clears(self) -> str: ...
-
-
-class AuditNote(NamedTuple):
-    """A finding that is not about a way of being wrong but about the audit itself."""
-
-    id: str
-    title: str
-    why: str
-    clears: str
-
-
+#: Findings that are not about a way of being wrong but about the audit itself.
 NOTES = (
-    AuditNote(NOTHING, "There is nothing to judge", "A folder without a claim, a figure or a scorer is not clean.",
+    Described(NOTHING, "There is nothing to judge", "A folder without a claim, a figure or a scorer is not clean.",
          "A script, a submission folder or a regrow artifact."),
-    AuditNote("unreadable-source", "A file could not be read or parsed", "Nothing in it was judged.",
+    Described("unreadable-source", "A file could not be read or parsed", "Nothing in it was judged.",
          "The file as text that Python can parse."),
-    AuditNote("hidden-source", "Code is executed that is not in the folder", "What cannot be read cannot be judged.",
+    Described("hidden-source", "Code is executed that is not in the folder", "What cannot be read cannot be judged.",
          "The unpacked source beside the script."),
-    AuditNote("decompression-bomb", "A hidden layer unpacks to more than eight megabytes", "It was not opened.",
+    Described("decompression-bomb", "A hidden layer unpacks to more than eight megabytes", "It was not opened.",
          "The unpacked source beside the script."),
-    AuditNote("not-followed", "The source was not followed to its end", "Part of it was not judged.",
+    Described("not-followed", "The source was not followed to its end", "Part of it was not judged.",
          "A shorter or flatter source; until then judge this part by hand."),
-    AuditNote("read-in-part", "Not everything was read", "What lies beyond the audit's limits was not judged.",
+    Described("read-in-part", "Not everything was read", "What lies beyond the audit's limits was not judged.",
          "The submission alone, without the files that do not belong to it."),
-    AuditNote("rule-crashed", "A rule or check crashed", "What it looks for was not judged.",
+    Described("rule-crashed", "A rule or check crashed", "What it looks for was not judged.",
          "Report the crash, with the file, to regrow; until then judge this question by hand."),
-    AuditNote("probe-crashed", "A probe did not come to an end", "Its question stays open.",
+    Described("probe-crashed", "A probe did not come to an end", "Its question stays open.",
          "A shim, or a scorer, with which every probe comes to an end; the message holds its last words."),
-    AuditNote("smoke-failed", "The script does not run on a CPU", "It says nothing about the score.",
+    Described("smoke-failed", "The script does not run on a CPU", "It says nothing about the score.",
          "A script that imports, builds its model and takes a step."),
 )  # fmt: skip
 

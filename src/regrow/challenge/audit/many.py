@@ -9,8 +9,8 @@ from concurrent.futures import Future, as_completed
 from pathlib import Path
 from types import FrameType
 
+from regrow.challenge.audit.finding import crashed
 from regrow.challenge.audit.one import audit_one
-from regrow.challenge.audit.record.accounting import crashed
 from regrow.challenge.audit.source.text import printable
 from regrow.challenge.audit.verdict import Audit, judge
 from regrow.core.errors import DataError

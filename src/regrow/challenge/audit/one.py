@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from regrow.challenge.audit.finding import Finding, worst
+from regrow.challenge.audit.finding import Finding, crashed, worst
 from regrow.challenge.audit.probe.probe import ProbeResult
-from regrow.challenge.audit.record.accounting import account, crashed, record_findings
+from regrow.challenge.audit.record.accounting import account, record_findings
 from regrow.challenge.audit.record.artifact_record import artifact_findings
 from regrow.challenge.audit.record.record import Record, load_record
 from regrow.challenge.audit.sandbox.smoke import Smoke

@@ -35,13 +35,6 @@ class Program:
         """Read a script or a submission folder, or take one that was listed before."""
         return cls(read_sources(where), every_branch)
 
-    @classmethod
-    def from_text(cls, text: str, name: str = "train_gpt.py") -> Program:
-        """A program of one text; for examples and tests."""
-        sources = Sources(Path())
-        add_unit(sources, name, name[:-3], text, "entry")
-        return cls(sources)
-
     @property
     def units(self) -> list[Unit]:
         """Units that the script reaches, entries first."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.finding import Confidence, Described, Finding, Severity
 from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
@@ -20,19 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule(ABC):
-    """What every rule says of itself."""
+class Rule(Described, ABC):
+    """What every rule says of itself; its id is also the name of its file, its page and its examples."""
 
-    id: str  # words joined by hyphens; also the name of its file, its page and its examples
-    title: str  # one line for tables
-    why: str  # why it matters, as a reviewer would explain it to the author
-    breaks: tuple[
-        int, ...
-    ]  # numbers of the four conditions (docs/audit/rules/README.md); empty for accounting
     severity: Severity  # of a finding whose flow is established
     confidence: Confidence  # of such a finding; a rule may say less
-    clears: str  # what would clear a finding
-    cases: tuple[int, ...]  # numbers of the known ways to be wrong (`kinds.KINDS`) that it is about
 
     @abstractmethod
     def check(self, program: Program) -> Iterator[Finding]:

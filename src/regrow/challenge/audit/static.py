@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.finding import Finding, crashed
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import RULES
@@ -34,7 +34,7 @@ def static_findings(path: Path | Folder) -> list[Finding]:
     try:
         program = Program.read(path)
     except Exception as error:
-        return [_crashed("source", str(path), error)]
+        return [crashed("source", Path(str(path)), error)]
     return program_findings(program)
 
 
@@ -51,7 +51,7 @@ def switched_off(path: Path | Folder, headline: float) -> list[Finding]:
     try:
         found = program_findings(Program.read(path, every_branch=True))
     except Exception as error:
-        return [_crashed("source", str(path), error)]
+        return [crashed("source", Path(str(path)), error)]
     note = (
         f" (Default settings leave this off. They do not lead to the {headline} that is claimed, and no log or "
         "command says what does.)"
@@ -69,22 +69,15 @@ def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Fi
     try:
         findings += [_not_followed(what, spot) for (what, _), spot in program.flow.problems.items()]
     except Exception as error:  # the walk itself failed: say so, and let the rules that do not need it run
-        findings.append(_crashed("flow", str(program.sources.root), error))
+        findings.append(crashed("flow", program.sources.root, error))
     for rule in rules:
         try:
             findings.extend(rule.check(program))
         except Exception as error:
-            findings.append(_crashed(rule.id, str(program.sources.root), error))
+            findings.append(crashed(rule.id, program.sources.root, error))
     return sorted(set(findings), key=Finding.sort_key)
 
 
 def _not_followed(what: str, spot: Spot) -> Finding:
     text = f"{_PROBLEMS[what]}; what it does beyond that was not judged."
     return Finding("not-followed", "medium", "high", spot.file, spot.line, text, "")
-
-
-def _crashed(rule: str, file: str, error: Exception) -> Finding:
-    return Finding(
-        "rule-crashed", "medium", "high", file, None,
-        f"The rule {rule} failed ({type(error).__name__}: {error}); what it looks for was not judged.", "",
-    )  # fmt: skip

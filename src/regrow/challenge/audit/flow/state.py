@@ -156,7 +156,7 @@ class Walk:
 
     def spot(self, node: ast.AST) -> Spot:
         """Place of a node in the source being walked."""
-        return Spot(self.frame.unit.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
+        return self.frame.unit.spot(node)
 
     def event(self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value = NOTHING) -> None:
         """Record one event here and now."""

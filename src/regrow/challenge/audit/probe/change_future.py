@@ -11,7 +11,6 @@ from regrow.challenge.audit.probe.scorer import Scorer, largest_change, made_up_
     "Change the future: the past must not move",
     why="A score that depends on later tokens cannot be decoded: the decoder has not got them yet.",
     clears="Causal attention and caches, and statistics taken from the strict prefix.",
-    breaks=(1, 3),
 )
 def change_future(scorer: Scorer) -> Answer:
     tokens = scorer.tokens

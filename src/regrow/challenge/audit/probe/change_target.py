@@ -18,7 +18,6 @@ from regrow.challenge.audit.probe.scorer import Scorer, largest_change
     "Change the target: the distribution must not move",
     why="A distribution that knows the token it is about to be charged for predicts nothing.",
     clears="A distribution computed from the artifact and the strict prefix alone.",
-    breaks=(1, 2),
 )
 def change_target(scorer: Scorer) -> Answer:
     tokens, vocab = scorer.tokens, scorer.vocab or 2

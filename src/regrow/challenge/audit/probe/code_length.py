@@ -29,7 +29,6 @@ _POSITIONS = 8
     "A real range coder spends the bits that are claimed",
     why="The figure is a promise of a code length; here the code is made and decoded.",
     clears="A figure read from the distribution that a coder could be given.",
-    breaks=(2,),
 )
 def code_length(scorer: Scorer) -> Answer:
     tokens, nats = scorer.tokens, scorer.first_nats

@@ -19,7 +19,6 @@ _LOOSER = 20.0
     "Documents in another order are charged the same",
     why="A reset that does not reset lets one document be predicted from another.",
     clears="Attention, caches and adapters cleared at each document; or the claim taken back.",
-    breaks=(1,),
 )
 def permute_documents(scorer: Scorer) -> Answer:
     if not scorer.document_reset:

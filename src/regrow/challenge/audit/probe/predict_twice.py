@@ -19,7 +19,6 @@ _STEPS = 24
     "State before and after predict is equal",
     why="A predict that learns sees tokens twice, or makes encoder and decoder drift apart.",
     clears="A predict without effect; everything that is learnt, learnt in update.",
-    breaks=(3, 4),
 )
 def predict_twice(scorer: Scorer) -> Answer:
     if scorer.kind != "predictor":

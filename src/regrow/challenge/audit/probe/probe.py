@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from regrow.challenge.audit.finding import Described
+
 if TYPE_CHECKING:
     from regrow.challenge.audit.probe.scorer import Scorer
 
@@ -34,21 +36,13 @@ class ProbeResult(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Described):
     """One question put to a running scorer.
 
     Attributes:
-        id: stable identifier. title: one line for tables.
-        why: what a failure means. clears: what would clear it.
-        breaks: numbers of the four conditions (docs/audit/rules/README.md) that a failure breaks.
         ask: asks, and answers.
     """
 
-    id: str
-    title: str
-    why: str
-    clears: str
-    breaks: tuple[int, ...]
     ask: Callable[[Scorer], Answer] = field(repr=False)
 
     def run(self, scorer: Scorer) -> ProbeResult:
@@ -59,11 +53,9 @@ class Probe:
             return ProbeResult(self.id, "crashed", f"{type(error).__name__}: {str(error)[:600]}")
 
 
-def probe(
-    id: str, title: str, *, why: str, clears: str, breaks: tuple[int, ...] = ()
-) -> Callable[[Callable[[Scorer], Answer]], Probe]:
+def probe(id: str, title: str, *, why: str, clears: str) -> Callable[[Callable[[Scorer], Answer]], Probe]:
     """Make a probe of the function that asks its question."""
-    return lambda ask: Probe(id, title, why, clears, breaks, ask)
+    return lambda ask: Probe(id, title, why, clears, ask)
 
 
 def verdict(holds: bool, passed: str, failed: str, **numbers: Number) -> Answer:

@@ -13,7 +13,6 @@ from regrow.challenge.audit.probe.scorer import Scorer, largest_change
     "Score twice: the same answer",
     why="A second pass that scores better has learnt the text; one that merely differs cannot be decoded.",
     clears="Fresh state for each scoring, and arithmetic that repeats.",
-    breaks=(4,),
 )
 def score_twice(scorer: Scorer) -> Answer:
     tokens = scorer.tokens

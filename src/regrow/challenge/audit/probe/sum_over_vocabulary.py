@@ -25,7 +25,6 @@ PREFIXES = 3
     "Each row sums to one over the vocabulary",
     why="Figures that do not sum to one are no probabilities: no code has those lengths.",
     clears="One normalised distribution over every token, from which the figure is read.",
-    breaks=(2,),
 )
 def sum_over_vocabulary(scorer: Scorer) -> Answer:
     if scorer.kind != "predictor" and "distribution" not in scorer.has:

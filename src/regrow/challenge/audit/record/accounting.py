@@ -6,10 +6,9 @@ The account is what a reviewer reads; `record_findings` is what is wrong with it
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
-from regrow.challenge.audit.finding import Finding
+from regrow.challenge.audit.finding import Finding, crashed
 from regrow.challenge.audit.record.checks import CHECKS
 from regrow.challenge.audit.record.checks.bytes_per_token import expected_ratio, variant
 from regrow.challenge.audit.record.claims import number
@@ -28,12 +27,6 @@ def record_findings(record: Record) -> list[Finding]:
         except Exception as error:
             found.append(crashed(check.id, record.folder.root, error))
     return found
-
-
-def crashed(name: str, path: Path, error: BaseException) -> Finding:
-    """The finding that says a rule, check or probe crashed and its question stays open."""
-    message = f"`{name}` crashed on this input, so its question stays open: {type(error).__name__}: {str(error)[:200]}"
-    return Finding("rule-crashed", "medium", "high", str(path), None, message, "")
 
 
 def account(record: Record) -> dict[str, Any]:

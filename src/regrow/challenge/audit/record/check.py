@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from regrow.challenge.audit.finding import Confidence, Finding, Severity
+from regrow.challenge.audit.finding import Confidence, Described, Finding, Severity
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.record.record import Record
@@ -25,19 +25,13 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Described):
     """One question.
 
     Attributes:
-        id: stable identifier. title: one line for tables.
-        why: why it matters, as a reviewer would explain it. clears: what would clear a finding.
         ask: reads the record and yields what is wrong.
     """
 
-    id: str
-    title: str
-    why: str
-    clears: str
     ask: Callable[[Record], Iterator[Found]] = field(repr=False)
 
     def finding(self, found: Found) -> Finding:

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from regrow.challenge.audit.record.possible import FIGURE, NUMBER, impossible
-from regrow.challenge.audit.source.text import decode
 
 _LINE_AT_MOST = 4_000
 _FIGURE = re.compile(rf"(?<![A-Za-z0-9_])([A-Za-z_]*(?:bpb|BPB)[A-Za-z_]*)\s*[:=]\s*\**({NUMBER})")
@@ -161,15 +160,6 @@ def _readings(number: int, line: str, step: bool) -> list[LoggedFigure]:
             )
         )
     return found
-
-
-def read_log(path: Path) -> TrainingLog:
-    """Read what a training log says; see `parse_log`.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    return parse_log(path, decode(path.read_bytes())[0])
 
 
 def parse_log(path: Path, text: str) -> TrainingLog:

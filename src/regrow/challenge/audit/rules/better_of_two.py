@@ -12,11 +12,9 @@ RULE = EventRule(
         "Choosing, token by token, whichever model gave the target more probability is an oracle. The choice "
         "costs up to one bit a token to transmit, and that bit is left out of the count."
     ),
-    breaks=(1, 2),
     severity="high",
     confidence="high",
     clears="Mix the two distributions with a weight that depends on the prefix only.",
-    cases=(6,),
     kind="select",
     when=lambda e: not e.value.tags & v.TRAIN or bool(e.value.tags & v.VAL),
     message=(

@@ -178,13 +178,11 @@ RULE = SourceRule(
         "three, or spaces by a marker that the vocabulary does not use makes the text seem larger and the "
         "figure smaller by the same factor."
     ),
-    breaks=(),
     severity="high",
     confidence="high",
     clears=(
         "Count the bytes of the raw validation text and divide by that; or strip the marker before measuring, "
         "as the official table does."
     ),
-    cases=(7, 8, 9, 10),
     search=search,
 )

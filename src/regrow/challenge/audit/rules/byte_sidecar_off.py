@@ -60,10 +60,8 @@ RULE = SourceRule(
         "When case is moved into marker tokens, the tokens no longer tell how many bytes the original had; a "
         "sidecar file says it. With the sidecar off, markers count as text and the figure is wrong."
     ),
-    breaks=(),
     severity="medium",
     confidence="medium",
     clears="Load the byte sidecar whenever the text is transformed, or divide by the bytes of the raw text.",
     search=search,
-    cases=(13,),
 )

@@ -41,11 +41,9 @@ RULE = EventRule(
         "bytes could follow; a right byte factorisation sums the tokens that share each next byte, and "
         "multiplies back to the token."
     ),
-    breaks=(2,),
     severity="high",
     confidence="high",
     clears="Mix over tokens, or give each byte the summed probability of all tokens that continue with it.",
-    cases=(19,),
     kind="perbyte",
     when=lambda e: not e.value.tags & v.TRAIN or bool(e.value.tags & v.VAL),
     message=_MESSAGE,

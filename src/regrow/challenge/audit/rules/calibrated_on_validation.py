@@ -40,10 +40,8 @@ RULE = SourceRule(
     id=ID,
     title="Quantiser calibrated on validation text",
     why="Rounding weights so that the error is smallest on the held-out text fits the artifact to that text.",
-    breaks=(1,),
     severity="high",
     confidence="medium",
     clears="Calibrate on training text or on text that the model generates.",
-    cases=(25,),
     search=search,
 )

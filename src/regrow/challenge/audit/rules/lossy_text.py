@@ -75,7 +75,6 @@ RULE = SourceRule(
         "Lower-casing or compatibility normalisation throws information away. A score on the folded text is a "
         "score on an easier text, whatever number of bytes it is divided by."
     ),
-    breaks=(2,),
     severity="high",
     confidence="medium",
     clears=(
@@ -83,5 +82,4 @@ RULE = SourceRule(
         "restores the bytes, and count the original bytes."
     ),
     search=search,
-    cases=(12,),
 )

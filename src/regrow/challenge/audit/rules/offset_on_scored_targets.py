@@ -44,7 +44,6 @@ RULE = SourceRule(
         "targets with it counts the saving and not the message: the decoder would need the vector before it "
         "has the targets."
     ),
-    breaks=(1, 3),
     severity="high",
     confidence="high",
     clears=(
@@ -52,5 +51,4 @@ RULE = SourceRule(
         "tokens."
     ),
     search=search,
-    cases=(17,),
 )

@@ -11,11 +11,9 @@ RULE = EventRule(
         "A prefix of the held-out text may be easier than the whole, and figures on different texts do not "
         "compare."
     ),
-    breaks=(),
     severity="medium",
     confidence="medium",
     clears="Score every token of the official validation shards.",
-    cases=(14,),
     kind="cut",
     when=lambda e: bool(e.detail) and not e.loops,
     message=lambda e: f"The validation stream is cut to {e.detail} tokens: what follows is not scored.",

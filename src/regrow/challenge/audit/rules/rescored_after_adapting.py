@@ -51,10 +51,8 @@ RULE = SourceRule(
         "Only the first score of a token is a prediction. A second pass over text that the model or its "
         "caches have absorbed reports how well they remember it."
     ),
-    breaks=(3, 4),
     severity="high",
     confidence="medium",
     clears="Report the loss of the first pass, in which each chunk is scored before it is learned from.",
     search=search,
-    cases=(21,),
 )

@@ -59,10 +59,8 @@ RULE = SourceRule(
         "mask still carries the end of one document into the next. It is a mismatch with the claim, seldom a "
         "gain."
     ),
-    breaks=(),
     severity="low",
     confidence="medium",
     clears="Set the carried part to zero at the first token of a document.",
     search=search,
-    cases=(20,),
 )

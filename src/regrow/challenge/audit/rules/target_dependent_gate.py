@@ -12,11 +12,9 @@ RULE = EventRule(
         "If a bonus or a fallback applies only where the target starts a word, or only where a hint was "
         "right, the row of probabilities differs with the target and does not sum to one."
     ),
-    breaks=(1, 2),
     severity="high",
     confidence="medium",
     clears="Let the gate depend on the prefix only, and normalise the row after it has been applied.",
-    cases=(18, 5),
     kind="score",
     when=lambda e: e.value.tags & (v.COND_T | v.VAL | v.COUNT_T) == v.COND_T | v.VAL,
     message=(

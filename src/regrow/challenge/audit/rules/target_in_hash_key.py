@@ -21,7 +21,6 @@ RULE = EventRule(
         "count into probability. Asked about all tokens, the same numbers add up to far more than one: it is "
         "no distribution, and no decoder could use it, because it must know the target to form the key."
     ),
-    breaks=(1, 2),
     severity="high",
     confidence="high",
     clears=(
@@ -41,5 +40,4 @@ RULE = EventRule(
     shows=(v.TGT, v.KEYT, v.COUNT_T),
     once=lambda e: (e.spot.file, e.stack[-1:], e.dormant),
     rank=lambda e: not e.value.tags & v.VAL,
-    cases=(1, 2, 3, 4, 5),
 )

@@ -83,7 +83,6 @@ RULE = SourceRule(
         "A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. Where "
         "a key or a gate is made from the current token, the prediction is not a function of the prefix."
     ),
-    breaks=(1, 2),
     severity="high",
     confidence="medium",
     clears=(
@@ -91,5 +90,4 @@ RULE = SourceRule(
         "current one afterwards."
     ),
     search=search,
-    cases=(5, 18),
 )

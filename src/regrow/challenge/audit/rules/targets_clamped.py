@@ -12,14 +12,12 @@ RULE = EventRule(
         "Tokens that the model cannot predict become one frequent token that it predicts almost surely; the "
         "text cannot be recovered from what is scored."
     ),
-    breaks=(2,),
     severity="medium",
     confidence="medium",
     clears=(
         "Raise an error where a token is outside the vocabulary; score the text with the tokenizer that the "
         "shards were made with."
     ),
-    cases=(11,),
     kind="clamp",
     when=lambda e: bool(e.value.tags & v.VAL),
     message=(

@@ -38,7 +38,6 @@ RULE = SourceRule(
         "nobody could decode the text from the artifact, because the decoder does not have the text that the "
         "weights were adapted to."
     ),
-    breaks=(1, 3),
     severity="high",
     confidence="high",
     clears=(
@@ -46,5 +45,4 @@ RULE = SourceRule(
         "on a chunk that is still to be scored."
     ),
     search=search,
-    cases=(15, 16),
 )

@@ -12,11 +12,9 @@ RULE = EventRule(
         "An artifact that holds part of the held-out text reproduces it at no cost in the score; the budget "
         "pays a few bytes, the figure is no prediction."
     ),
-    breaks=(1,),
     severity="high",
     confidence="medium",
     clears="Build the artifact from training text alone.",
-    cases=(26,),
     kind="stored",
     when=lambda e: e.value.tags & (v.VAL | v.TOK) == v.VAL | v.TOK,
     message=(

@@ -42,18 +42,17 @@ class Smoke(msgspec.Struct, frozen=True):
     stubbed: tuple[str, ...] = ()
 
 
-def smoke_test(script: Path, code_bytes: int | None = None, limits: Limits | None = None) -> Smoke:
+def smoke_test(script: Path, code_bytes: int | None = None) -> Smoke:
     """Import a training script with its GPU libraries stubbed, build its model, step once on random tokens.
 
     Args:
         script: the training script.
         code_bytes: what the accounting found it to weigh; the script's own size where left out.
-        limits: what the child may use.
     """
     size = code_bytes if code_bytes is not None else script.stat().st_size
     report: dict[str, object] = {"stage": "start"}
     try:
-        with Child("smoke", script, limits=limits or Limits(cpu_seconds=200)) as child:
+        with Child("smoke", script, limits=Limits(cpu_seconds=200)) as child:
             last = False
             while not last:
                 header = child.listen(_SECONDS)[0]
