@@ -9,7 +9,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_records import file_of, log_lines, memory_codec, records_of
+from tests.unit.test_records import SHA, file_of, log_lines, memory_codec, records_of
 
 from regrow.core.errors import StreamError
 from regrow.predict.record_codec import RAW, RecordCodec
@@ -21,8 +21,13 @@ RECORDS = log_lines(8, 2 * CHECKED + 10)
 
 
 @pytest.fixture(scope="module")
-def stored(memory_codec: RecordCodec) -> bytes:
+def plain(memory_codec: RecordCodec) -> bytes:
     return file_of(memory_codec, RECORDS)
+
+
+@pytest.fixture(scope="module", params=[0, 2], ids=["one checksum for 64", "one for each"])
+def stored(memory_codec: RecordCodec, request: pytest.FixtureRequest) -> bytes:
+    return file_of(memory_codec.checked(request.param), RECORDS)
 
 
 def test_a_cut_anywhere_is_told(memory_codec: RecordCodec, stored: bytes) -> None:
@@ -39,11 +44,11 @@ def test_a_flipped_bit_anywhere_is_told(memory_codec: RecordCodec, stored: bytes
             records_of(memory_codec, bytes(broken))
 
 
-def test_damage_names_its_records_and_leaves_the_others(memory_codec: RecordCodec, stored: bytes) -> None:
-    reader = RecordReader(io.BytesIO(stored), "file")
+def test_damage_names_its_records_and_leaves_the_others(memory_codec: RecordCodec, plain: bytes) -> None:
+    reader = RecordReader(io.BytesIO(plain), "file")
     (block,) = reader.index()
     _, start, _ = list(block.groups())[1]
-    broken = bytearray(stored)
+    broken = bytearray(plain)
     broken[block.at + start + 1] ^= 4
     with pytest.raises(StreamError, match="file: one of records 65 to 128 is damaged"):
         records_of(memory_codec, bytes(broken))
@@ -54,8 +59,53 @@ def test_damage_names_its_records_and_leaves_the_others(memory_codec: RecordCode
         reader.record(memory_codec, 65)
 
 
+def test_with_checksums_damage_is_that_of_one_record(memory_codec: RecordCodec) -> None:
+    stored = file_of(memory_codec.checked(4), RECORDS)
+    (block,) = RecordReader(io.BytesIO(stored), "file").index()
+    _, start, _ = list(block.groups())[69]
+    broken = bytearray(stored)
+    broken[block.at + start] ^= 4
+    with pytest.raises(StreamError, match="file: record 70: is damaged, or was made with another artifact"):
+        records_of(memory_codec, bytes(broken))
+    reader = RecordReader(io.BytesIO(bytes(broken)), "file")
+    codec = reader.codec(memory_codec, SHA)
+    assert [reader.record(codec, place) for place in (1, 69, 71, 138)] == [
+        RECORDS[place - 1] for place in (1, 69, 71, 138)
+    ]
+    with pytest.raises(StreamError, match="file: record 70: is damaged"):
+        reader.record(codec, 70)
+
+
+@pytest.mark.parametrize("size", [0, 5, 255])
+def test_a_made_up_size_of_checksums_is_refused(memory_codec: RecordCodec, size: int) -> None:
+    stored = file_of(memory_codec.checked(4), RECORDS[:1])
+    head = bytearray(stored[:15])
+    assert head[10] == 4
+    head[10] = size
+    head[11:15] = zlib.crc32(bytes(head[:11])).to_bytes(4, "little")
+    with pytest.raises(StreamError, match="is damaged in the head"):
+        RecordReader(io.BytesIO(bytes(head) + stored[15:]), "file")
+
+
+def test_with_a_checksum_damage_is_noticed(memory_codec: RecordCodec) -> None:
+    """Every bit that is flipped, every cut, and the bytes of another record."""
+    checked = memory_codec.checked(4)
+    coded = checked.encode_many(RECORDS[:20])
+    for record, one in zip(RECORDS[:20], coded, strict=True):
+        broken = [bytes(one[:at]) for at in range(len(one))]
+        for bit in range(8 * len(one)):
+            flipped = bytearray(one)
+            flipped[bit // 8] ^= 1 << bit % 8
+            broken.append(bytes(flipped))
+        broken += [other[:-4] + one[-4:] for other in coded if other != one]
+        for made_up in broken:
+            with pytest.raises(StreamError, match="record 1: is damaged"):
+                checked.decode(made_up)
+        assert checked.decode(one) == record
+
+
 def test_outside_a_file_damage_is_refused_or_becomes_another_record(memory_codec: RecordCodec) -> None:
-    """So docs/records.md asks for a checksum beside each."""
+    """So docs/records.md asks for a checksum with each."""
     refused = others = 0
     for record, coded in zip(RECORDS[:20], memory_codec.encode_many(RECORDS[:20]), strict=True):
         for bit in range(8 * len(coded)):

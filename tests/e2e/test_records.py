@@ -45,6 +45,21 @@ def test_lines_come_back_all_or_some(small_artifact: Path, log: Path, tmp_path: 
     )
 
 
+def test_a_damaged_record_is_named(small_artifact: Path, log: Path, tmp_path: Path) -> None:
+    out, back = tmp_path / "log.records", tmp_path / "back"
+    run_json("records", "compress", small_artifact, log, "-o", out, "--checksum", 4)
+    assert run_json("inspect", out)["checksum_bytes"] == 4
+    run_json("records", "decompress", small_artifact, out, "-o", back)
+    assert back.read_bytes() == log.read_bytes()
+    broken = bytearray(out.read_bytes())
+    broken[-20] ^= 1  # in the last record, before the end's ten bytes and its own checksum
+    out.write_bytes(broken)
+    done = run_regrow("records", "decompress", small_artifact, out, "-o", back, "-f")
+    assert done.returncode == 2 and "record 153: is damaged" in done.stderr
+    run_json("records", "decompress", small_artifact, out, "-o", back, "-f", "--record", 152)
+    assert back.read_bytes() == b"\r\n"
+
+
 def test_pipes_go_through(small_artifact: Path, log: Path) -> None:
     def piped(command: str, given: bytes) -> bytes:
         whole = [

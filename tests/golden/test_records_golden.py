@@ -14,7 +14,7 @@ from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.store.text_form import encode_tokens
 from regrow.predict.codec import Codec
 from regrow.predict.record_codec import RecordCodec, RecordForm
-from regrow.predict.record_file import RecordWriter
+from regrow.predict.record_file import RecordReader, RecordWriter
 
 RECORDS = [b"GET /home 200", b"GET /cart 404", b"", b"two\nlines", b"\x00\xff\x80", b"GET /home 200" * 40]
 CODED = [
@@ -31,6 +31,12 @@ FILE = (
     "ffff74776f0a6c696e6573ff00ff8062a6fed7fd24aac935a49a9e0ace7cad4aa41852219d6cb48df4a5dad6255347e881e2"
     "c777ade3c67ba014518b11c57b9a5322609892798800060078ff8b12"
 )
+CHECKED_FILE = (
+    "aa524736c0ffee1100076d6573736167650245f1f9e906140105010606370002a2f514002af71348209ea1ac4005c2dcc076"
+    "3bff0000ff74776f0a6c696e6573ee5bff00ff80ab9a62a6fed7fd24aac935a49a9e0ace7cad4aa41852219d6cb48df4a5da"
+    "d6255347e881e2c777ade3c67ba014518b11c57b9a53226098927988f6cc00060078ff8b12"
+)
+SHA = "c0ffee11" + "00" * 28
 
 
 def model(folder: Path) -> tuple[RecordCodec, str]:
@@ -59,9 +65,18 @@ def test_coded_records_are_what_they_were(tmp_path: Path) -> None:
 
 def test_a_file_is_what_it_was(tmp_path: Path) -> None:
     codec, _ = model(tmp_path)
+    assert file_of(codec).hex() == FILE
+    assert file_of(codec.checked(2)).hex() == CHECKED_FILE
+    for written in (FILE, CHECKED_FILE):
+        reader = RecordReader(io.BytesIO(bytes.fromhex(written)), "file")
+        blocks = list(reader.decoded(reader.codec(codec, SHA)))
+        assert [record for block in blocks for record in block] == RECORDS
+
+
+def file_of(codec: RecordCodec) -> bytes:
     out = io.BytesIO()
-    writer = RecordWriter(out, codec, "c0ffee11" + "00" * 28, "message")
+    writer = RecordWriter(out, codec, SHA, "message")
     for record in RECORDS:
         writer.add(record)
     writer.finish()
-    assert out.getvalue().hex() == FILE
+    return out.getvalue()

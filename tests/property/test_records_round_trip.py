@@ -29,11 +29,11 @@ def test_any_records_come_back_in_any_order(
     assert codec.decode_many([coded[i] for i in order]) == [records[i] for i in order]
 
 
-@given(records=records, open_line=st.booleans())
+@given(records=records, open_line=st.booleans(), checksum=st.integers(0, 4))
 def test_any_records_come_back_from_a_file(
-    memory_codec: RecordCodec, records: list[bytes], open_line: bool
+    memory_codec: RecordCodec, records: list[bytes], open_line: bool, checksum: int
 ) -> None:
-    stored = file_of(memory_codec, records, open_line=open_line)
+    stored = file_of(memory_codec.checked(checksum), records, open_line=open_line)
     assert records_of(memory_codec, stored) == records
     reader = RecordReader(io.BytesIO(stored), "file")
     codec = reader.codec(memory_codec, SHA)

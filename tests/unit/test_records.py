@@ -170,6 +170,38 @@ def test_blocks_are_decoded_one_after_the_other(
     assert reader.record(memory_codec, 101) == records[100]
 
 
+def test_a_checksum_follows_each_record(memory_codec: RecordCodec, network_codec: RecordCodec) -> None:
+    for codec in (memory_codec, network_codec):
+        plain = codec.encode_many(ODD)
+        for size in (1, 2, 4):
+            checked = codec.checked(size)
+            coded = checked.encode_many(ODD)
+            assert [one[:-size] for one in coded] == plain
+            assert checked.decode_many(coded) == ODD
+            assert checked.decode_many(coded[::-1]) == ODD[::-1]
+            assert checked.bits(ODD) == codec.bits(ODD)
+    assert memory_codec.checked(3).fitted(log_lines(5, 50)).form == RecordForm(checksum=3)
+    assert memory_codec.checked(2).checked(0).form == RecordForm()
+    with pytest.raises(ValueError, match="a checksum has at most 4 bytes, not 5"):
+        memory_codec.checked(5)
+
+
+def test_a_file_says_that_its_records_have_checksums(memory_codec: RecordCodec) -> None:
+    records = log_lines(6, 2 * CHECKED + 5)
+    stored = file_of(memory_codec.checked(2), records, open_line=True)
+    assert records_of(memory_codec, stored) == records
+    reader = RecordReader(io.BytesIO(stored), "file")
+    assert reader.checksum == 2 and RecordReader(io.BytesIO(file_of(memory_codec, [])), "file").checksum == 0
+    codec = reader.codec(memory_codec, SHA)
+    for place in (len(records), 1, CHECKED, 100):
+        assert reader.record(codec, place) == records[place - 1]
+    # Two bytes a record instead of four for each 64; the rest is as without.
+    groups = -(-len(records) // CHECKED)
+    index = -8  # lengths differ as before, but the index may take a byte or two more or less
+    more = len(stored) - len(file_of(memory_codec, records, open_line=True))
+    assert 2 * len(records) - 4 * groups + index <= more <= 2 * len(records) - 4 * groups - index
+
+
 def test_the_lead_of_a_file_is_read_from_it(
     network_codec: RecordCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,15 @@ def compress(
             show_default=False,
         ),
     ] = None,
+    checksum: Annotated[
+        int,
+        typer.Option(
+            metavar="BYTES",
+            min=0,
+            max=4,
+            help="Of a checksum at each record: damage is noticed record by record.",
+        ),
+    ] = 0,
     force: Force = False,
     cache: Cache = True,
     json: Json = False,
@@ -54,7 +63,8 @@ def compress(
 ) -> None:
     """Compress many small records, each decodable by itself.
 
-    A line is a record; or a field of each JSON line, or a row of a Parquet column.
+    A line is a record; or a field of each JSON line, or a row of a Parquet column. Without --checksum each 64 records
+    have one together, of 4 bytes.
     """
     with command_output(json, quiet) as output, _result(output, out, json) as told:
         field = utf8(text_field or ("text" if file.suffix.lower() == ".parquet" else ""))
@@ -62,7 +72,7 @@ def compress(
             from regrow.predict.record_file import RecordWriter
 
             codec, sha256 = _codec(model, cache)
-            writer = RecordWriter(target, codec, sha256, field)
+            writer = RecordWriter(target, codec.checked(checksum), sha256, field)
             open_line = False
             with output.progress.task("compress", None, "records") as task:
                 for record in _rows(file, field) if field else _lines(file):

@@ -11,6 +11,7 @@ Legend: S records of a batch, T tokens, N symbols.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from regrow.predict.lockstep import IGNORED
 MAX_RECORD_BYTES = 1 << 20  # a longer record is stored as it is
 RAW = 255  # the first byte of a record that is stored as it is
 _LINE, _COUNTED = 0, 1
+MAX_CHECKSUM = 4  # bytes: the low ones of a CRC-32
 _WAYS = np.array([240, 15, 1]) << (
     PRECISION_BITS - 8
 )  # how a record ends; the last part is that of the byte RAW
@@ -55,10 +57,12 @@ _Result = TypeVar("_Result")
 
 class RecordForm(NamedTuple):
     """How records are coded. `lead`: text that each is taken to follow, known to both sides; `counted`: whether a
-    record without a newline ends by a number of tokens too (a decoder sees that by itself)."""
+    record without a newline ends by a number of tokens too (a decoder sees that by itself); `checksum`: bytes of
+    checksum that follow each coded record, 0 to `MAX_CHECKSUM`."""
 
     lead: bytes = b""
     counted: bool = False
+    checksum: int = 0
 
 
 FORMS = (RecordForm(), RecordForm(b"\n"), RecordForm(counted=True), RecordForm(b"\n", counted=True))
@@ -77,6 +81,8 @@ class RecordCodec:
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.form = form or RecordForm()
+        if not 0 <= self.form.checksum <= MAX_CHECKSUM:
+            raise ValueError(f"a checksum has at most {MAX_CHECKSUM} bytes, not {self.form.checksum}")
         self.threads = threads or cores()
         self._lead = tokenizer.encode(self.form.lead).astype(np.int64)
         self._ends_line = np.array([b"\n" in piece for piece in tokenizer.token_bytes])
@@ -98,13 +104,20 @@ class RecordCodec:
         """The same model with another form."""
         return RecordCodec(self.model, self.tokenizer, form, self.threads)
 
+    def checked(self, checksum: int = 2) -> RecordCodec:
+        """The same model and form with so many bytes of checksum (1 to `MAX_CHECKSUM`, 0 for none) after each coded
+        record: one that was damaged, or is decoded with another model, is refused but for one time in 256 to the
+        power of that number."""
+        return self.with_form(self.form._replace(checksum=checksum))
+
     def fitted(self, records: Sequence[bytes]) -> RecordCodec:
-        """The same model with the form that suits a sample of these records best."""
+        """The same model with the lead and the way to end that suit a sample of these records best."""
         step = max(1, len(records) // _SAMPLE)
         few = list(records[::step][:_SAMPLE])
         sizes = accumulate(len(record) for record in few)
         sample = [record for record, size in zip(few, sizes, strict=True) if size <= _SAMPLE_BYTES]
-        best = min((self.with_form(form) for form in FORMS), key=lambda codec: sum(codec.bits(sample)))
+        forms = [form._replace(checksum=self.form.checksum) for form in FORMS]
+        best = min(map(self.with_form, forms), key=lambda codec: sum(codec.bits(sample)))
         return best if sample else self
 
     def encode(self, record: bytes) -> bytes:
@@ -112,17 +125,21 @@ class RecordCodec:
         return self.encode_many([record])[0]
 
     def decode(self, coded: bytes) -> bytes:
-        """The record that `encode` was given. Raises StreamError for bytes that are no coded record; other damage gives
-        another record, so whoever stores the bytes stores a checksum beside them."""
+        """The record that `encode` was given. Raises StreamError for bytes that are no coded record; without a checksum
+        (`checked`) other damage gives another record."""
         return self.decode_many([coded])[0]
 
     def encode_many(self, records: Sequence[bytes], progress: Progress | None = None) -> list[bytes]:
         """The coded bytes of each record, the same as alone."""
         with (progress or Silent()).task("encode", len(records), "records") as task:
-            return [coded for coded, _ in self._encoded(records, task)]
+            found = [coded for coded, _ in self._encoded(records, task)]
+        if not self.form.checksum:
+            return found
+        return [coded + self._check(coded, record) for coded, record in zip(found, records, strict=True)]
 
     def bits(self, records: Sequence[bytes]) -> list[float]:
-        """The bits that each record's symbols cost, not rounded up to bytes; where it is stored, 8 a byte of it."""
+        """The bits that each record's symbols cost, not rounded up to bytes and without a checksum; where it is stored,
+        8 a byte of it."""
         with Silent().task("encode") as task:
             return [bits for _, bits in self._encoded(records, task)]
 
@@ -132,7 +149,8 @@ class RecordCodec:
         """The inverse of `encode_many`. Raises StreamError, naming the record by its place from `first` on."""
         records: list[bytes] = [b""] * len(coded)
         started = []
-        for i, one in enumerate(coded):
+        bodies = [one[: len(one) - self.form.checksum] for one in coded] if self.form.checksum else coded
+        for i, one in enumerate(bodies):
             if one[:1] == bytes([RAW]):
                 records[i] = bytes(one[1:])
             else:
@@ -145,7 +163,14 @@ class RecordCodec:
                 for record, tokens in zip(batch, found, strict=True):
                     records[record.at] = self._text(record, tokens)
                 task.advance(len(batch))
+        for i, record in enumerate(records if self.form.checksum else ()):
+            if coded[i][len(bodies[i]) :] != self._check(bodies[i], record):
+                raise _damaged(first + i)
         return records
+
+    def _check(self, coded: bytes, record: bytes) -> bytes:
+        """The checksum that follows a coded record: of both, so that other bytes are noticed, and another model is."""
+        return zlib.crc32(record, zlib.crc32(coded)).to_bytes(4, "little")[: self.form.checksum]
 
     def _encoded(self, records: Sequence[bytes], task: Task) -> Iterator[tuple[bytes, float]]:
         """The coded bytes and the bits of each record."""

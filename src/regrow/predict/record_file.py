@@ -9,7 +9,8 @@
     the end         0, varint number of records, 1 if the last line has no newline, else 0, CRC-32 of the records as
                     lines: each followed by a newline, but for that last one
 
-A record is found by adding up lengths, checked with its 64, and decoded alone.
+A record is found by adding up lengths, checked with its 64, and decoded alone. Where each has a checksum of its own,
+the fourth byte is 36, how many bytes that takes (1 byte) stands before the head's CRC-32, and blocks have no other.
 """
 
 from __future__ import annotations
@@ -27,10 +28,18 @@ from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.core.errors import ArtifactError, DataError, StreamError
 from regrow.core.magic import HEAD_BYTES, describe_bytes
 from regrow.core.varints import decode_varint, encode_varint
-from regrow.predict.record_codec import RecordCodec, RecordForm
-from regrow.predict.stream import ID_BYTES, MAGIC, RECORDS_KIND, VERSION, read_exactly
+from regrow.predict.record_codec import MAX_CHECKSUM, RecordCodec, RecordForm
+from regrow.predict.stream import (
+    CHECKED_RECORDS_KIND,
+    ID_BYTES,
+    MAGIC,
+    RECORDS_KIND,
+    VERSION,
+    read_exactly,
+)
 
-MARK = MAGIC + bytes([VERSION << 4 | RECORDS_KIND])
+_MARK, _CHECKED_MARK = (MAGIC + bytes([VERSION << 4 | kind]) for kind in (RECORDS_KIND, CHECKED_RECORDS_KIND))
+MARKS = (_MARK, _CHECKED_MARK)  # what a file of records begins with
 BLOCK_RECORDS = 1 << 14
 BLOCK_BYTES = 1 << 24  # of a block's records, about
 CHECKED = 64  # records that have one checksum
@@ -84,10 +93,11 @@ class RecordWriter:
     def _write_block(self) -> None:
         if not self.written:
             self._codec = self._codec.fitted(self._waiting)
-            head = MARK + self._id + _string(self._codec.form.lead) + _string(self._field)
-            self.written += self._out.write(head + zlib.crc32(head).to_bytes(4, "little"))
+            form = self._codec.form
+            self.written += self._out.write(_head(self._id, form.lead, self._field, form.checksum))
         if self._waiting:
-            self.written += self._out.write(block_bytes(self._codec.encode_many(self._waiting)))
+            coded = self._codec.encode_many(self._waiting)
+            self.written += self._out.write(block_bytes(coded, checks=not self._codec.form.checksum))
         self._waiting, self._waiting_bytes = [], 0
 
 
@@ -101,18 +111,18 @@ def end_checksum(checksum: int, records: int, open_line: bool) -> int:
     return checksum if open_line or not records else zlib.crc32(b"\n", checksum)
 
 
-def block_bytes(coded: list[bytes]) -> bytes:
-    """A block of coded records."""
+def block_bytes(coded: list[bytes], *, checks: bool = True) -> bytes:
+    """A block of coded records. `checks`: with a checksum for each 64 of them."""
     index = encode_ints(np.array([len(one) for one in coded], np.uint32))
     groups = [b"".join(coded[at : at + CHECKED]) for at in range(0, len(coded), CHECKED)]
-    checks = b"".join(zlib.crc32(group).to_bytes(4, "little") for group in groups)
-    return encode_varint(len(coded)) + encode_varint(len(index)) + index + checks + b"".join(groups)
+    sums = b"".join(zlib.crc32(group).to_bytes(4, "little") for group in groups) if checks else b""
+    return encode_varint(len(coded)) + encode_varint(len(index)) + index + sums + b"".join(groups)
 
 
 @dataclass(frozen=True)
 class RecordBlock:
     """Where a block's records lie: the place of the first one (from 1 on), the byte where they begin, their coded
-    lengths [N], and the checksums of each `CHECKED` of them."""
+    lengths [N], and the checksums of each `CHECKED` of them, none where each record has its own."""
 
     first: int
     at: int
@@ -124,23 +134,28 @@ class RecordBlock:
         """Coded bytes of all records."""
         return int(self.lengths_N.sum())
 
+    @property
+    def together(self) -> int:
+        """Records of a group: they are read and checked together."""
+        return CHECKED if len(self.checks) else 1
+
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Of each group of records its number, and where its coded bytes begin and end within the block's."""
-        edges = np.concatenate(([0], np.cumsum(self.lengths_N)))
-        for group in range(len(self.checks)):
-            last = min((group + 1) * CHECKED, len(self.lengths_N))
-            yield group, int(edges[group * CHECKED]), int(edges[last])
+        ends = np.cumsum(self.lengths_N)
+        lasts = np.append(ends[self.together - 1 : len(ends) - 1 : self.together], ends[-1]).tolist()
+        yield from zip(range(len(lasts)), [0, *lasts[:-1]], lasts, strict=True)
 
     def records_of(self, group: int) -> str:
         """Which records a group holds, in words."""
-        first = self.first + group * CHECKED
-        last = min(first + CHECKED, self.first + len(self.lengths_N)) - 1
+        first = self.first + group * self.together
+        last = min(first + self.together, self.first + len(self.lengths_N)) - 1
         return f"record {first:,}" if first == last else f"one of records {first:,} to {last:,}"
 
 
 class RecordReader:
     """A file of records, or a pipe. Raises StreamError, naming the file `name`, for one that is damaged, foreign or of
-    another version; `lead`, `field`, `artifact_id` and, once all is read, `end` are what it says."""
+    another version; `lead`, `field`, `checksum` (bytes of it a record), `artifact_id` and, once all is read, `end` are
+    what it says."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self._name, self._at, self._records = file, name, 0, 0
@@ -149,13 +164,13 @@ class RecordReader:
         self.end: RecordsEnd | None = None
 
     def codec(self, codec: RecordCodec, artifact_sha256: str) -> RecordCodec:
-        """`codec` with this file's lead. Raises StreamError if the file was made with another artifact."""
+        """`codec` with this file's lead and checksums. Raises StreamError for a file of another artifact."""
         if self.artifact_id.hex() != artifact_sha256[: 2 * ID_BYTES]:
             raise StreamError(
                 f"{self._name}: was made with the artifact whose SHA-256 begins {self.artifact_id.hex()}, and the one "
                 f"given begins {artifact_sha256[: 2 * ID_BYTES]}; decompress it with the artifact it names."
             )
-        return codec.with_form(RecordForm(self.lead))
+        return codec.with_form(RecordForm(self.lead, checksum=self.checksum))
 
     def decoded(self, codec: RecordCodec) -> Iterator[list[bytes]]:
         """All records, a block at a time; at the end their checksum is compared."""
@@ -165,10 +180,7 @@ class RecordReader:
             each = [
                 coded[end - size : end] for end, size in zip(edges, block.lengths_N.tolist(), strict=True)
             ]
-            try:
-                records = codec.decode_many(each, first=block.first)
-            except StreamError as error:
-                raise StreamError(f"{self._name}: {error}") from error
+            records = self._records_of(codec, each, block.first)
             for record in records:
                 checksum = line_checksum(record, checksum, begins=not count)
                 count += 1
@@ -184,13 +196,14 @@ class RecordReader:
         for block in self.index():
             inside = place - block.first
             if 0 <= inside < len(block.lengths_N):
-                _, start, stop = next(g for g in block.groups() if g[0] == inside // CHECKED)
+                group = inside // block.together
+                _, start, stop = next(g for g in block.groups() if g[0] == group)
                 self._seek(block.at + start)
-                coded = self._take(stop - start, block.records_of(inside // CHECKED))
-                self._check(block, inside // CHECKED, coded)
-                lengths = block.lengths_N[inside // CHECKED * CHECKED : inside + 1]
+                coded = self._take(stop - start, block.records_of(group))
+                self._check(block, group, coded)
+                lengths = block.lengths_N[group * block.together : inside + 1]
                 end = int(lengths.sum())
-                return codec.decode_many([coded[end - int(lengths[-1]) : end]], first=place)[0]
+                return self._records_of(codec, [coded[end - int(lengths[-1]) : end]], place)[0]
         raise StreamError(f"{self._name}: has no record {place:,}; it has {self._records:,}, counted from 1.")
 
     def index(self) -> Iterator[RecordBlock]:
@@ -215,9 +228,15 @@ class RecordReader:
         if self._file.read(1):
             raise self._damaged("goes on after its end")
 
+    def _records_of(self, codec: RecordCodec, coded: list[bytes], first: int) -> list[bytes]:
+        try:
+            return codec.decode_many(coded, first=first)
+        except StreamError as error:
+            raise StreamError(f"{self._name}: {error}") from error
+
     def _read_head(self) -> None:
-        mark = self._take(len(MARK), "the head", whole=False)
-        if mark != MARK:
+        mark = self._take(len(_MARK), "the head", whole=False)
+        if mark not in MARKS:
             if mark[:3] == MAGIC and mark[3:] and mark[3] >> 4 != VERSION:
                 raise StreamError(
                     f"{self._name}: is of version {mark[3] >> 4} of the format, this regrow reads {VERSION}; "
@@ -234,8 +253,10 @@ class RecordReader:
         self.artifact_id = self._take(ID_BYTES, "the head")
         self.lead = self._take(self._varint(MAX_STRING, "the head"), "the head")
         field = self._take(self._varint(MAX_STRING, "the head"), "the head")
-        wanted = zlib.crc32(MARK + self.artifact_id + _string(self.lead) + _string(field))
-        if int.from_bytes(self._take(4, "the head"), "little") != wanted:
+        self.checksum = self._take(1, "the head")[0] if mark == _CHECKED_MARK else 0
+        wanted = _head(self.artifact_id, self.lead, field, self.checksum)[-4:]
+        known = mark == _MARK or 1 <= self.checksum <= MAX_CHECKSUM
+        if self._take(4, "the head") != wanted or not known:
             raise self._damaged("is damaged in the head")
         self.field = field.decode("utf-8", "replace")
 
@@ -258,12 +279,13 @@ class RecordReader:
             raise self._damaged(f"is damaged in {where}") from error
         if len(lengths_N) != count or lengths_N.min() < 0:
             raise self._damaged(f"is damaged in {where}")
-        checks = np.frombuffer(self._take(4 * -(-count // CHECKED), where), "<u4")
+        sums = 0 if self.checksum else -(-count // CHECKED)
+        checks = np.frombuffer(self._take(4 * sums, where), "<u4")
         self._records += count
         return RecordBlock(first, self._at, lengths_N, checks)
 
     def _check(self, block: RecordBlock, group: int, coded: bytes) -> None:
-        if zlib.crc32(coded) != int(block.checks[group]):
+        if len(block.checks) and zlib.crc32(coded) != int(block.checks[group]):
             raise self._damaged(f"{block.records_of(group)} is damaged", self._at - len(coded))
 
     def _seek(self, at: int) -> None:
@@ -293,6 +315,12 @@ class RecordReader:
     def _damaged(self, fault: str, at: int | None = None) -> StreamError:
         place = self._at if at is None else at
         return StreamError(f"{self._name}: {fault} (at byte {place:,}); copy the whole file again.")
+
+
+def _head(artifact_id: bytes, lead: bytes, field: bytes, checksum: int) -> bytes:
+    mark, own = (_CHECKED_MARK, bytes([checksum])) if checksum else (_MARK, b"")
+    head = mark + artifact_id + _string(lead) + _string(field) + own
+    return head + zlib.crc32(head).to_bytes(4, "little")
 
 
 def _string(value: bytes) -> bytes:

@@ -34,7 +34,8 @@ BLOCK_BYTES = 1 << 22  # raw bytes of a block: larger input is cut into blocks t
 MAX_BLOCK_BYTES = 1 << 26  # what a reader takes from a stream's word
 ID_BYTES = 4
 LEAD_BYTES = len(MAGIC) + 1 + ID_BYTES
-RECORDS_KIND = 5  # in the place of a block's kind: a file of records, which `record_file` reads
+# In the place of a block's kind: a file of records, which `record_file` reads, and one whose records have checksums.
+RECORDS_KIND, CHECKED_RECORDS_KIND = 5, 6
 _OLD_MAGIC = b"RGST"
 
 
@@ -129,7 +130,7 @@ class StreamReader:
             raise StreamError(
                 f"{name}: is a stream of version {lead[3] >> 4}, this regrow reads {VERSION}; use a newer regrow."
             )
-        if lead[3] & 15 == RECORDS_KIND:
+        if lead[3] & 15 in (RECORDS_KIND, CHECKED_RECORDS_KIND):
             raise StreamError(f"{name}: is a file of records; give it to regrow records decompress.")
         self.kind = self._kind(lead[3] & 15)
         self.artifact_id = lead[4:]

@@ -16,7 +16,7 @@ from regrow.core.magic import OLD_STREAM, STREAM, file_kind, head_of
 from regrow.network.bases import base_array, base_sha256
 from regrow.network.hadamard import derive_seed
 from regrow.network.shapes import seeded_matrices
-from regrow.predict.record_file import MARK, RecordReader
+from regrow.predict.record_file import MARKS, RecordReader
 from regrow.predict.stream import VERSION, BlockKind, StreamReader
 
 
@@ -27,7 +27,7 @@ def describe(path: Path) -> dict[str, Any]:
         kind = file_kind(head_of(path))
     except OSError:
         kind = None  # which reading the artifact says better
-    if kind == STREAM and head_of(path)[:4] == MARK:
+    if kind == STREAM and head_of(path)[:4] in MARKS:
         return describe_records(path)
     return describe_stream(path) if kind in (STREAM, OLD_STREAM) else describe_artifact(path)
 
@@ -52,7 +52,8 @@ def describe_stream(path: Path) -> dict[str, Any]:
 
 def describe_records(path: Path) -> dict[str, Any]:
     """What a file of records says of itself: how many, their coded bytes alone and those of the whole file, what each
-    is taken to follow, the field they came from (empty: lines), and `artifact` as for a stream. Raises StreamError."""
+    is taken to follow, the field they came from (empty: lines), the bytes of each one's checksum, and `artifact` as for
+    a stream. Raises StreamError."""
     with path.open("rb") as file:
         reader = RecordReader(file, str(path))
         blocks = list(reader.index())
@@ -65,6 +66,7 @@ def describe_records(path: Path) -> dict[str, Any]:
         "stream_bytes": path.stat().st_size,
         "lead": reader.lead.decode("utf-8", "backslashreplace"),
         "field": reader.field,
+        "checksum_bytes": reader.checksum,
     }
 
 
