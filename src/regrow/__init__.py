@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for type checkers and the docs, which do not run __getattr_
     from regrow.challenge.audit import audit as audit
     from regrow.core.config.load import load_config as load_config
     from regrow.core.config.load import load_preset as load_preset
+    from regrow.core.progress import make_progress as make_progress
     from regrow.data.build import make_data as make_data
     from regrow.network.bases import seeded_orthogonal as seeded_orthogonal
     from regrow.network.lora import SeededLinear as SeededLinear
@@ -52,6 +53,7 @@ _HOME = {
     "load_config": "core.config.load",
     "load_preset": "core.config.load",
     "make_data": "data.build",
+    "make_progress": "core.progress",
     "open": "predict.stream_file",
     "prove": "predict.proof",
     "prove_model": "predict.model_proof",

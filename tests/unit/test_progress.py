@@ -91,10 +91,23 @@ def test_a_bar_gives_the_terminal_back_when_the_work_fails() -> None:
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
 
-def test_the_kind_fits_the_stream() -> None:
+def test_the_kind_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JPY_PARENT_PID", "MPLBACKEND"):
+        monkeypatch.delenv(name, raising=False)
     assert isinstance(make_progress(stream=Terminal()), Bars)
     assert isinstance(make_progress(stream=io.StringIO()), Lines)
     assert isinstance(make_progress(quiet=True, stream=Terminal()), Silent)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("JPY_PARENT_PID", "7"), ("MPLBACKEND", "module://matplotlib_inline.backend_inline")]
+)
+def test_the_terminal_of_a_notebooks_command_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Jupyter keeps every drawing: three a second for as long as it lasts."""
+    monkeypatch.setenv(name, value)
+    assert isinstance(make_progress(stream=Terminal()), Lines)
 
 
 def test_all_goes_to_standard_error_and_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +189,7 @@ def test_a_notebook_gets_bars_in_its_widgets(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
     module("IPython")
     module("IPython.display", display=drawn.append)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert isinstance(make_progress(stream=io.StringIO()), Lines), "without widgets each redrawing would stay"
     module("ipywidgets", Output=Output)
     progress = make_progress(stream=io.StringIO())

@@ -6,6 +6,7 @@ Everything goes to standard error, so that standard output holds results alone.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -172,11 +173,18 @@ class _BarTask:
 
 
 def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """What suits `stream` (standard error by default): bars on a terminal or in notebooks, lines elsewhere, or none."""
+    """What suits `stream` (standard error by default): bars on a terminal or in a notebook that has widgets, lines
+    elsewhere, or none."""
     stream = sys.stderr if stream is None else stream
     if quiet:
         return Silent()
-    return Bars(stream) if stream.isatty() or _in_notebook() else Lines(stream)
+    on_terminal = stream.isatty() and not _below_notebook()
+    return Bars(stream) if on_terminal or _in_notebook() else Lines(stream)
+
+
+def _below_notebook() -> bool:
+    """Whether a cell's `!command` runs this: it has a terminal then, all of whose redrawing a notebook would keep."""
+    return "JPY_PARENT_PID" in os.environ or "inline" in os.environ.get("MPLBACKEND", "")
 
 
 def _in_notebook() -> bool:
