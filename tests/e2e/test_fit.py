@@ -28,7 +28,7 @@ def model(text: Path) -> Path:
     done = run_regrow("fit", text, "--budget", "300kB", "--minutes", "60s", "-o", out, *STEPS)
     assert done.returncode == 0, done.stderr
     assert "held out: the end of the text" in done.stderr
-    assert "The same text with" in done.stdout and "proven" in done.stdout
+    assert "The same text with" in done.stdout and "proven" in done.stdout and "With --ttt" in done.stdout
     return out
 
 
@@ -38,6 +38,7 @@ def test_the_model_is_never_worse_than_the_better_part_and_better_than_xz(model:
     assert candidates[result["kept"]] == min(candidates.values())
     assert result["bpb"]["blended"] == pytest.approx(min(candidates.values()), abs=1e-3)
     assert proof["sha256_match"] and proof["bpb"] < 0.75 * result["baselines"]["xz -9e"]
+    assert result["proof_adaptive"]["sha256_match"] and result["proof_adaptive"]["track"] == "adaptive"
     assert (model / "artifact.safetensors").stat().st_size == result["bytes"]["total"] <= 300_000
     held_out = result["data"]["val_bytes"] / (result["data"]["train_bytes"] + result["data"]["val_bytes"])
     assert held_out == pytest.approx(0.1, abs=0.02)
@@ -55,6 +56,20 @@ def test_the_page_is_about_the_model_and_the_model_works(model: Path, text: Path
     assert (tmp_path / "back").read_bytes() == text.read_bytes()
     proof = run_json("prove", model / "artifact.safetensors", "--data", model / "data", "--ttt")
     assert f"{proof['bpb']:.4f}" in (model / "report.html").read_text(), "the page follows the run"
+
+
+def test_a_uniform_text_has_the_vocabulary_that_it_gives(tmp_path: Path) -> None:
+    """It takes no more merges than it has words; one asked for is refused."""
+    log = tmp_path / "log.txt"
+    log.write_text("".join(f"2026-03-{n % 28 + 1:02d} INFO job {n % 7} done\n" for n in range(4000)))
+    out, steps = tmp_path / "m", ["--set", "train.max_steps=2", "--set", "train.max_seconds=0"]
+    done = run_regrow("fit", log, "--budget", "400kB", "--minutes", "20s", "-o", out, *steps)
+    assert done.returncode == 0 and "the text gives a vocabulary of" in done.stderr
+    assert json.loads((out / "result.json").read_text())["proof"]["sha256_match"]
+    done = run_regrow("fit", log, "-o", tmp_path / "n", *steps, "--set", "data.vocab_size=512")
+    assert (
+        done.returncode == 2 and "too uniform for more than" in done.stderr and not (tmp_path / "n").exists()
+    )
 
 
 def test_nothing_is_replaced_unasked(model: Path, text: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from regrow.core.errors import NgramError
 from regrow.ngram.contexts import contexts_at, contexts_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model import discount_fit as tuning
-from regrow.ngram.model.discount_fit import tune_discounts
+from regrow.ngram.model.discount_fit import tune_discounts, tune_on_folds
 from regrow.ngram.model.kneser_ney import estimate
 from regrow.ngram.model.ngram_model import NgramModel
 
@@ -65,6 +67,30 @@ def test_the_sample_is_chosen_by_the_seed() -> None:
     counts, text = counted(documents(0, 8)), np.concatenate(documents(20, 3))
     one, again, other = (tune_discounts(counts, text, seed=seed, positions=300) for seed in (1, 1, 2))
     assert one == again != other
+
+
+def test_several_texts_left_out_in_turn_are_fitted_to_together() -> None:
+    """Of the second text what the first leaves of the positions; a third is not asked for."""
+    texts = documents(0, 6)
+    whole = counted(texts)
+
+    def folds() -> Iterator[tuple[NgramCounts, np.ndarray]]:
+        for text in texts[:2]:
+            yield whole.subtract(counted([text])), text
+        raise AssertionError("enough positions are there")
+
+    size = len(texts[0]) - 1
+    both = tune_on_folds(folds(), seed=1, positions=size + 100)
+    first = tune_discounts(whole.subtract(counted([texts[0]])), texts[0], seed=1)
+    assert both[0] == first[0] and both[1:] != first[1:]
+    assert tune_on_folds(folds(), seed=1, positions=size) == first
+    every = [(whole.subtract(counted([text])), text) for text in texts]
+    unseen = np.concatenate(documents(30, 8))
+    costs = [
+        nats(NgramModel.from_counts(whole, discounts=tune_on_folds(part, seed=1)), unseen)
+        for part in (every[:1], every)
+    ]
+    assert costs[1] < costs[0]
 
 
 def test_the_slope_is_that_of_the_cost() -> None:

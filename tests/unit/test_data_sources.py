@@ -38,6 +38,9 @@ def test_a_text_file_is_one_document_split_at_lines_of_one_form_feed(tmp_path: P
     """Bytes come as they are; only a form feed alone on its line divides, and goes."""
     path = write(tmp_path / "a.txt", b"one\x0c\n\xff\r\n\x0c\ntwo\n\x0c\r\n\x0c x\nthree\n\x0c")
     assert read_documents(path) == [b"one\x0c\n\xff\r\n", b"two\n", b"\x0c x\nthree\n"]
+    texts = readers.read_texts(path, "document")
+    assert next(texts) == b"one\x0c\n\xff\r\n" and list(texts) == [b"two\n", b"\x0c x\nthree\n", b""]
+    assert list(readers.read_texts(write(tmp_path / "b.txt", b"\x0c\n\x0c\r"), "document")) == [b"", b"", b""]
 
 
 def test_lines_are_documents_with_their_newlines_when_asked_for(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from regrow.artifact.stored import StoredArtifact
 from regrow.core.config.checks import check
 from regrow.core.config.schema import Config, EvalConfig
-from regrow.core.config.sizing import fit_config
+from regrow.core.config.sizing import adaptive_bytes, fit_config
 from regrow.core.dist import ProcessGroup
 from regrow.core.folders import new_folder
 from regrow.core.progress import Silent
@@ -67,6 +67,12 @@ def test_every_text_budget_and_time_has_a_config_that_can_run(size: int, budget:
     assert 0 < config.train.max_seconds <= seconds
     shapes = parameter_shapes(config.model, config.data.vocab_size)
     assert sum(math.prod(shape) for shape in shapes.values()) <= 0.45 * budget
+
+
+def test_a_held_out_text_is_proven_adaptively_where_a_tenth_of_the_time_will_do() -> None:
+    assert adaptive_bytes(300) == 150_000
+    short, long = fit_config(1_400_000, 4_000_000, 300), fit_config(1_600_000, 4_000_000, 300)
+    assert short.train.max_seconds < long.train.max_seconds, "the time is kept for it"
 
 
 def test_a_budget_of_the_smallest_network_is_enough(data: Dataset) -> None:

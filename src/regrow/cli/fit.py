@@ -62,7 +62,7 @@ def command(
         size, seconds = parse_bytes(budget, "--budget"), parse_seconds(minutes, "--minutes", unit="m")
         _check_place(out, force)
         from regrow.core.config.load import apply_overrides
-        from regrow.core.config.sizing import fit_config
+        from regrow.core.config.sizing import adaptive_bytes, fit_config
         from regrow.data.readers import ReadAs
         from regrow.data.sources import source_bytes
         from regrow.report.page import write_report
@@ -80,8 +80,12 @@ def command(
         how = ReadAs(read_as and read_as.value, utf8(text_field))
         try:
             with new_folder(out) as making:
-                result = run_path(texts, config, making, output.progress, how, device)
-                if result.proof is None or not result.proof.sha256_match:
+                result = run_path(
+                    texts, config, making, output.progress, how, device, adaptive_bytes(seconds),
+                    fewer_tokens=not any("data.vocab_size" in one for one in overrides or []),
+                )  # fmt: skip
+                proofs = [result.proof, *([result.proof_adaptive] if result.proof_adaptive else [])]
+                if not all(proof is not None and proof.sha256_match for proof in proofs):
                     raise ProofError(f"{out}: the decoded text is not the encoded text; nothing was written.")
                 # The page names the folder as it will be.
                 (run,) = (dataclasses.replace(run, name=out.name, folder=out) for run in load_runs([making]))
@@ -130,6 +134,14 @@ def paragraph(result: Result) -> str:
             else ""
         )
         + f", in {parts.get('total', 0):,} of {parts.get('budget', 0):,} bytes. The held-out text was compressed to "
-        f"{proof.stream_bytes:,} bytes and decoded again: {bits(proof.bpb)} bits per byte, proven. The same text with "
-        f"{baselines}."
+        f"{proof.stream_bytes:,} bytes and decoded again: {bits(proof.bpb)} bits per byte, proven. {_adaptive(result)}"
+        f"The same text with {baselines}."
     )
+
+
+def _adaptive(result: Result) -> str:
+    """What going on learning from the text itself gives."""
+    proof = result.proof_adaptive
+    if proof is None:
+        return ""
+    return f"With --ttt, which learns from the text while it is coded: {bits(proof.bpb)}, proven too. "

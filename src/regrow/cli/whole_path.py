@@ -27,10 +27,18 @@ def run_path(
     progress: Progress,
     read_as: ReadAs | None = None,
     device: str | None = None,
+    adaptive_bytes: int = 0,
+    fewer_tokens: bool = False,
 ) -> Result:
-    """Every step in turn, none skipped, into `out`, but for the report; returns what was measured."""
+    """Every step in turn, none skipped, into `out`, but for the report; returns what was measured.
+
+    A held-out text of at most `adaptive_bytes` is proven by the adaptive predictor too. `fewer_tokens`: a text that
+    does not give the config's vocabulary has the largest that it gives.
+    """
     started = time.perf_counter()
     from regrow.artifact.artifact import Artifact
+    from regrow.core.config.load import apply_overrides
+    from regrow.core.errors import TooFewTokens
     from regrow.core.results import Result
     from regrow.data.build import build_dataset
     from regrow.predict.evaluation import evaluate
@@ -46,7 +54,16 @@ def run_path(
     prepare()
     data, artifact = out / "data", out / ARTIFACT
     with run_folder.locked(out):  # not while another demo trains on it
-        dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
+        try:
+            dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
+        except TooFewTokens as error:
+            if not fewer_tokens:
+                raise
+            progress.log(
+                f"the text gives a vocabulary of {error.possible} tokens, fewer than {config.data.vocab_size}"
+            )
+            config = apply_overrides(config, [f"data.vocab_size={error.possible}"])
+            dataset = build_dataset(source, data, config.data, progress, read_as=read_as)
     read = time.perf_counter() - started
     train(config, data, out, overwrite=True, progress=progress, device=device)
     loaded = Artifact.load(artifact)
@@ -54,6 +71,8 @@ def run_path(
     update_result(artifact, data, {"bpb": measured.bpb, "bytes": measured.bytes, "seconds": measured.seconds})
     save_excerpt(out, measured, loaded)
     update_result(artifact, data, {"proof": prove(loaded, data, progress)})
+    if len(dataset.val_bytes) <= adaptive_bytes:
+        update_result(artifact, data, {"proof_adaptive": prove(loaded, data, progress, adapt=True)})
     before = dataset.tokenizer.decode(dataset.train_tokens) if dataset.train_bytes <= _SHOWN else b""
     update_result(artifact, data, {"baselines": baseline_bpb(dataset.val_bytes, before)})
     # The page shows the whole time, so it is written last and its own fraction of a second is left out.

@@ -25,6 +25,14 @@ class TokenizerError(RegrowError):
     """A tokenizer that cannot be trained or read."""
 
 
+class TooFewTokens(TokenizerError):
+    """A text that does not give a vocabulary of the size that was asked for; `possible` is the largest it gives."""
+
+    def __init__(self, sentence: str, possible: int) -> None:
+        super().__init__(sentence)
+        self.possible = possible
+
+
 class NgramError(RegrowError):
     """Counts or a stored n-gram memory that cannot be used."""
 

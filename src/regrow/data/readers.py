@@ -93,7 +93,8 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def read_texts(path: Path, by: str, field: str | None = None) -> Iterator[bytes]:
-    """The texts of a file, packed ones too, in their order, empty ones included, without the newlines between them.
+    """The texts of a file, packed ones too, in their order, empty ones included, without the newlines between them. One
+    at a time is held.
 
     `by` "line": each line, or its `field` where it is JSON, which `.jsonl` is (field text). `by` "document": the same
     of JSON lines; of other text the parts between lines that hold a form feed and nothing else. A Parquet file gives
@@ -106,7 +107,14 @@ def read_texts(path: Path, by: str, field: str | None = None) -> Iterator[bytes]
         for line in lines_of(path):
             yield line.removesuffix(b"\n")
     else:
-        yield from FORM_FEED_LINE.split(b"".join(lines_of(path)))
+        part: list[bytes] = []
+        for line in lines_of(path):
+            if FORM_FEED_LINE.fullmatch(line):
+                yield b"".join(part)
+                part = []
+            else:
+                part.append(line)
+        yield b"".join(part)
 
 
 def _head(path: Path) -> bytes:

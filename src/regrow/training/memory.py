@@ -26,7 +26,7 @@ from regrow.network.transformer import Suggested, Transformer
 from regrow.ngram.counts.merge_processes import count_piece, merge_whole, piece_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.memory import Counts, Memory, model_of, new_counts
-from regrow.ngram.model.discount_fit import tune_discounts
+from regrow.ngram.model.discount_fit import tune_on_folds
 from regrow.ngram.model.kneser_ney import Discounts
 from regrow.ngram.model.likeliest import likeliest, likeliest_of
 from regrow.training.batches import Part, Plan
@@ -210,25 +210,29 @@ class TrainingMemory:
 
     @property
     def discounts(self) -> list[Discounts] | None:
-        """Fitted to the first fold under the counts of all else; None where they are estimated from the counts.
+        """Fitted to the first folds, each under the counts of all else; None where they are estimated from the counts.
 
-        Always the first fold, and fitted when first asked for, so that a run that was resumed has the same.
+        Always the first ones, and fitted when first asked for, so that a run that was resumed has the same.
         """
-        if self._config.discounts != "fitted":
-            return None
-        if self._fitted is None and (left_out := self.left_out()) is not None:
-            fold, counts = left_out
-            self._fitted = tune_discounts(counts, fold.text, seed=self._seed, threads=torch.get_num_threads())
+        if self._config.discounts == "fitted" and self._fitted is None and self._leaves_out:
+            left_out = ((self._counts_without(fold), fold.text) for fold in self._folds)
+            self._fitted = tune_on_folds(left_out, seed=self._seed, threads=torch.get_num_threads())
         return self._fitted
+
+    @property
+    def _leaves_out(self) -> bool:
+        return self._config.kind == "exact" and self._ahead and bool(self._folds)
 
     def left_out(self) -> tuple[Part, NgramCounts] | None:
         """The first fold, and the counts of all else; None where no text is counted ahead and left out."""
-        folds = self._folds
-        if self._config.kind != "exact" or not self._ahead or not folds:
+        if not self._leaves_out:
             return None
-        counts = self._without(folds[0])
+        return self._folds[0], self._counts_without(self._folds[0])
+
+    def _counts_without(self, part: Part) -> NgramCounts:
+        counts = self._without(part)
         assert isinstance(counts, NgramCounts)
-        return folds[0], counts
+        return counts
 
     def leave_group(self) -> None:
         """Make all further calls in this process alone; its counts are those of all as of the last `merge`."""

@@ -11,6 +11,7 @@ import math
 from regrow.core.config.schema import (
     Config,
     DataConfig,
+    EvalConfig,
     MemoryConfig,
     ModelConfig,
     PackConfig,
@@ -20,16 +21,23 @@ from regrow.core.config.schema import (
 _NETWORK_SHARE = 0.4  # most of the budget that the network's matrices may take, at a byte an entry
 _JOINT_STEPS = 32  # the mixer learns from text that is met once: in at least so many steps
 _EVAL_SHARE, _EVAL_COST = 0.05, 1 / 3  # of the time; a token that is scored, beside one that is trained on
+_ADAPT_ORDERS = (
+    6  # of recent text: prose hardly minds, and source code repeats itself over more than four tokens
+)
+_ADAPTIVE_SHARE, _ADAPTIVE_SPEED = 0.1, 5000  # of the time; bytes a second, encoded and decoded
 _BYTES_PER_TOKEN = 3.0
 # Text from which it pays: layers, width, adapters. The last that fits the budget is taken.
 _NETWORKS = [(0, 2, 64, 16), (0, 3, 128, 48), (2_000_000, 4, 256, 96), (60_000_000, 6, 384, 128)]
-_VOCABULARIES = [(0, 384), (100_000, 1024), (3_000_000, 2048), (60_000_000, 4096)]
+_VOCABULARIES = [(0, 384), (100_000, 512), (1_000_000, 1024), (3_000_000, 2048), (60_000_000, 4096)]
+# Long n-grams pay where text repeats itself, as source code does, and cost time.
+_ORDERS = [(0, 12), (3_000_000, 7)]
 
 
 def fit_config(text_bytes: int, budget_bytes: int, seconds: float) -> Config:
     """For text of so many bytes, an artifact within the budget, and so many seconds in all."""
     rows = budget_bytes / 4 / _NETWORKS[0][2]  # of the narrowest embedding, in a quarter of the budget
     vocab = [size for least, size in _VOCABULARIES if text_bytes >= least and (not least or size <= rows)][-1]
+    order = [order for least, order in _ORDERS if text_bytes >= least][-1]
     layers, width, r = _network(text_bytes, budget_bytes, vocab)
     tokens = text_bytes / _BYTES_PER_TOKEN
     closing = 0.25
@@ -42,14 +50,20 @@ def fit_config(text_bytes: int, budget_bytes: int, seconds: float) -> Config:
         model=ModelConfig(
             n_layer=layers, d_model=width, n_head=4, n_kv_head=2, mlp_ratio=3.0, r=r, window=min(128, seq_len)
         ),
-        memory=MemoryConfig(max_order=7, folds=4),
+        memory=MemoryConfig(max_order=order, folds=4),
         train=TrainConfig(
             batch_tokens=batch, seq_len=seq_len, max_seconds=_training_seconds(text_bytes, seconds), closing=closing,
             lr_matrix=0.01, lr_embed=0.02, lr_scalar=0.02, compile="auto" if seconds >= 240 else "off",
             eval_every=max(10, math.ceil(looked_at * _EVAL_COST / _EVAL_SHARE / batch)), patience=4,
         ),
         pack=PackConfig(budget_bytes=budget_bytes, keep="best"),
+        eval=EvalConfig(adapt_orders=_ADAPT_ORDERS),
     )  # fmt: skip
+
+
+def adaptive_bytes(seconds: float) -> int:
+    """Held-out text that the adaptive predictor can prove too in a tenth of so many seconds."""
+    return int(_ADAPTIVE_SHARE * seconds * _ADAPTIVE_SPEED)
 
 
 def _network(text_bytes: int, budget_bytes: int, vocab: int) -> tuple[int, int, int]:
@@ -64,4 +78,6 @@ def _network(text_bytes: int, budget_bytes: int, vocab: int) -> tuple[int, int, 
 
 def _training_seconds(text_bytes: int, seconds: float) -> float:
     """What reading, packing, evaluation, proof and starting leave of the time, at least a third."""
-    return max(seconds / 3, 0.9 * seconds - 20 - 3e-6 * text_bytes)
+    held_out = DataConfig().val_fraction * text_bytes
+    adaptive = held_out / _ADAPTIVE_SPEED if held_out <= adaptive_bytes(seconds) else 0.0
+    return max(seconds / 3, 0.9 * seconds - 20 - 3e-6 * text_bytes - adaptive)

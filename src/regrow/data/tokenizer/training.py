@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regrow.core.errors import TokenizerError
+from regrow.core.errors import TokenizerError, TooFewTokens
 from regrow.data.tokenizer.processor import load_processor
 from regrow.data.tokenizer.text import (
     FIRST_PIECE,
@@ -35,7 +35,7 @@ _MERGES_TRIED = 1.15
 def learn_pieces(texts: Iterable[bytes | memoryview], vocab_size: int) -> tuple[list[bytes], set[bytes]]:
     """The pieces of a vocabulary in order of merging, and those of them that are steps without an id.
 
-    Raises TokenizerError if the texts do not give that many.
+    Raises TooFewTokens if the texts do not give that many.
     """
     words = _count_words(texts)
     possible, choice = vocab_size, _choose(words, vocab_size - FIRST_PIECE)
@@ -44,9 +44,10 @@ def learn_pieces(texts: Iterable[bytes | memoryview], vocab_size: int) -> tuple[
         possible += choice.spare
         choice = _choose(words, possible - FIRST_PIECE)
     if possible < vocab_size:
-        raise TokenizerError(
+        raise TooFewTokens(
             f"data.vocab_size is {vocab_size}, but the training text is too small or too uniform for more than "
-            f"{possible} tokens; give it more text or set data.vocab_size to {possible}."
+            f"{possible} tokens; give it more text or set data.vocab_size to {possible}.",
+            possible,
         )
     letters, merges, counts, spare = choice
     pieces = [*merges, *sorted(letter.encode("utf-8") for letter in letters)]

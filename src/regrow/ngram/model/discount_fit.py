@@ -11,6 +11,7 @@ Legend: S sampled positions, O orders 2 .. max_order, K discounts of an order.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from regrow.ngram.model.backoff_trie import Trie, find_child
 from regrow.ngram.model.kneser_ney import Discounts, estimate
 
 KINDS = 5
+POSITIONS = 60_000  # left-out tokens that discounts are fitted to
 _STEPS = 120
 _RATE = 0.15
 _START = (0.9, 0.7, 0.6, 0.5, 0.4)  # share of each count that is taken, where the fit begins
@@ -46,6 +48,12 @@ class Sample:
     share_SOK: NDArray[np.float64]
     seen_SO: NDArray[np.bool_]
     base_S: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, samples: Sequence[Sample]) -> Sample:
+        """Positions of several texts."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(one, name) for one in samples]) for name in names})
 
     def through(self, discounts_OK: NDArray[np.float64]) -> Interpolation:
         """Each position's token through the interpolation, from the unigrams up."""
@@ -75,7 +83,7 @@ class Interpolation:
 
 
 def tune_discounts(
-    counts: NgramCounts, text: Tokens, *, seed: int, positions: int = 60_000, threads: int | None = None
+    counts: NgramCounts, text: Tokens, *, seed: int, positions: int = POSITIONS, threads: int | None = None
 ) -> list[Discounts]:
     """Discounts for `NgramModel.from_counts`, fitted to `text`, which `counts` must not hold.
 
@@ -88,15 +96,40 @@ def tune_discounts(
     Raises:
         NgramError: `text` predicts no token.
     """
-    text = np.asarray(text)
-    predicted = np.flatnonzero(text != counts.bos_id)
-    if not len(predicted):
+    return tune_on_folds([(counts, text)], seed=seed, positions=positions, threads=threads)
+
+
+def tune_on_folds(
+    folds: Iterable[tuple[NgramCounts, Tokens]],
+    *,
+    seed: int,
+    positions: int = POSITIONS,
+    threads: int | None = None,
+) -> list[Discounts]:
+    """The same of texts left out in turn, each with the counts of all else: of the first ones that have so many
+    positions together, for those of one short text say little of a dozen orders' counts.
+
+    Raises NgramError if they predict no token.
+    """
+    samples: list[Sample] = []
+    of_unigrams: Discounts = ()
+    for counts, text in folds:
+        text = np.asarray(text)
+        predicted = np.flatnonzero(text != counts.bos_id)
+        if len(predicted) > positions:
+            generator = np.random.Generator(np.random.PCG64(seed))
+            predicted = predicted[np.sort(generator.choice(len(predicted), positions, replace=False))]
+        if not len(predicted):
+            continue
+        sample, own = sample_of(counts, text, predicted, threads=threads)
+        of_unigrams = of_unigrams if samples else own
+        samples.append(sample)
+        positions -= len(predicted)
+        if not positions:
+            break
+    if not samples:
         raise NgramError("there is no text to fit discounts to; leave out at least one document")
-    if len(predicted) > positions:
-        chosen = np.random.Generator(np.random.PCG64(seed)).choice(len(predicted), positions, replace=False)
-        predicted = predicted[np.sort(chosen)]
-    sample, of_unigrams = sample_of(counts, text, predicted, threads=threads)
-    fitted = _fit(sample)
+    fitted = _fit(samples[0] if len(samples) == 1 else Sample.joined(samples))
     return [of_unigrams, *(tuple(row) for row in fitted.round(_DECIMALS).tolist())]
 
 
