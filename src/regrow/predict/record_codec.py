@@ -163,8 +163,8 @@ class RecordCodec:
                 for record, tokens in zip(batch, found, strict=True):
                     records[record.at] = self._text(record, tokens)
                 task.advance(len(batch))
-        for i, record in enumerate(records if self.form.checksum else ()):
-            if coded[i][len(bodies[i]) :] != self._check(bodies[i], record):
+        for i, text in enumerate(records if self.form.checksum else ()):
+            if coded[i][len(bodies[i]) :] != self._check(bodies[i], text):
                 raise _damaged(first + i)
         return records
 
