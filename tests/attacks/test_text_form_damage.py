@@ -23,9 +23,10 @@ def _sealed(data: bytes) -> bytes:
     return data[:4] + zlib.crc32(data[8:]).to_bytes(4, "little") + data[8:]
 
 
-def test_every_altered_byte_is_an_error() -> None:
+@pytest.mark.parametrize("halves", [False, True])
+def test_every_altered_byte_is_an_error(halves: bool) -> None:
     """Each byte in turn, changed in three ways, is refused."""
-    data = encode_tokens(TOKENS, 256)
+    data = encode_tokens(TOKENS, 256, halves=halves)
     for at in range(len(data)):
         for change in (1, 0x80, 0xFF):
             bad = bytearray(data)
@@ -34,9 +35,10 @@ def test_every_altered_byte_is_an_error() -> None:
                 decode_tokens(bytes(bad))
 
 
-def test_every_cut_and_any_tail_is_an_error() -> None:
+@pytest.mark.parametrize("halves", [False, True])
+def test_every_cut_and_any_tail_is_an_error(halves: bool) -> None:
     """Cut at each place, or with bytes after the end, it is refused."""
-    data = encode_tokens(TOKENS, 256)
+    data = encode_tokens(TOKENS, 256, halves=halves)
     for end in range(len(data)):
         with pytest.raises(NgramError):
             decode_tokens(data[:end])
@@ -47,9 +49,10 @@ def test_every_cut_and_any_tail_is_an_error() -> None:
             decode_tokens(_sealed(data + tail))
 
 
-def test_altered_bytes_under_a_right_checksum_never_give_other_tokens() -> None:
+@pytest.mark.parametrize("halves", [False, True])
+def test_altered_bytes_under_a_right_checksum_never_give_other_tokens(halves: bool) -> None:
     """Past the outer checksum, the contents are still checked: an error, or the very same tokens."""
-    data = encode_tokens(TOKENS, 256)
+    data = encode_tokens(TOKENS, 256, halves=halves)
     for at in range(8, len(data)):
         for change in (1, 0x10, 0x80, 0xFF):
             bad = bytearray(data)

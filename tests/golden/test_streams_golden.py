@@ -2,7 +2,8 @@
 
 `streams/artifact.safetensors` was trained for them, once: `regrow train` on 40,000 bytes of presidents' messages with
 d_model 64, one layer, 320 tokens and a memory of order 4. `text` is its validation text. `memory_input` is the same of
-a network that reads the memory's likeliest tokens (model.memory_input = 8).
+a network that reads the memory's likeliest tokens (model.memory_input = 8); `format_2` is that artifact as format
+version 2, its text in halves.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 import pytest
 from tests.portable import SETTINGS
 
+from regrow.artifact.container import read_artifact
 from regrow.predict.codec import Codec
 from regrow.predict.stream import BLOCKS_END, StreamReader, block_bytes, blocks_head
 
 FOLDER = Path(__file__).parent / "streams"
-READS_MEMORY = FOLDER.with_name("memory_input")
+READS_MEMORY, FORMAT_2 = FOLDER.with_name("memory_input"), FOLDER.with_name("format_2")
 ROOT = FOLDER.parents[2]
 TEXT = (FOLDER / "text").read_bytes()
 PACKED = b"The state of the Union. " * 20
@@ -56,16 +58,18 @@ def test_the_stream_of_blocks_has_one_of_each_kind(codec: Codec) -> None:
     assert blocks_head(codec.sha256) + b"".join(map(block_bytes, blocks)) + BLOCKS_END == stream
 
 
-def test_golden_streams_of_a_network_that_reads_the_memory_decode() -> None:
-    codec, text = Codec.load(READS_MEMORY / "artifact.safetensors"), (READS_MEMORY / "text").read_bytes()
+@pytest.mark.parametrize(("folder", "version"), [(READS_MEMORY, 1), (FORMAT_2, 2)])
+def test_golden_streams_of_a_network_that_reads_the_memory_decode(folder: Path, version: int) -> None:
+    codec, text = Codec.load(folder / "artifact.safetensors"), (folder / "text").read_bytes()
     assert codec.config.model.memory_input == 8
+    assert read_artifact(folder / "artifact.safetensors").manifest["format_version"] == version
     for name in SETTINGS:
-        stream = (READS_MEMORY / f"{name}.rg").read_bytes()
+        stream = (folder / f"{name}.rg").read_bytes()
         assert codec.decode(stream) == text and len(stream) < len(text) // 3
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("folder", [FOLDER, READS_MEMORY], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [FOLDER, READS_MEMORY, FORMAT_2], ids=lambda folder: folder.name)
 def test_streams_are_the_same_with_the_oldest_instructions(folder: Path) -> None:
     """And with one and two threads, fixed and adaptive, written and read; 64-bit Arm: `make portable`, and CI."""
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}

@@ -9,6 +9,7 @@ import numpy as np
 from regrow.ngram.store.text_form import decode_tokens, encode_tokens
 
 # A change here is a new format: it needs a new magic number and a reader for the old one.
+HALVES_SHA256 = "365c41a2378c6997ad46e7daf54894b555236225cf43d6d4432293d3ca95888f"
 GOLDEN_SHA256 = "e741988a3b81b6ffb87da0de57ba2987ebc3b929a7f6f8624e4d81535686dcc9"
 
 
@@ -31,4 +32,11 @@ def test_the_encoded_bytes_have_not_moved() -> None:
     """SHA-256 of a fixed corpus's text form, and the corpus back from it."""
     data = encode_tokens(_corpus(), 1000)
     assert hashlib.sha256(data).hexdigest() == GOLDEN_SHA256
+    assert np.array_equal(decode_tokens(data), _corpus())
+
+
+def test_the_encoded_halves_have_not_moved() -> None:
+    """The same of the text form in halves."""
+    data = encode_tokens(_corpus(), 1000, halves=True)
+    assert hashlib.sha256(data).hexdigest() == HALVES_SHA256
     assert np.array_equal(decode_tokens(data), _corpus())

@@ -19,11 +19,12 @@ def _streams(draw: st.DrawFn) -> tuple[np.ndarray, int]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(_streams())
-def test_round_trip(case: tuple[np.ndarray, int]) -> None:
-    """Streams of repeated phrases, of any vocabulary from 2 to 65,536, decode to themselves."""
+@given(_streams(), st.booleans())
+def test_round_trip(case: tuple[np.ndarray, int], halves: bool) -> None:
+    """Streams of repeated phrases, of any vocabulary from 2 to 65,536, decode to themselves, whole or in
+    halves."""
     tokens, vocab = case
-    assert np.array_equal(decode_tokens(encode_tokens(tokens, vocab)), tokens)
+    assert np.array_equal(decode_tokens(encode_tokens(tokens, vocab, halves=halves)), tokens)
 
 
 @settings(max_examples=30, deadline=None)

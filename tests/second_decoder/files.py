@@ -123,7 +123,7 @@ class Artifact:
             matrix = cut < len(record)
             q = integers(record[cut:]) if matrix else halves.reshape(shape)
             weights[name] = SimpleNamespace(q=q, step_R=halves if matrix else np.ones(shape[0], np.int64))
-        self.weights = frequencies.read(weights, payload["mixer"], self.config, seed)
+        self.weights = frequencies.read(weights, payload["mixer"], self.config, seed, manifest.format_version)
         tokens = decode_tokens(payload["memory"]).tolist()
         self.memory = KneserNey(tokens, self.config.memory.max_order, V, manifest.discounts, bos=1)
 

@@ -71,13 +71,22 @@ def cos(a: NDArray[np.uint64]) -> Ints:
     return COS[i] + rounded((COS[i + 1] - COS[i]) * r, 16)
 
 
-def quantise(z: Ints) -> tuple[Ints, Ints, Ints]:
+def quantise(z: Ints, top: Any = None) -> tuple[Ints, Ints, Ints]:
     """q, m and s of the last axis."""
-    top = np.abs(z).max(-1, keepdims=True)
+    top = np.abs(z).max(-1, keepdims=True) if top is None else top
     s = np.maximum(bits(top) - 15, 0)
     m = rounded(top, s)
     f = (127 << 22) // np.maximum(m, 1)
     return rounded(rounded(z, s) * f, 22), m, s
+
+
+def state(w: Weights, x: Ints) -> Ints:
+    """q of a state."""
+    if w.version < 2:
+        return quantise(x)[0]
+    four = np.arange(x.shape[1]) // 4 == np.abs(x).argmax(1)[:, None] // 4
+    peak, others = (np.abs(part).max(1, keepdims=True) for part in (x, np.where(four, 1, x)))
+    return quantise(x, np.maximum(others, (peak + 127) >> 7))[0]
 
 
 def squares(q: Ints) -> Ints:
@@ -192,9 +201,10 @@ class Weights(NamedTuple):
     gain: int
     cap: int
     mixer: dict[str, Ints]
+    version: int
 
 
-def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
+def read(stored: Any, mixer: bytes, config: Any, seed: int, version: int) -> Weights:
     c = config.model
     E = c.d_model // c.n_head
     blocks = [
@@ -213,7 +223,7 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int) -> Weights:
         parts |= {"gate_bias": flat[2:26], "gate_in": flat[26:578].reshape(24, 23)}
         parts["gate_out"] = flat[578:].reshape(2, 24)
     head, gain = Matrix(embedding.q, *multipliers(steps)), stored["memory_gain"].q[0] if c.memory_input else 0
-    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), cap, parts)
+    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), cap, parts, version)
 
 
 def product(m: Matrix, q: Ints) -> Ints:
@@ -285,11 +295,11 @@ def final_states(w: Weights, tokens: Ints, window: int, said: list[Any], first: 
     angle = np.arange(first, first + len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
     angles = cos(angle), cos(angle - np.uint64(1 << 62))
     for layer, block in enumerate(w.blocks):
-        q, _, _ = quantise(x)
+        q = state(w, x)
         o = attention(w, layer, q, root((D << 40) // squares(q)), window, angles)
         q, m, s = quantise(o)
         x = add(x, block["out"], q, m, block["out"].e + 16 - s)
-        q, _, _ = quantise(x)
+        q = state(w, x)
         u = product(block["up"], q)
         a = np.where(u >= 0, u, (-u) >> 1)
         top = a.max(-1, keepdims=True)
@@ -300,7 +310,7 @@ def final_states(w: Weights, tokens: Ints, window: int, said: list[Any], first: 
         scale = b * ((D << 24) // squares(q))
         k = np.maximum(bits(scale) - 16, 0)
         x = add(x, block["down"], hidden, scale >> k, block["down"].e + 2 * block["up"].e - 31 - 2 * s - k)
-    q, _, _ = quantise(x)
+    q = state(w, x)
     return q, root((D << 40) // squares(q))
 
 
@@ -340,17 +350,11 @@ class KneserNey:
             for gram in sorted(counts[n]):
                 grouped.setdefault(gram[:-1], []).append((gram[-1], counts[n][gram]))
             for key, pairs in grouped.items():
-                total, taken = sum(c for _, c in pairs), 0.0
-                for _, c in pairs:
-                    taken += float(D[n][min(c, len(D[n]) - 1)])
-                scale = 1.0 / total
-                masses = [(c - float(D[n][min(c, len(D[n]) - 1)])) * scale for _, c in pairs]
-                self.contexts[key] = (
-                    np.float32(taken * scale),
-                    total,
-                    [v for v, _ in pairs],
-                    np.array(masses, np.float32),
-                )
+                c_N = np.array([c for _, c in pairs])
+                D_N, total = D[n][np.minimum(c_N, len(D[n]) - 1)], int(c_N.sum())
+                masses, gamma = (c_N - D_N) * (1.0 / total), np.cumsum(D_N)[-1] * (1.0 / total)
+                tokens_N = [v for v, _ in pairs]
+                self.contexts[key] = np.float32(gamma), total, tokens_N, masses.astype(np.float32)
         c_V = np.array([counts[0][(v,)] for v in range(V)])
         taken_V, total = D[0][np.minimum(c_V, len(D[0]) - 1)], int(c_V.sum())
         self.unigram_V = (c_V - taken_V) / total + taken_V.sum() / total / V

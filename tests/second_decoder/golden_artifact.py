@@ -76,6 +76,8 @@ def artifact(name: str) -> tuple[Config, dict[str, bytes], Memory | None]:
     return config, {"weights": weights_payload(config.model), "mixer": mixer.tobytes()}, memory
 
 
-def exact_model(name: str) -> ExactModel:
+def exact_model(name: str, version: int = 2) -> ExactModel:
     config, payloads, memory = artifact(name)
-    return ExactModel.of(config, payloads, memory, vocab_size=V, seed=SEED, bos_id=BOS, source="here")
+    return ExactModel.of(
+        config, payloads, memory, vocab_size=V, seed=SEED, bos_id=BOS, source="here", format_version=version
+    )

@@ -36,7 +36,7 @@ def test_what_was_written_is_read(path: Path) -> None:
 
 def test_the_manifest_holds_the_format_and_the_hash_of_every_payload(path: Path) -> None:
     manifest = read_artifact(path).manifest
-    assert (manifest["format"], manifest["format_version"]) == ("regrow", 1)
+    assert (manifest["format"], manifest["format_version"]) == ("regrow", 2)
     assert {name: manifest["sha256"][name] for name in PAYLOADS} == {
         name: sha256_hex(data) for name, data in PAYLOADS.items()
     }

@@ -15,7 +15,7 @@ from regrow.core.errors import NgramError
 from regrow.core.jit import signature_of
 from regrow.ngram.store import table_coder as tc
 from regrow.ngram.store.text_coder import code_tokens
-from regrow.ngram.store.text_form import decode_tokens, encode_tokens
+from regrow.ngram.store.text_form import decode_tokens, encode_tokens, encode_within
 
 CODERS = (code_tokens, tc.members, tc.flags, tc.exacts, tc.values, tc.rests, tc.unigrams)
 
@@ -113,3 +113,13 @@ def test_the_compiled_coders_hold_no_float(coder: Callable[..., object]) -> None
     compiled = numba.njit(signature_of(coder), nogil=True)(coder.__wrapped__)  # type: ignore[attr-defined]
     body = "\n".join(compiled.inspect_llvm().values())
     assert not re.search(r"\b(double|half|fadd|fmul|fdiv|fptosi|sitofp|uitofp)\b|\bfloat\b", body)
+
+
+def test_a_long_text_is_stored_in_halves_where_they_fit() -> None:
+    """Two cores decode a long text; a budget that only the whole holds gets that, a short text is not halved."""
+    long = _text(1 << 19, 100, seed=4)
+    whole, halves = len(encode_tokens(long, 100)), len(encode_tokens(long, 100, halves=True))
+    assert whole < halves < 1.1 * whole
+    assert encode_within(long, 100, halves)[:4] == b"RgT2"
+    assert encode_within(long, 100, halves - 1)[:4] == b"RgT1"
+    assert encode_within(long[:-1], 100, halves)[:4] == b"RgT1"

@@ -19,7 +19,7 @@ from regrow.core.files import atomic_write_bytes, sha256_hex
 from regrow.core.magic import describe_bytes, head_of
 
 FORMAT = "regrow"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # written; the ones before are read too
 PAYLOADS = ("memory", "mixer", "tokenizer", "weights")  # in the order of the file
 MAX_HEADER_BYTES = 1 << 20
 _ALIGNMENT = 8
@@ -126,9 +126,9 @@ def _check_format(manifest: dict[str, Any], path: Path) -> None:
     if manifest.get("format") != FORMAT:
         raise _foreign(path)
     version = manifest.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}: has format version {version!r}, and this release reads version {FORMAT_VERSION}; "
+            f"{path}: has format version {version!r}, and this release reads up to version {FORMAT_VERSION}; "
             "use the release that wrote it, or pack the run again."
         )
 

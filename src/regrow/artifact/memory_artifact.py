@@ -17,7 +17,7 @@ from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import grams_of
 from regrow.ngram.store.table_budget import fit_table
-from regrow.ngram.store.text_form import encode_tokens
+from regrow.ngram.store.text_form import encode_within
 
 _MANIFEST_BYTES = 6000
 # Tokens a second that a stored text loads with, on two cores (dev/LOG.md, 2026-11-24).
@@ -70,7 +70,7 @@ def build_memory_artifact(
             )
         stored = b""
         if len(tokens) * _TEXT_LOAD <= config.pack.load_seconds:
-            stored = encode_tokens(tokens, vocab_size)
+            stored = encode_within(tokens, vocab_size, left)
         if not 0 < len(stored) <= left:
             model = NgramModel.from_counts(counts)
             for note in model.notes:

@@ -19,7 +19,7 @@ from regrow.ngram.model.scoring import text_bits
 from regrow.ngram.store.linked_ngrams import Grams, grams_of
 from regrow.ngram.store.table_budget import Adjust, fit_table
 from regrow.ngram.store.table_form import decode_table
-from regrow.ngram.store.text_form import encode_tokens
+from regrow.ngram.store.text_form import encode_within
 from regrow.training.memory import TrainingMemory
 
 _SHRINK = 0.97  # a text too long for the bytes left is cut to fit in proportion, and a little more
@@ -103,7 +103,7 @@ def fit_text(tokens: Tokens, data: Dataset, bytes_left: int) -> tuple[bytes, Tok
     """The text form of as many of the first tokens as fit into `bytes_left` bytes, and those; None if hardly any do."""
     whole = len(tokens)
     for _ in range(_TRIES):
-        stored = encode_tokens(tokens.astype(np.uint16, copy=False), data.vocab_size)
+        stored = encode_within(tokens.astype(np.uint16, copy=False), data.vocab_size, bytes_left)
         if len(stored) <= bytes_left:
             return stored, tokens
         tokens = tokens[: int(len(tokens) * bytes_left / len(stored) * _SHRINK)]

@@ -11,14 +11,22 @@ Layout (integers little-endian; a varint is base 128, low group first):
     ...         the code length of every token of the vocabulary (0: absent), which fixes the Huffman tree
     ...         the tokens
 
-Forbidden: bytes after the tokens; a code-length list that is not a full prefix code. The first checksum is
-verified before anything is allocated or decoded; the second guards against a decoder unlike the encoder.
+With b"RgT2" the tokens are two halves, of T / 2 (rounded down) and the rest, neither of which is coded with the other's
+help, so two cores decode them in half the time. Before them stands how many bytes the first takes:
+
+    varint      bytes of the first half
+    ...         the first half, then the second
+
+Forbidden: bytes after the tokens; a code-length list that is not a full prefix code; two halves of fewer than two
+different tokens. The first checksum is verified before anything is allocated or decoded; the second guards against a
+decoder unlike the encoder.
 """
 
 from __future__ import annotations
 
 import heapq
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +37,20 @@ from regrow.ngram.store import bit_coder
 from regrow.ngram.store.bit_coder import Bytes
 from regrow.ngram.store.text_coder import Model, Tree, code_tokens
 
-MAGIC = b"RgT1"
+MAGIC, MAGIC_HALVES = b"RgT1", b"RgT2"
 MAX_TOKENS = 1 << 31
+_WORTH_HALVING = (
+    1 << 19
+)  # tokens: below, a second of decoding is not worth two models that each learn from less
 
 Tokens = NDArray[np.uint16]
 
 
-def encode_tokens(tokens: Tokens, vocab_size: int) -> bytes:
+def encode_tokens(tokens: Tokens, vocab_size: int, *, halves: bool = False) -> bytes:
     """The text form of `tokens` uint16[T], each below `vocab_size` (2..65536); the same on every machine.
 
-    Raises NgramError for a vocabulary size out of range, tokens of another type, or a token at or above it.
+    `halves`: as two that decode side by side, for a few per cent more bytes. Raises NgramError for a vocabulary size
+    out of range, tokens of another type, or a token at or above it.
     """
     if not 2 <= vocab_size <= 65536:
         raise NgramError(f"text form: the vocabulary size is {vocab_size}; give one from 2 to 65536")
@@ -52,43 +64,71 @@ def encode_tokens(tokens: Tokens, vocab_size: int) -> bytes:
     counts = np.bincount(tokens, minlength=vocab_size)
     lengths = _code_lengths(counts)
     coded_lengths = _run_encoder(lengths.astype(np.uint16), _tree(_FLAT))
-    body = b"".join(
-        (
-            _crc32(tokens).to_bytes(4, "little"),
-            encode_varint(vocab_size),
-            encode_varint(tokens.size),
-            encode_varint(len(coded_lengths)),
-            coded_lengths,
-            _run_encoder(tokens, _tree(lengths)) if np.count_nonzero(counts) > 1 else b"",
-        )
-    )
-    return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+    body = [
+        _crc32(tokens).to_bytes(4, "little"),
+        encode_varint(vocab_size),
+        encode_varint(tokens.size),
+        encode_varint(len(coded_lengths)),
+        coded_lengths,
+    ]
+    halves = halves and np.count_nonzero(counts) > 1
+    if halves:
+        tree = _tree(lengths)
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(_run_encoder, tokens[tokens.size // 2 :], tree)
+            first = _run_encoder(tokens[: tokens.size // 2], tree)
+            body += [encode_varint(len(first)), first, second.result()]
+    elif np.count_nonzero(counts) > 1:
+        body.append(_run_encoder(tokens, _tree(lengths)))
+    joined = b"".join(body)
+    return (MAGIC_HALVES if halves else MAGIC) + zlib.crc32(joined).to_bytes(4, "little") + joined
+
+
+def encode_within(tokens: Tokens, vocab_size: int, bytes_left: int) -> bytes:
+    """`encode_tokens` in halves where that is worth it and fits into `bytes_left`, else as one, which may not fit."""
+    if tokens.size >= _WORTH_HALVING:
+        stored = encode_tokens(tokens, vocab_size, halves=True)
+        if len(stored) <= bytes_left:
+            return stored
+    return encode_tokens(tokens, vocab_size)
 
 
 def decode_tokens(data: bytes) -> Tokens:
     """The tokens uint16[T] that `encode_tokens` stored in `data`; NgramError if it is damaged or foreign."""
-    if data[:4] != MAGIC:
-        raise NgramError("text form: it does not begin with RgT1; give bytes that encode_tokens made")
-    body = data[8:]
+    if data[:4] not in (MAGIC, MAGIC_HALVES):
+        raise NgramError("text form: it does not begin with RgT1 or RgT2; give bytes that encode_tokens made")
+    halves, body = data[:4] == MAGIC_HALVES, data[8:]
     if len(data) < 12 or zlib.crc32(body) != int.from_bytes(data[4:8], "little"):
         raise NgramError(
             "text form: its checksum does not match; it is damaged or cut short, so pack it again"
         )
+    n_first = 0
     try:
         vocab_size, at = decode_varint(body, 4)
         n_tokens, at = decode_varint(body, at)
         n_lengths, at = decode_varint(body, at)
+        start = at + n_lengths
+        if halves:
+            n_first, start = decode_varint(body, start)
     except ValueError as error:
         raise NgramError("text form: its header is cut short; fetch or pack it again") from error
-    if not 2 <= vocab_size <= 65536 or n_tokens >= MAX_TOKENS or at + n_lengths > len(body):
+    if not 2 <= vocab_size <= 65536 or n_tokens >= MAX_TOKENS or start + n_first > len(body):
         raise NgramError("text form: its header holds impossible sizes; pack it again")
     stream = np.frombuffer(bytearray(body), np.uint8)
     lengths = _run_decoder(stream[at : at + n_lengths], vocab_size, _tree(_FLAT)).astype(np.uint8)
     n_symbols = int(np.count_nonzero(lengths))
     if not _is_prefix_code(lengths) or (n_symbols == 0) != (n_tokens == 0):
         raise NgramError("text form: its code lengths are not a prefix code; pack it again")
-    if n_symbols > 1:
-        tokens = _run_decoder(stream[at + n_lengths :], n_tokens, _tree(lengths))
+    if halves and n_symbols < 2:
+        raise NgramError("text form: it has halves without tokens to tell apart; pack it again")
+    if halves:
+        tree, middle = _tree(lengths), start + n_first
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(_run_decoder, stream[middle:], n_tokens - n_tokens // 2, tree)
+            first = _run_decoder(stream[start:middle], n_tokens // 2, tree)
+            tokens = np.concatenate((first, second.result()))
+    elif n_symbols > 1:
+        tokens = _run_decoder(stream[start:], n_tokens, _tree(lengths))
     else:
         tokens = np.full(n_tokens, int(lengths.argmax()), np.uint16)
     if _crc32(tokens) != int.from_bytes(body[:4], "little"):

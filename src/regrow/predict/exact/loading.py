@@ -19,7 +19,7 @@ from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import Head, MemoryTables
 from regrow.predict.exact.suggestions import suggest
 
-_VERSION = "exact 2"  # of the arrays below: another number when their meaning changes
+_VERSION = "exact 3"  # of the arrays below: another number when their meaning changes
 _RECORDS = {"layers": Layers, "head": Head, "memory": MemoryTables}
 
 
@@ -44,7 +44,7 @@ def exact_model(
     memory = memory or stored.memory()
     model = ExactModel.of(
         stored.config, stored.payloads, memory, vocab_size=stored.vocab_size, seed=stored.seed,
-        bos_id=stored.tokenizer.bos_id, source=stored.source,
+        bos_id=stored.tokenizer.bos_id, source=stored.source, format_version=stored.manifest["format_version"],
     )  # fmt: skip
     if cache is not None and (memory is None or isinstance(memory, NgramModel)):
         problem = cache.keep(_to_arrays(model), *key)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regrow.artifact.container import FORMAT_VERSION
 from regrow.artifact.weights import STEP_BITS, StoredWeight, read_weights
 from regrow.core.config.schema import Config
 from regrow.core.errors import ArtifactError
@@ -58,8 +59,10 @@ class ExactModel(NamedTuple):
         seed: int,
         bos_id: int,
         source: str,
+        format_version: int = FORMAT_VERSION,
     ) -> ExactModel:
-        """From an artifact's payloads, and its memory where it has one.
+        """From an artifact's payloads, and its memory where it has one. `format_version`: the artifact's; from 2 on
+        four entries of a state are kept apart.
 
         Raises ArtifactError, naming the tensor, for numbers that leave the range in which exact inference is exact.
         """
@@ -69,7 +72,7 @@ class ExactModel(NamedTuple):
         ):  # no network: embeddings of zero make all tokens equal, and the exponent 0 ignores them
             zeros = np.zeros((vocab_size, config.model.d_model), np.int64)
             weights["embedding"] = StoredWeight(zeros, np.full(vocab_size, 1 << STEP_BITS - 4, np.int64))
-        layers = _layers(weights, config, seed, source)
+        layers = _layers(weights, config, seed, source, apart=format_version > 1)
         kind = 0 if memory is None else 2 if config.mixer.kind == "gate" else 1
         head = _head(weights["embedding"], payloads["mixer"], config, kind, source)
         width = memory.max_order - 1 if memory is not None else 0
@@ -85,7 +88,9 @@ class ExactModel(NamedTuple):
         )
 
 
-def _layers(weights: dict[str, StoredWeight], config: Config, seed: int, source: str) -> Layers:
+def _layers(
+    weights: dict[str, StoredWeight], config: Config, seed: int, source: str, *, apart: bool
+) -> Layers:
     m = config.model
     E = m.d_model // m.n_head
     packed: dict[str, list[Any]] = {name: [] for name in ("qkv", "out", "up", "down")}
@@ -111,7 +116,7 @@ def _layers(weights: dict[str, StoredWeight], config: Config, seed: int, source:
         *stacked, np.zeros((m.n_layer, m.d_model), np.int32), np.array(gains, np.int64).reshape(m.n_layer, m.n_head),
         np.array(exponents, np.int64).reshape(m.n_layer, 4),
         *_input(weights, m.memory_input, source), tables().exp2,
-        np.array([m.n_head, m.n_kv_head, E, m.window or config.train.seq_len], np.int64),
+        np.array([m.n_head, m.n_kv_head, E, m.window or config.train.seq_len, apart], np.int64),
     ]  # fmt: skip
     return Layers(*fields)
 

@@ -16,8 +16,8 @@ from numba.extending import register_jitable
 from regrow.core.jit import lean_kernel
 from regrow.predict.exact.attention import attend, write_key, write_value
 from regrow.predict.exact.functions import root
-from regrow.predict.exact.product import COLUMNS, ROWS, multiply
-from regrow.predict.exact.quantise import half_of, peak_of, quantise, shift_for
+from regrow.predict.exact.product import COLUMNS, ROWS, multiply, multiply_apart
+from regrow.predict.exact.quantise import half_of, peak_of, quantise, quantise_state, shift_for
 from regrow.predict.exact.records import Layers, Rings, Span, Work
 from regrow.predict.exact.suggestions import first_state
 
@@ -34,6 +34,23 @@ def product(work, matrix, rows):
         b = matrix.ctypes.data + tile * terms * COLUMNS
         c = work.sums.ctypes.data + tile * COLUMNS * 4
         multiply(work.left.ctypes.data, work.left.shape[1], b, c, work.sums.shape[1], rows, terms)
+
+
+@register_jitable
+def read_state(layers, x, left, row, apart, kept):
+    """A residual stream quantised into left[row] and apart's row `kept`. Returns the sum of squares."""
+    if layers.sizes[4] != 0:
+        return quantise_state(x, left, row, apart, kept)
+    squares, _, _ = quantise(x, 0, len(x), left, row)
+    return squares
+
+
+@register_jitable
+def state_product(work, matrix, rows):
+    """`product` of states."""
+    product(work, matrix, rows)
+    for i in range(rows):
+        multiply_apart(work.apart, i, matrix, work.sums[i])
 
 
 @register_jitable
@@ -76,9 +93,9 @@ def read_rows(layers, layer, rings, work, span, start, stop):
     model = work.x.shape[1]
     streams = rings.key.shape[0] // (layers.gain.shape[0] * kv_heads)
     for i in range(stop - start):
-        squares, _, _ = quantise(work.x[start + i], 0, model, work.left, i)
+        squares = read_state(layers, work.x[start + i], work.left, i, work.apart, i)
         work.norm[i] = root((np.int64(model) << 40) // max(squares, np.int64(1)))
-    product(work, layers.qkv[layer], stop - start)
+    state_product(work, layers.qkv[layer], stop - start)
     z = work.z
     lanes = work.high  # scratch rows of single heads
     slots = rings.key_sum.shape[1]
@@ -147,8 +164,8 @@ def finish_rows(layers, layer, work, start, stop):
             x, work.sums[i], layers.out_offset[layer], layers.out_multiplier[layer], mantissa[i],
             layers.exponent[layer, 1] + 16 - shift[i],
         )  # fmt: skip
-        work.norm[i], _, _ = quantise(x, 0, model, work.left, i)
-    product(work, layers.up[layer], stop - start)
+        work.norm[i] = read_state(layers, x, work.left, i, work.apart, i)
+    state_product(work, layers.up[layer], stop - start)
     for i in range(stop - start):
         top, doubled = square_hidden(
             work.sums[i], layers.up_offset[layer], layers.up_multiplier[layer], work.z, work.left, i
@@ -189,5 +206,5 @@ def forward(layers: Layers, rings: Rings, work: Work, span: Span) -> None:
         for start in range(0, rows, BLOCK):
             finish_rows(layers, layer, work, start, min(start + BLOCK, rows))
     for m in range(rows):
-        squares, _, _ = quantise(work.x[m], 0, model, work.state, m)
+        squares = read_state(layers, work.x[m], work.state, m, work.state_apart, m)
         work.state_norm[m] = root((np.int64(model) << 40) // max(squares, np.int64(1)))

@@ -48,6 +48,20 @@ def multiply(a, a_stride, b, c, c_stride, rows, terms):
         _two_rows(a + row * a_stride, a_stride, b, c + row * c_stride * 4, c_stride * 4, terms >> 2)
 
 
+@register_jitable
+def multiply_apart(apart, row, matrix, sums_N):
+    """sums_N += 128 times the product of a packed matrix with what is kept apart of a state."""
+    four = np.int64(apart.four[row])
+    if four < 0:
+        return
+    h0, h1, h2, h3 = apart.high[row, 0], apart.high[row, 1], apart.high[row, 2], apart.high[row, 3]
+    for tile in range(matrix.shape[0]):
+        for c in range(COLUMNS):
+            upper = np.int32(matrix[tile, four, c, 0] * h0) + np.int32(matrix[tile, four, c, 1] * h1)
+            lower = np.int32(matrix[tile, four, c, 2] * h2) + np.int32(matrix[tile, four, c, 3] * h3)
+            sums_N[np.uint64(tile * COLUMNS + c)] += np.int32(np.int32(upper + lower) << 7)
+
+
 def _has_vnni(context: Any) -> bool:
     features = str(context.codegen()._tm_features)
     return "+avx512vnni" in features and "+avx512vl" in features

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from regrow.core.jit import I32x1, I32x2, I64x1, I64x2
 from regrow.predict.exact.arrays import I8x2, I8x5, U8x2
 
@@ -17,7 +19,7 @@ class Layers(NamedTuple):
     negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
     starts with, or where the network reads the memory its entries int8 [V, D] and their rows' `step` [V] in 2^-24, and
     the other nothing. `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24. `exp2`: the table;
-    `sizes`: H, K, E, W."""
+    `sizes`: H, K, E, W, and whether four entries of a state are kept apart."""
 
     qkv: I8x5
     out: I8x5
@@ -53,15 +55,29 @@ class Rings(NamedTuple):
     value_scale: I32x2
 
 
+class Apart(NamedTuple):
+    """Of quantised states what is kept apart of their low bytes: `four` [R], which four entries (-1: none), and
+    `high` [R, 4], what stands above their seven lowest bits."""
+
+    four: I32x1
+    high: I32x2
+
+    @classmethod
+    def empty(cls, rows: int) -> Apart:
+        """Room for so many states."""
+        return cls(np.full(rows, -1, np.int32), np.zeros((rows, 4), np.int32))
+
+
 class Work(NamedTuple):
-    """Scratch of one thread, for M rows. `state` [M, D] and `state_norm` [M] are the result: the final quantised
-    states, plus 128, and their inverse norms."""
+    """Scratch of one thread, for M rows. `state` [M, D], `state_apart` and `state_norm` [M] are the result: the final
+    quantised states, plus 128, and their inverse norms."""
 
     x: I32x2
     queries: U8x2
     query_scale: I64x2
     mixed: I64x2
     left: U8x2
+    apart: Apart
     norm: I64x1
     mantissa: I64x1
     shift: I64x1
@@ -75,6 +91,7 @@ class Work(NamedTuple):
     low: U8x2
     numerators: I32x2
     state: U8x2
+    state_apart: Apart
     state_norm: I64x1
 
 

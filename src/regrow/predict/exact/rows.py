@@ -19,7 +19,8 @@ from regrow.ngram.model.rows import NgramRows, base_row, walk, weight_of_base
 from regrow.predict.exact.arrays import I8x4, I16x2, U8x2
 from regrow.predict.exact.functions import log2_fixed, tanh_packed
 from regrow.predict.exact.intervals import STRIPE, interval
-from regrow.predict.exact.product import COLUMNS, multiply
+from regrow.predict.exact.product import COLUMNS, multiply, multiply_apart
+from regrow.predict.exact.records import Apart
 
 LEAST = -65535  # of a log probability, in bits times 1024
 LIMIT = 65535  # of a logit
@@ -79,10 +80,11 @@ class RowWork(NamedTuple):
 
 
 class States(NamedTuple):
-    """Rows to predict: final states plus 128, inverse norms, and the memory's contexts int32 [R, C], -1 where none;
-    `found`: what a memory without a trie says of them, else nothing."""
+    """Rows to predict: final states plus 128 and what is kept apart of them, inverse norms, and the memory's contexts
+    int32 [R, C], -1 where none; `found`: what a memory without a trie says of them, else nothing."""
 
     state: U8x2
+    apart: Apart
     norm: I64x1
     contexts: I32x2
     found: NgramRows
@@ -317,6 +319,8 @@ def output_sums(head, states, work, start, stop):
         b = head.matrix.ctypes.data + tile * terms * COLUMNS
         a, c = states.state.ctypes.data + start * terms, work.sums.ctypes.data + tile * COLUMNS * 4
         multiply(a, terms, b, c, work.sums.shape[1], stop - start, terms)
+    for r in range(start, stop):
+        multiply_apart(states.apart, r, head.matrix, work.sums[r - start])
 
 
 @lean_kernel

@@ -20,7 +20,7 @@ from regrow.predict.exact import network, rows
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.network import BLOCK
 from regrow.predict.exact.product import COLUMNS, ROWS
-from regrow.predict.exact.records import Rings, Span, Work
+from regrow.predict.exact.records import Apart, Rings, Span, Work
 from regrow.predict.exact.rows import MAX_ORDER, Parts, RowWork, States
 from regrow.predict.exact.suggestions import Suggestions, suggest
 from regrow.predict.exact.tables import tables
@@ -39,7 +39,7 @@ class Streams:
     ) -> None:
         self._model, self._streams, self._chunk = model, streams, chunk
         layers = model.layers
-        _, K, E, W = layers.sizes.tolist()
+        _, K, E, W, _ = layers.sizes.tolist()
         R = -(-min(W - 1 + chunk, longest or W - 1 + chunk) // COLUMNS) * COLUMNS
         rings = layers.gain.shape[0] * streams * K
         terms, columns = -(-E // 4) * 4, -(-E // COLUMNS) * COLUMNS
@@ -155,7 +155,7 @@ class Streams:
                 suggested = self._suggested(contexts, found, row_work)
                 span = Span(tokens, *suggested, self._slots, cos, sin, first, last, int(positions[0]))
                 network.forward(self._model.layers, self._rings, work, span)
-                states = States(work.state, work.state_norm, contexts, found)
+                states = States(work.state, work.state_apart, work.state_norm, contexts, found)
                 compute(slice(first * T, last * T), states, row_work)
 
         helpers = [self._pool.submit(share, n) for n in range(1, len(self._work))] if self._pool else []
@@ -187,7 +187,7 @@ class Streams:
 
     def _scratch(self, streams: int, slots: int) -> tuple[Work, RowWork]:
         layers, head = self._model.layers, self._model.head
-        H, K, E, _ = layers.sizes.tolist()
+        H, K, E, _, _ = layers.sizes.tolist()
         D, F = layers.embedding.shape[1], layers.down.shape[2] * 4
         M = -(-streams * self._chunk // ROWS) * ROWS
         width = max(layers.qkv.shape[1], layers.up.shape[1], layers.out.shape[1]) * COLUMNS
@@ -200,11 +200,11 @@ class Streams:
         work = Work(
             zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
             zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)),
-            zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, ROWS),
+            Apart.empty(BLOCK), *(zeros(np.int64, BLOCK) for _ in range(3)), zeros(np.int64, ROWS),
             zeros(np.int32, BLOCK, width), zeros(np.int32, width),
             zeros(np.int32, ROWS, slots), zeros(np.int32, slots), zeros(np.int64, slots),
             zeros(np.uint8, ROWS + 1, max(slots, terms)), zeros(np.uint8, ROWS, max(slots, terms)),
-            zeros(np.int32, 2 * ROWS, columns), zeros(np.uint8, M, D), zeros(np.int64, M),
+            zeros(np.int32, 2 * ROWS, columns), zeros(np.uint8, M, D), Apart.empty(M), zeros(np.int64, M),
         )  # fmt: skip
         over_vocabulary = [zeros(np.int32, V) for _ in range(5)]
         row_work = [
