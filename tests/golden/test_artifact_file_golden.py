@@ -1,4 +1,4 @@
-"""The bytes of an artifact file are a promise: the same content gives this file in every release of format 1."""
+"""The bytes of an artifact file are a promise: the same content gives this file in every release of format 2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regrow.core.files import sha256_hex
 
 PAYLOADS = {"memory": b"counts", "mixer": b"", "tokenizer": bytes(range(256)), "weights": b"rows"}
 MANIFEST = {"seed": 18446744073709551615, "config": {"train": {"lr": 0.02}, "name": "é"}}
-SHA256 = "5bece02ba0c89800948f54492f4aa534b60072affb27e1fadb14c1d65c70f7a1"
+SHA256 = "385f1b3abe225716fae1bdbc2b7af4107cde080c786e42dd7238529ca2cb242c"
 
 
 def test_the_same_content_gives_the_same_file(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ class RecordCodec:
     def _batch(self, longest: int) -> int:
         """How many records of so many tokens fit a batch's memory."""
         layers = self.model.layers
-        _, K, E, window = (int(n) for n in layers.sizes)
+        _, K, E, window, _ = (int(n) for n in layers.sizes)
         slots = min(window + _ENCODE_CHUNK, longest) + 64
         ring = max(1, len(layers.gain)) * K * slots * (2 * E + 12)
         return int(max(1, min(_BATCH, _ROW_CELLS // self.model.vocab_size, _RING_CELLS // ring)))

@@ -2,8 +2,7 @@
 
 A product is `MR` rows by 64 columns at a time, four terms a step, with the right-hand side packed so that 64 columns
 of four terms lie together. Where the processor multiplies and adds four bytes in one instruction (AVX512-VNNI), that
-instruction is used; everywhere else LLVM makes what it can of the same sum. Integers do not care: the result is the
-sum.
+instruction is used; everywhere else products of 16 bits, in pairs. Integers do not care: the result is the sum.
 
 Legend: M rows, N columns, K terms.
 """
@@ -11,6 +10,7 @@ Legend: M rows, N columns, K terms.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,11 @@ def multiply_apart(apart, row, matrix, sums_N):
     four = np.int64(apart.four[row])
     if four < 0:
         return
-    h0, h1, h2, h3 = apart.high[row, 0], apart.high[row, 1], apart.high[row, 2], apart.high[row, 3]
+    high = apart.high.ctypes.data + row * 8
+    terms = matrix.shape[1] * 4
     for tile in range(matrix.shape[0]):
-        for c in range(COLUMNS):
-            upper = np.int32(matrix[tile, four, c, 0] * h0) + np.int32(matrix[tile, four, c, 1] * h1)
-            lower = np.int32(matrix[tile, four, c, 2] * h2) + np.int32(matrix[tile, four, c, 3] * h3)
-            sums_N[np.uint64(tile * COLUMNS + c)] += np.int32(np.int32(upper + lower) << 7)
+        at = matrix.ctypes.data + (tile * terms + four * 4) * COLUMNS
+        _add_four(high, at, sums_N.ctypes.data + tile * COLUMNS * 4)
 
 
 def _has_vnni(context: Any) -> bool:
@@ -77,92 +76,145 @@ def _two_rows(typingctx, a, a_stride, b, c, c_stride, steps):
     return _tile(FEW)
 
 
+@intrinsic
+def _add_four(typingctx, high, b, c):
+    """c[j] += 128 * (b[j] . high) of four int16 and COLUMNS columns."""
+
+    def codegen(context, builder, signature, args):
+        high, b, c = args
+        i16, word = ir.IntType(16), ir.VectorType(ir.IntType(32), 8)
+        four = _load(builder, high, ir.VectorType(i16, 4))
+        row = _pick(builder, four, four, [0, 1, 2, 3] * 4)
+        for column in range(0, COLUMNS, 8):
+            halves = []
+            for at in (column, column + 4):
+                entries = _load(builder, _plus(builder, b, _i64(4 * at)), ir.VectorType(ir.IntType(8), 16))
+                halves.append(_products(builder, row, builder.sext(entries, row.type)))
+            (found,) = _joined(builder, halves)
+            to = _plus(builder, c, _i64(4 * column))
+            total = builder.add(_load(builder, to, word), builder.shl(found, ir.Constant(word, [7] * 8)))
+            builder.store(total, builder.inttoptr(to, word.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
 def _tile(rows):
     """Signature and code of a tile's product of so many rows."""
     signature = types.void(types.int64, types.int64, types.int64, types.int64, types.int64, types.int64)
-    lanes, vectors = 16, COLUMNS // 16
 
     def codegen(context, builder, signature, args):
         a, a_stride, b, c, c_stride, steps = args
-        i32, i64 = ir.IntType(32), ir.IntType(64)
-        v16, v64b = ir.VectorType(i32, lanes), ir.VectorType(ir.IntType(8), 4 * lanes)
-        fused = _has_vnni(context)
-
-        def int64_of(x):
-            return ir.Constant(i64, x)
-
-        def load(address, kind):
-            loaded = builder.load(builder.inttoptr(address, kind.as_pointer()))
-            loaded.align = 1
-            return loaded
-
-        before = builder.block
-        loop, after = (builder.function.append_basic_block(name) for name in ("terms", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        step = builder.phi(i64)
-        step.add_incoming(int64_of(0), before)
-        sums = [builder.phi(v16) for _ in range(rows * vectors)]
-        for s in sums:
-            s.add_incoming(ir.Constant(v16, [0] * lanes), before)
-        columns = [
-            load(
-                builder.add(
-                    b, builder.add(builder.mul(step, int64_of(4 * COLUMNS)), int64_of(4 * lanes * j))
-                ),
-                v64b,
-            )
-            for j in range(vectors)
-        ]
-        undefined = ir.Constant(v16, ir.Undefined)
-        new = []
-        for i in range(rows):
-            at = builder.add(
-                a, builder.add(builder.mul(a_stride, int64_of(i)), builder.mul(step, int64_of(4)))
-            )
-            four = builder.insert_element(undefined, load(at, i32), ir.Constant(i32, 0))
-            row = builder.shuffle_vector(four, undefined, ir.Constant(v16, [0] * lanes))
-            for j in range(vectors):
-                new.append(
-                    (_fused if fused else _plain)(builder, sums[i * vectors + j], row, columns[j], v16, v64b)
-                )
-        following = builder.add(step, int64_of(1))
-        step.add_incoming(following, loop)
-        for s, n in zip(sums, new, strict=True):
-            s.add_incoming(n, loop)
-        builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
-        builder.position_at_end(after)
-        for i in range(rows):
-            for j in range(vectors):
-                at = builder.add(c, builder.add(builder.mul(c_stride, int64_of(i)), int64_of(4 * lanes * j)))
-                store = builder.store(new[i * vectors + j], builder.inttoptr(at, v16.as_pointer()))
-                store.align = 4
+        # Four vectors a row: of 16 columns, or where 16 registers must hold all, of two sums of 4 columns.
+        size, columns, add, finish = (
+            (rows, 64, _fused, _whole) if _has_vnni(context) else (2, 16, _pairs, _joined)
+        )
+        for row in range(0, rows, size):
+            for column in range(0, COLUMNS, columns):
+                left = [_plus(builder, a, builder.mul(a_stride, _i64(row + i))) for i in range(size)]
+                found = _sums(builder, left, _plus(builder, b, _i64(4 * column)), steps, columns, add)
+                for i in range(size):
+                    at = _plus(builder, c, builder.mul(c_stride, _i64(row + i)), _i64(4 * column))
+                    for vector in finish(builder, found[i]):
+                        builder.store(vector, builder.inttoptr(at, vector.type.as_pointer())).align = 4
+                        at = _plus(builder, at, _i64(4 * vector.type.count))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _fused(builder, total, row, column, v16, v64b):
-    kind = ir.FunctionType(v16, [v16, v16, v16])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-    return builder.call(function, [total, row, builder.bitcast(column, v16)])
-
-
-def _plain(builder, total, row, column, v16, v64b):
-    """The same sum as pairs of 16-bit products, which every processor's vector unit has an instruction for."""
-    half, word = ir.VectorType(ir.IntType(16), 64), ir.VectorType(ir.IntType(32), 32)
-    left, right = builder.zext(builder.bitcast(row, v64b), half), builder.sext(column, half)
-
-    def pick(x, kind, first, step, count):
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), count), [first + step * t for t in range(count)])
-        return builder.shuffle_vector(x, ir.Constant(kind, ir.Undefined), mask)
-
-    pairs = [
-        builder.mul(
-            builder.sext(pick(left, half, odd, 2, 32), word),
-            builder.sext(pick(right, half, odd, 2, 32), word),
+def _sums(builder, left, right, steps, columns, add):
+    """Four vectors of sums for each row, whose addresses are `left`, with the columns at `right`."""
+    i32, i64 = ir.IntType(32), ir.IntType(64)
+    before = builder.block
+    loop, after = (builder.function.append_basic_block(name) for name in ("terms", "done"))
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(i64)
+    step.add_incoming(_i64(0), before)
+    kind = ir.VectorType(i32, 16 if add is _fused else 8)
+    sums = [[builder.phi(kind) for _ in range(4)] for _ in left]
+    at = _plus(builder, right, builder.mul(step, _i64(4 * COLUMNS)))
+    eight = ir.VectorType(ir.IntType(8), columns)
+    vectors = [_load(builder, _plus(builder, at, _i64(columns * j)), eight) for j in range(4)]
+    new = []
+    for row, of_row in zip(left, sums, strict=True):
+        four = _load(builder, _plus(builder, row, builder.mul(step, _i64(4))), i32)
+        repeated = builder.insert_element(_undefined(i32, columns // 4), four, _i32(0))
+        repeated = _pick(builder, repeated, repeated, [0] * (columns // 4))
+        new.append(
+            [
+                add(builder, s, builder.bitcast(repeated, eight), v)
+                for s, v in zip(of_row, vectors, strict=True)
+            ]
         )
-        for odd in (0, 1)
+    following = builder.add(step, _i64(1))
+    step.add_incoming(following, loop)
+    for s, n in zip(chain(*sums), chain(*new), strict=True):
+        s.add_incoming(ir.Constant(kind, [0] * kind.count), before)
+        s.add_incoming(n, loop)
+    builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
+    builder.position_at_end(after)
+    return new
+
+
+def _fused(builder, total, row, column):
+    """Sums of 16 columns and four more products of each, in one instruction."""
+    kind = ir.FunctionType(total.type, [total.type] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+    return builder.call(function, [total, *(builder.bitcast(x, total.type) for x in (row, column))])
+
+
+def _whole(builder, vectors):
+    return vectors
+
+
+def _pairs(builder, total, row, column):
+    """Two sums of each of 4 columns, and pairs of 16-bit products: every processor has an instruction for them."""
+    half = ir.VectorType(ir.IntType(16), 16)
+    return builder.add(total, _products(builder, builder.zext(row, half), builder.sext(column, half)))
+
+
+def _products(builder, left, right):
+    """Sums of two neighbouring products each of 16 numbers of 16 bits."""
+    word = ir.VectorType(ir.IntType(32), 16)
+    products = builder.mul(builder.sext(left, word), builder.sext(right, word))
+    return builder.add(*(_pick(builder, products, products, range(i, 16, 2)) for i in (0, 1)))
+
+
+def _joined(builder, vectors):
+    """The two sums of a column added: 8 columns from two vectors."""
+    return [
+        builder.add(*(_pick(builder, vectors[j], vectors[j + 1], range(i, 16, 2)) for i in (0, 1)))
+        for j in range(0, len(vectors), 2)
     ]
-    sums = builder.add(*pairs)
-    return builder.add(total, builder.add(pick(sums, word, 0, 2, 16), pick(sums, word, 1, 2, 16)))
+
+
+def _i64(x):
+    return ir.Constant(ir.IntType(64), x)
+
+
+def _i32(x):
+    return ir.Constant(ir.IntType(32), x)
+
+
+def _undefined(kind, count):
+    return ir.Constant(ir.VectorType(kind, count), ir.Undefined)
+
+
+def _plus(builder, address, *parts):
+    for part in parts:
+        address = builder.add(address, part)
+    return address
+
+
+def _load(builder, address, kind):
+    loaded = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+def _pick(builder, x, y, places):
+    """The elements at these places of two vectors, one behind the other."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+    return builder.shuffle_vector(x, y, mask)

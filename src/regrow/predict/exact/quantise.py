@@ -84,6 +84,6 @@ def quantise_state(x_D, left, row, apart, kept):
         q64 = (((np.int64(x_D[at + i]) + half) >> shift) * factor + (1 << 21)) >> 22
         high = (q64 + 64) >> 7
         left[row, at + i] = np.uint8(q64 - (high << 7) + 128)
-        apart.high[kept, i] = np.int32(high)
+        apart.high[kept, i] = np.int16(high)
         total += q64 * q64
     return total

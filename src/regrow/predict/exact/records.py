@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regrow.core.jit import I32x1, I32x2, I64x1, I64x2
-from regrow.predict.exact.arrays import I8x2, I8x5, U8x2
+from regrow.predict.exact.arrays import I8x2, I8x5, I16x2, U8x2
 
 
 class Layers(NamedTuple):
@@ -60,12 +60,12 @@ class Apart(NamedTuple):
     `high` [R, 4], what stands above their seven lowest bits."""
 
     four: I32x1
-    high: I32x2
+    high: I16x2
 
     @classmethod
     def empty(cls, rows: int) -> Apart:
         """Room for so many states."""
-        return cls(np.full(rows, -1, np.int32), np.zeros((rows, 4), np.int32))
+        return cls(np.full(rows, -1, np.int32), np.zeros((rows, 4), np.int16))
 
 
 class Work(NamedTuple):
