@@ -68,11 +68,11 @@ def made_of(
     with torch.no_grad():
         for key, p in [*network.named_parameters(), *mixer.named_parameters()]:
             p.add_(torch.randn_like(p) * (0.3 if key.endswith(("gain", "exponents")) else 0.1))
-        network.get_parameter("blocks.1.mlp_gain")[33] *= in_one_entry
-        network.embedding[:, :33] *= (
-            in_one_entry**0.5
-        )  # as training does, so that the others count all the same
-        network.embedding[:, 34:] *= in_one_entry**0.5
+        if (
+            in_one_entry != 1
+        ):  # and the others' embeddings larger, as training does, so that they count all the same
+            network.get_parameter("blocks.1.mlp_gain")[33] *= in_one_entry
+            network.embedding[:, np.arange(MODEL.d_model) != 33] *= in_one_entry**0.5
     payloads = {"weights": pack_weights(network), "mixer": pack_vector(mixer)}
     load_weights(network, payloads["weights"], "here")
     load_vector(mixer, payloads["mixer"], "here")

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 LN2, LOG2_E, GAMMA = 45426, 94548, 0x9E3779B97F4A7C15
-
-
 EXP2 = np.rint(2.0 ** (22 - np.arange(1024) / 1024)).astype(np.int64)
 LOG2 = np.rint(2.0**16 * np.log2(1 + np.arange(257) / 256)).astype(np.int64)
 TANH = np.rint(2.0**15 * np.tanh(np.arange(1025) / 128)).astype(np.int64)
@@ -350,10 +348,9 @@ class KneserNey:
             for gram in sorted(counts[n]):
                 grouped.setdefault(gram[:-1], []).append((gram[-1], counts[n][gram]))
             for key, pairs in grouped.items():
-                c_N = np.array([c for _, c in pairs])
+                tokens_N, c_N = np.array(pairs).T
                 D_N, total = D[n][np.minimum(c_N, len(D[n]) - 1)], int(c_N.sum())
                 masses, gamma = (c_N - D_N) * (1.0 / total), np.cumsum(D_N)[-1] * (1.0 / total)
-                tokens_N = [v for v, _ in pairs]
                 self.contexts[key] = np.float32(gamma), total, tokens_N, masses.astype(np.float32)
         c_V = np.array([counts[0][(v,)] for v in range(V)])
         taken_V, total = D[0][np.minimum(c_V, len(D[0]) - 1)], int(c_V.sum())

@@ -119,7 +119,7 @@ def test_a_long_text_is_stored_in_halves_where_they_fit() -> None:
     """Two cores decode a long text; a budget that only the whole holds gets that, a short text is not halved."""
     long = _text(1 << 19, 100, seed=4)
     whole, halves = len(encode_tokens(long, 100)), len(encode_tokens(long, 100, halves=True))
-    assert whole < halves < 1.1 * whole
+    assert whole < halves < 1.2 * whole
     assert encode_within(long, 100, halves)[:4] == b"RgT2"
     assert encode_within(long, 100, halves - 1)[:4] == b"RgT1"
     assert encode_within(long[:-1], 100, halves)[:4] == b"RgT1"
