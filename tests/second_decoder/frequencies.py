@@ -287,8 +287,7 @@ def first_states(w: Weights, tokens: Ints, said: list[Any]) -> Ints:
 
 def final_states(w: Weights, tokens: Ints, window: int, said: list[Any], first: int = 0) -> tuple[Ints, Ints]:
     """Of tokens whose positions begin at `first`, and what the memory says after each."""
-    c = w.config.model
-    D = c.d_model
+    c, D = w.config.model, w.config.model.d_model
     x = first_states(w, tokens, said)
     angle = np.arange(first, first + len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
     angles = cos(angle), cos(angle - np.uint64(1 << 62))
