@@ -71,7 +71,7 @@ def encode_tokens(tokens: Tokens, vocab_size: int, *, halves: bool = False) -> b
         encode_varint(len(coded_lengths)),
         coded_lengths,
     ]
-    halves = halves and np.count_nonzero(counts) > 1
+    halves = halves and bool(np.count_nonzero(counts) > 1)
     if halves:
         tree = _tree(lengths)
         with ThreadPoolExecutor(1) as other:

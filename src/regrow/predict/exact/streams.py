@@ -200,7 +200,8 @@ class Streams:
         work = Work(
             zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
             zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)),
-            Apart.empty(BLOCK), *(zeros(np.int64, BLOCK) for _ in range(3)), zeros(np.int64, ROWS),
+            Apart.empty(BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK),
+            zeros(np.int64, ROWS),
             zeros(np.int32, BLOCK, width), zeros(np.int32, width),
             zeros(np.int32, ROWS, slots), zeros(np.int32, slots), zeros(np.int64, slots),
             zeros(np.uint8, ROWS + 1, max(slots, terms)), zeros(np.uint8, ROWS, max(slots, terms)),
