@@ -32,9 +32,7 @@ class FailOn(StrEnum):
 def command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH", help="Scripts, submission folders, artifacts or runs.", show_default=False
-        ),
+        typer.Argument(metavar="PATH", help="Scripts, submission folders, artifacts or runs."),
     ] = None,
     run: Annotated[
         Path | None,

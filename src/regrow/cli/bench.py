@@ -18,7 +18,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which bench.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which bench.")],
     train: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Training text, instead of the bench's own.")
     ] = None,

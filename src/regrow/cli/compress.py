@@ -42,7 +42,7 @@ def command(
     artifact: ArtifactFile,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILE", help="Any files; none, or -, for standard input.", show_default=False),
+        typer.Argument(metavar="FILE", help="Any files; none, or -, for standard input."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -51,7 +51,6 @@ def command(
             "-o",
             metavar="OUT",
             help="The stream to write; - for standard output.  [default: FILE.rg; standard output for standard input]",
-            show_default=False,
         ),
     ] = None,
     stdout: Stdout = False,

@@ -35,7 +35,6 @@ def command(
             metavar="PRESET|FILE|SCHEMA",
             help="For show and check a preset or a file; for schema what it is of: config (the default), result "
             "(result.json), audit (what audit --json prints) or error (what a mistake prints with --json).",
-            show_default=False,
         ),
     ] = None,
     overrides: Overrides = None,

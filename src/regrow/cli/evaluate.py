@@ -38,9 +38,7 @@ def command(
     reset_at: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT",
-            help=r"Reset the context after every TEXT (such as \f), which ends a document.",
-            show_default=False,
+            metavar="TEXT", help=r"Reset the context after every TEXT (such as \f), which ends a document."
         ),
     ] = None,
     official_bytes: Annotated[
@@ -48,9 +46,7 @@ def command(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(
-            metavar="cpu|cuda|cuda:N", help="Where the network computes.  [default: cpu]", show_default=False
-        ),
+        typer.Option(metavar="cpu|cuda|cuda:N", help="Where the network computes.  [default: cpu]"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

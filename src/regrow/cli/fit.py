@@ -29,13 +29,9 @@ _RUN_FILES = {ARTIFACT, REPORT, RESULT}  # what tells a model of this command fr
 def command(
     texts: Annotated[
         list[str],
-        typer.Argument(
-            metavar="TEXT...", help="Text, JSONL or Parquet files, or folders of them.", show_default=False
-        ),
+        typer.Argument(metavar="TEXT...", help="Text, JSONL or Parquet files, or folders of them."),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="MODEL", help="The folder to make.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="The folder to make.")],
     budget: Annotated[
         str, typer.Option("--budget", metavar="SIZE", help="What the model may take: 4MB, 500kB.")
     ] = "4MB",

@@ -17,7 +17,6 @@ def command(
         typer.Argument(
             metavar="FILE",
             help="An artifact.safetensors, the folder of a run, or what `regrow compress` wrote.",
-            show_default=False,
             callback=artifact_in_run,
         ),
     ],

@@ -26,12 +26,9 @@ def command(
         typer.Argument(
             metavar="TEXT...",
             help="Text or JSON lines (each may be .gz) or Parquet files; - for standard input.",
-            show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="OUT", help="The model to write.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="The model to write.")],
     words: Annotated[
         bool,
         typer.Option(
@@ -44,14 +41,13 @@ def command(
     chars: Annotated[bool, typer.Option("--chars", help="Bytes: OUT is an artifact.")] = False,
     order: Annotated[int, typer.Option(min=1, max=16, metavar="N", help="The longest n-gram.")] = 5,
     vocab: Annotated[
-        int | None, typer.Option(metavar="N", help="With --bpe: tokens.  [default: 1024]", show_default=False)
+        int | None, typer.Option(metavar="N", help="With --bpe: tokens.  [default: 1024]")
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
             help="With --bpe and --chars: the artifact's size at most, such as 4MB.  [default: 16MB]",
-            show_default=False,
         ),
     ] = None,
     by: Annotated[
@@ -60,12 +56,11 @@ def command(
             metavar="line|document",
             help="With --bpe and --chars: what begins anew; documents end at lines of a form feed alone.  [default: "
             "document]",
-            show_default=False,
         ),
     ] = None,
     text_field: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Lines are JSON, and this field is the text.", show_default=False),
+        typer.Option(metavar="NAME", help="Lines are JSON, and this field is the text."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")] = False,
     json: Json = False,

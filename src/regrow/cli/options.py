@@ -37,7 +37,6 @@ Device: TypeAlias = Annotated[
         "--device",
         metavar="cpu|cuda|cuda:N",
         help="Where the network computes.  [default: a GPU where there is one]",
-        show_default=False,
     ),
 ]
 
@@ -57,7 +56,7 @@ def no_fifo(path: Path | None) -> Path | None:
 
 def _artifact(metavar: str) -> Any:
     help = "An artifact.safetensors, or the folder of a run."
-    return typer.Argument(metavar=metavar, help=help, show_default=False, callback=artifact_in_run)
+    return typer.Argument(metavar=metavar, help=help, callback=artifact_in_run)
 
 
 ArtifactFile: TypeAlias = Annotated[Path, _artifact("ARTIFACT")]
@@ -69,7 +68,6 @@ HeldOut: TypeAlias = Annotated[
         "--data",
         metavar="DIR|FILE",
         help="A folder made by `regrow data`, whose held-out text is used, or any file.",
-        show_default=False,
         callback=no_fifo,
     ),
 ]
@@ -79,7 +77,6 @@ Overrides: TypeAlias = Annotated[
         "--set",
         metavar="SECTION.KEY=VALUE",
         help="Set one key of the config, for instance train.max_steps=30; may be given again.",
-        show_default=False,
     ),
 ]
 
@@ -89,7 +86,6 @@ EvalOverrides: TypeAlias = Annotated[
         "--set",
         metavar="EVAL.KEY=VALUE",
         help="With --ttt: set one key of [eval], for instance eval.ttt=none; may be given again.",
-        show_default=False,
     ),
 ]
 

@@ -31,7 +31,6 @@ def command(
         typer.Option(
             metavar="hf:FOLDER",
             help="A Hugging Face causal language model instead of an artifact, on this machine alone.",
-            show_default=False,
         ),
     ] = None,
     streams: Annotated[
@@ -41,7 +40,6 @@ def command(
             min=1,
             max=10**9,
             help="With --model: pieces of the text side by side; faster, but each begins cold.  [default: 1]",
-            show_default=False,
         ),
     ] = None,
     ttt: Annotated[

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 Out: TypeAlias = Annotated[
     Path,
-    typer.Option(
-        "--out", "-o", metavar="OUT", help="The file to write; - for standard output.", show_default=False
-    ),
+    typer.Option("--out", "-o", metavar="OUT", help="The file to write; - for standard output."),
 ]
 
 
@@ -32,9 +30,7 @@ def compress(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE",
-            help="Lines of text or JSON, or a Parquet file; - for standard input.",
-            show_default=False,
+            metavar="FILE", help="Lines of text or JSON, or a Parquet file; - for standard input."
         ),
     ],
     out: Out,
@@ -44,7 +40,6 @@ def compress(
             metavar="NAME",
             help="The records are this field of JSON lines, or this column of a Parquet file.  [default: whole lines; "
             "of a Parquet file, text]",
-            show_default=False,
         ),
     ] = None,
     checksum: Annotated[
@@ -91,21 +86,13 @@ def decompress(
     model: ModelFile,
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE",
-            help="What `regrow records compress` wrote; - for standard input.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="FILE", help="What `regrow records compress` wrote; - for standard input."),
     ],
     out: Out,
     record: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N",
-            min=1,
-            max=2**63 - 1,
-            help="This record alone, counted from 1; may be given again.",
-            show_default=False,
+            metavar="N", min=1, max=2**63 - 1, help="This record alone, counted from 1; may be given again."
         ),
     ] = None,
     force: Force = False,

@@ -16,7 +16,7 @@ RUN_FILES = (CONFIG, LOG, RESULT, ARTIFACT, "excerpt.json")
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The page.  [default: RUN/report.html]"),

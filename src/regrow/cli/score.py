@@ -30,16 +30,13 @@ def command(
         typer.Argument(
             metavar="MODEL",
             help="An artifact.safetensors, the folder of a run, or an ARPA file (.gz too).",
-            show_default=False,
             callback=artifact_in_run,
         ),
     ],
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE",
-            help="Text, JSON lines (each may be .gz) or a Parquet file; - for standard input.",
-            show_default=False,
+            metavar="FILE", help="Text, JSON lines (each may be .gz) or a Parquet file; - for standard input."
         ),
     ],
     by: Annotated[
@@ -54,7 +51,6 @@ def command(
             metavar="NAME",
             help="Lines are JSON, and this field is the text; or a Parquet file's column.  [default: text where FILE "
             "is named .jsonl or .parquet]",
-            show_default=False,
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")] = False,

@@ -20,12 +20,8 @@ class Track(StrEnum):
 
 
 def command(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Runs of several seeds.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder to make.", show_default=False)
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Runs of several seeds.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
     author: Annotated[str, typer.Option(metavar="NAME", help="Who submits.")] = "unknown",
     github_id: Annotated[str, typer.Option(metavar="ID", help="The author's GitHub name.")] = "unknown",
     name: Annotated[

@@ -22,9 +22,9 @@ PIECES, PIECE_BYTES = 8, 8192  # of the held-out text, looked at once the run is
 def command(
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="DIR", help="A folder made by `regrow data`.", show_default=False),
+        typer.Option("--data", metavar="DIR", help="A folder made by `regrow data`."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.")],
     preset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="A preset, see `regrow config list`.  [default: demo]"),
