@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pages import DOCS, RESULTS, filled, table
+from benchmarks.pages import DOCS, RESULTS, filled
 from benchmarks.pictures import PICTURES
+from benchmarks.tables import table
 from regrow.core.errors import DataError
 
 # What others published or a formula holds, not what was measured here.
