@@ -1,4 +1,4 @@
-"""What a run needs, reckoned from its config alone: said, or refused, before any of it is built. Needs no torch."""
+"""What a run needs, reckoned from its config: said, or refused, before any of it is built. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,31 @@ _MATRIX_BYTES = 0.9  # entropy-coded int8, bytes per entry: what weights trained
 _LEAST_MEMORY = 1024  # bytes that a memory needs to be of any use
 _MAX_MATRIX_BYTES = 1.1  # of weights that have hardly learned, with the scale of every row
 _OTHER_BYTES = 4096  # the mixer and the vectors: more than they come to
+
+
+def check_start(config: Config, train_tokens: int, processes: int) -> None:
+    """Refuse what cannot be trained on a text of so many tokens by so many processes. Raises ConfigError."""
+    t = config.train
+    if not config.model.n_layer:
+        raise ConfigError("model.n_layer = 0: there is no network to train; choose 1 or more.")
+    if config.memory.kind == "hashed" and processes > 1:
+        raise ConfigError(
+            'memory.kind = "hashed": is counted in one process; start without torchrun or use "exact".'
+        )
+    sequences = t.batch_tokens // t.seq_len
+    if sequences % processes:
+        fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]
+        near = [*[n for n in fitting if n < processes][-1:], *[n for n in fitting if n > processes][:1]]
+        raise ConfigError(
+            f"train.batch_tokens = {t.batch_tokens}: its {sequences} sequences of train.seq_len cannot be divided "
+            f"evenly among {processes} processes; start {' or '.join(map(str, near))}, or choose a multiple of "
+            f"{t.seq_len * processes} tokens."
+        )
+    if train_tokens < 2 * t.seq_len:
+        raise ConfigError(
+            f"train.seq_len = {t.seq_len}: the training text has {train_tokens} tokens, too few for two sequences; "
+            "lower it or give more text."
+        )
 
 
 def check_budget(config: Config, vocab_size: int, tokenizer_bytes: int) -> None:

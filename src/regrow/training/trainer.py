@@ -46,7 +46,7 @@ from regrow.training.compiled import compile_ahead
 from regrow.training.gradients import GradientSum
 from regrow.training.log import Callback, RunLog
 from regrow.training.loss import Nats, StepLoss
-from regrow.training.needs import check_budget, check_memory, rows_at_once
+from regrow.training.needs import check_budget, check_memory, check_start, rows_at_once
 from regrow.training.optim import learning_rate
 from regrow.training.packing import network_bpb, pack
 from regrow.training.signals import CAUGHT, ended_by, stop_signals
@@ -133,7 +133,11 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.out, self.group, self.progress = config, data, out, group, progress
         self.callbacks = callbacks
-        self._check()
+        check_start(config, len(data.train_tokens), group.world_size)
+        check_budget(config, data.vocab_size, len(data.tokenizer.to_bytes()))
+        cuda = group.device.type == "cuda"
+        free = torch.cuda.mem_get_info(group.device)[0] if cuda else available_memory()
+        check_memory(config, data.vocab_size, group.device.type, group.world_size, free, progress.log)
         self._rows = rows_at_once(config.train, group.device.type, group.world_size)
         state = self.state = TrainingState(config, data, group)
         self._loss = StepLoss(state.network, state.mixer, state.memory, data.tokenizer.bos_id, state.dtype)
@@ -141,33 +145,6 @@ class Trainer:
         self._mixer_sum = GradientSum(group, state.mixer.parameters())
         self._warm_up = 0.0
         self._check_products()
-
-    def _check(self) -> None:
-        t, world, memory = self.config.train, self.group.world_size, self.config.memory
-        if not self.config.model.n_layer:
-            raise ConfigError("model.n_layer = 0: there is no network to train; choose 1 or more.")
-        if memory.kind == "hashed" and world > 1:
-            raise ConfigError(
-                'memory.kind = "hashed": is counted in one process; start without torchrun or use "exact".'
-            )
-        sequences = t.batch_tokens // t.seq_len
-        if sequences % world:
-            fitting = [n for n in range(1, sequences + 1) if sequences % n == 0]
-            near = [*[n for n in fitting if n < world][-1:], *[n for n in fitting if n > world][:1]]
-            raise ConfigError(
-                f"train.batch_tokens = {t.batch_tokens}: its {sequences} sequences of train.seq_len cannot be "
-                f"divided evenly among {world} processes; start {' or '.join(map(str, near))}, or choose a multiple of "
-                f"{t.seq_len * world} tokens."
-            )
-        if len(self.data.train_tokens) < 2 * t.seq_len:
-            raise ConfigError(
-                f"train.seq_len = {t.seq_len}: the training text has {len(self.data.train_tokens)} tokens, too "
-                "few for two sequences; lower it or give more text."
-            )
-        check_budget(self.config, self.data.vocab_size, len(self.data.tokenizer.to_bytes()))
-        device = self.group.device
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
-        check_memory(self.config, self.data.vocab_size, device.type, world, free, self.progress.log)
 
     def loop(self) -> None:
         """Train until a limit is met. When told to stop, keeps a checkpoint and raises what `ended_by` gives."""
