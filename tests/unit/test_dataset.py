@@ -243,22 +243,6 @@ def test_progress_covers_every_byte(source: Path, tmp_path: Path) -> None:
     assert sum(totals) == 0
 
 
-def test_a_dataset_from_arrays_checks_them() -> None:
-    """Documents begin with BOS and hold no other, ids fit, every document has a group."""
-    tokenizer = Tokenizer.train([], 257)
-    tokens = [1, 98, 99, 1, 100]
-    data = Dataset.from_arrays(tokenizer, np.array(tokens), [0, 3], [7, 7], b"held")
-    assert (data.train_bytes, data.val_bytes, data.val_tokens.tolist()) == (3, b"held", [105, 102, 109, 101])
-    for bad_tokens, offsets, groups in (
-        ([98, 1, 99], [0], [0]),
-        ([1, 98, 1, 99], [0], [0]),
-        (tokens, [0, 3], [0]),
-        ([1, 300], [0], [0]),
-    ):
-        with pytest.raises(DataError, match="arrays: "):
-            Dataset.from_arrays(tokenizer, np.array(bad_tokens), offsets, groups, b"")
-
-
 def test_data_argument_is_a_folders_held_out_text_or_a_file(copied: Path, tmp_path: Path) -> None:
     """`--data DIR|FILE`: val.txt, verified, or the file's bytes whatever they are; nothing is a DataError."""
     assert read_text_argument(copied) == (copied / "val.txt").read_bytes()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.datasets import dataset_of
 
 from regrow.artifact.stored import StoredArtifact
 from regrow.core.config.checks import check
@@ -41,7 +42,7 @@ def data() -> Dataset:
     text = b" ".join(words[i] for i in rng.integers(0, len(words), 3000))
     tokenizer = Tokenizer.train([text], 300)
     tokens = np.concatenate(([tokenizer.bos_id], tokenizer.encode(text)))
-    return Dataset.from_arrays(tokenizer, tokens, [0], [0], text[-3000:-1000] + WORDS * 2)
+    return dataset_of(tokenizer, tokens, [0], [0], text[-3000:-1000] + WORDS * 2)
 
 
 @pytest.fixture

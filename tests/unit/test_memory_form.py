@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.datasets import dataset_of
 
 from regrow.core.config.load import config_from_dict
 from regrow.core.config.schema import Config
@@ -28,7 +29,7 @@ def data() -> Dataset:
     tokenizer = Tokenizer.train(documents, 300)
     pieces = [np.concatenate(([tokenizer.bos_id], tokenizer.encode(d))) for d in documents]
     offsets = np.cumsum([0] + [len(p) for p in pieces])[:-1]
-    return Dataset.from_arrays(tokenizer, np.concatenate(pieces), offsets, np.arange(20), b"a few words")
+    return dataset_of(tokenizer, np.concatenate(pieces), offsets, np.arange(20), b"a few words")
 
 
 def stored(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.datasets import dataset_of
 
 from regrow.core.config.load import load_preset
 from regrow.core.config.schema import Config, MemoryConfig, MixerConfig, ModelConfig, TrainConfig
@@ -37,7 +38,7 @@ def data() -> Dataset:
     tokenizer = Tokenizer.train(documents, 300)
     pieces = [np.concatenate(([tokenizer.bos_id], tokenizer.encode(d))) for d in documents]
     offsets = np.cumsum([0] + [len(p) for p in pieces])[:-1]
-    return Dataset.from_arrays(tokenizer, np.concatenate(pieces), offsets, np.arange(24), b"a few words")
+    return dataset_of(tokenizer, np.concatenate(pieces), offsets, np.arange(24), b"a few words")
 
 
 def model_of(texts: list[NDArray[np.uint16]], vocab_size: int) -> NgramModel:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.datasets import dataset_of
 
 from regrow.artifact.ledger import Ledger
 from regrow.core.config.load import config_from_dict
@@ -24,7 +25,7 @@ def small() -> tuple[Config, Dataset, Transformer]:
     config = config_from_dict({"model": {"n_layer": 1, "d_model": 64, "n_head": 2, "n_kv_head": 1}}, "test")
     tokenizer = Tokenizer.train([b"a few words"], 257)
     tokens = np.array([tokenizer.bos_id, *[5] * 600], np.uint16)
-    data = Dataset.from_arrays(tokenizer, tokens, np.array([0]), np.array([0]), b"a few words")
+    data = dataset_of(tokenizer, tokens, np.array([0]), np.array([0]), b"a few words")
     return config, data, Transformer(config.model, data.vocab_size, config.train.seq_len, 1)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.datasets import dataset_of
 
 from regrow.core.config.load import apply_overrides, config_toml, load_preset
 from regrow.core.config.schema import MemoryConfig, MixerConfig, ModelConfig, TrainConfig
@@ -46,7 +47,7 @@ def data() -> Dataset:
     tokenizer = Tokenizer.train(documents, 300)
     pieces = [np.concatenate(([tokenizer.bos_id], tokenizer.encode(d))) for d in documents]
     offsets = np.cumsum([0] + [len(p) for p in pieces])[:-1]
-    return Dataset.from_arrays(tokenizer, np.concatenate(pieces), offsets, np.arange(20) // 2, b"a few words")
+    return dataset_of(tokenizer, np.concatenate(pieces), offsets, np.arange(20) // 2, b"a few words")
 
 
 def test_every_window_comes_once_an_epoch() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -98,30 +97,6 @@ class Dataset:
             "val_tokens": len(self.val_tokens),
             "val_sha256": sha256_hex(self.val_bytes),
         }
-
-    @classmethod
-    def from_arrays(
-        cls,
-        tokenizer: Tokenizer,
-        train_tokens: NDArray[Any],
-        doc_offsets: NDArray[Any] | Sequence[int],
-        doc_groups: NDArray[Any] | Sequence[int],
-        val_bytes: bytes,
-        name: str = "arrays",
-    ) -> Dataset:
-        """A dataset in memory. Raises DataError if the arrays are not what the class describes."""
-        tokens, offsets = np.asarray(train_tokens, np.uint16), np.asarray(doc_offsets, np.int64)
-        groups = np.asarray(doc_groups, np.int32)
-        starts = np.flatnonzero(tokens == tokenizer.bos_id)
-        if not np.array_equal(starts, offsets) or len(groups) != len(offsets):
-            raise DataError(f"{name}: every document must begin with BOS, hold no other, and have one group.")
-        if tokens.size and int(tokens.max()) >= tokenizer.vocab_size:
-            raise DataError(
-                f"{name}: token {tokens.max()} is outside the vocabulary of {tokenizer.vocab_size}."
-            )
-        size = len(tokenizer.decode(tokens))
-        val_tokens = tokenizer.encode(val_bytes)
-        return cls(name, tokenizer, tokens, offsets, groups, val_tokens, val_bytes, size)
 
     @classmethod
     def load(cls, folder: Path | str) -> Dataset:

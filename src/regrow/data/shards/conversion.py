@@ -58,7 +58,6 @@ def build_from_shards(
     *,
     tokenizer: Path | None = None,
     name: str = "",
-    processes: int | None = None,
 ) -> Dataset:
     """Write the data folder `out` from shards (files, or the folder that holds them).
 
@@ -89,7 +88,7 @@ def build_from_shards(
             info = _train_part(train, shards, vocabulary, writer, task)
         info.name = name or utf8(train[0].resolve().parent.name)
         with progress.task("tokenising val.txt", writer.path(VAL_TEXT).stat().st_size, "B") as task:
-            write_held_out_tokens(vocabulary.tokenizer, writer, task, processes, info)
+            write_held_out_tokens(vocabulary.tokenizer, writer, task, None, info)
         info.notes, info.val_documents = notes, sizes
         writer.finish(info)
     for note in notes:

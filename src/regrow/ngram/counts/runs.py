@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -117,9 +116,9 @@ def merge_runs(a: SortedRun, b: SortedRun) -> SortedRun:
 class RunTree:
     """A log-structured merge tree: runs whose sizes at least double from young to old, so adding costs O(log N)."""
 
-    def __init__(self, order: int, bits: int, runs: Iterable[SortedRun] = ()) -> None:
+    def __init__(self, order: int, bits: int) -> None:
         self.order, self.bits = order, bits
-        self._runs: list[SortedRun] = [run for run in runs if len(run)]
+        self._runs: list[SortedRun] = []  # oldest first
 
     def push(self, run: SortedRun) -> None:
         if not len(run):
@@ -140,11 +139,6 @@ class RunTree:
 
     def replace(self, run: SortedRun) -> None:
         self._runs = [run] if len(run) else []
-
-    @property
-    def run_sizes(self) -> list[int]:
-        """Keys in each run, oldest first."""
-        return [len(run) for run in self._runs]
 
     @property
     def nbytes(self) -> int:
