@@ -185,21 +185,13 @@ class Codec:
 
         Raises StreamError for damage, when what stands before it has been written."""
         reader = StreamReader(source, name)
-        self.check_artifact(reader, name)
+        reader.check_artifact(self.sha256)
         written = 0
         with (progress or Silent()).task("decode", None, "bytes") as task:
             for block in reader.blocks():
                 _check_kind(block, expected, name)
                 written += out.write(self.decode_block(block, task, name))
         return reader.position, written
-
-    def check_artifact(self, reader: StreamReader, name: str) -> None:
-        """Raise StreamError if the stream was made with another artifact."""
-        if reader.artifact_id.hex() != self.sha256[:8]:
-            raise StreamError(
-                f"{name}: was made with the artifact whose SHA-256 begins {reader.artifact_id.hex()}, and the one "
-                f"given begins {self.sha256[:8]}; decompress it with the artifact it names."
-            )
 
     def encode_block(
         self, raw: bytes, settings: AdaptiveSettings | None, task: Task, always: bool = False

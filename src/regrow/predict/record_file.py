@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from regrow.artifact.int_coder import decode_ints, encode_ints
 from regrow.core.errors import ArtifactError, DataError, StreamError
 from regrow.core.magic import HEAD_BYTES, describe_bytes
-from regrow.core.varints import decode_varint, encode_varint
+from regrow.core.varints import encode_varint
 from regrow.predict.record_codec import MAX_CHECKSUM, RecordCodec, RecordForm
 from regrow.predict.stream import (
     CHECKED_RECORDS_KIND,
@@ -35,6 +35,7 @@ from regrow.predict.stream import (
     MAGIC,
     RECORDS_KIND,
     VERSION,
+    PlacedReader,
     read_exactly,
 )
 
@@ -152,24 +153,21 @@ class RecordBlock:
         return f"record {first:,}" if first == last else f"one of records {first:,} to {last:,}"
 
 
-class RecordReader:
+class RecordReader(PlacedReader):
     """A file of records, or a pipe. Raises StreamError, naming the file `name`, for one that is damaged, foreign or of
     another version; `lead`, `field`, `checksum` (bytes of it a record), `artifact_id` and, once all is read, `end` are
     what it says."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._name, self._at, self._records = file, name, 0, 0
+        super().__init__(file, name)
+        self._records = 0
         self._read_head()
         self._body = self._at
         self.end: RecordsEnd | None = None
 
     def codec(self, codec: RecordCodec, artifact_sha256: str) -> RecordCodec:
         """`codec` with this file's lead and checksums. Raises StreamError for a file of another artifact."""
-        if self.artifact_id.hex() != artifact_sha256[: 2 * ID_BYTES]:
-            raise StreamError(
-                f"{self._name}: was made with the artifact whose SHA-256 begins {self.artifact_id.hex()}, and the one "
-                f"given begins {artifact_sha256[: 2 * ID_BYTES]}; decompress it with the artifact it names."
-            )
+        self.check_artifact(artifact_sha256)
         return codec.with_form(RecordForm(self.lead, checksum=self.checksum))
 
     def decoded(self, codec: RecordCodec) -> Iterator[list[bytes]]:
@@ -199,7 +197,7 @@ class RecordReader:
                 group = inside // block.together
                 _, start, stop = next(g for g in block.groups() if g[0] == group)
                 self._seek(block.at + start)
-                coded = self._take(stop - start, block.records_of(group))
+                coded = self._part(stop - start, block.records_of(group))
                 self._check(block, group, coded)
                 lengths = block.lengths_N[group * block.together : inside + 1]
                 end = int(lengths.sum())
@@ -222,7 +220,7 @@ class RecordReader:
         while (block := self._block()) is not None:
             parts = []
             for group, start, stop in block.groups():
-                parts.append(self._take(stop - start, block.records_of(group)))
+                parts.append(self._part(stop - start, block.records_of(group)))
                 self._check(block, group, parts[-1])
             yield block, b"".join(parts)
         if self._file.read(1):
@@ -235,7 +233,8 @@ class RecordReader:
             raise StreamError(f"{self._name}: {error}") from error
 
     def _read_head(self) -> None:
-        mark = self._take(len(_MARK), "the head", whole=False)
+        mark = read_exactly(self._file, len(_MARK))
+        self._at = len(mark)
         if mark not in MARKS:
             if mark[:3] == MAGIC and mark[3:] and mark[3] >> 4 != VERSION:
                 raise StreamError(
@@ -250,13 +249,13 @@ class RecordReader:
             raise StreamError(
                 f"{self._name}: is {seems}, not a file of records; give what regrow records compress wrote."
             )
-        self.artifact_id = self._take(ID_BYTES, "the head")
-        self.lead = self._take(self._varint(MAX_STRING, "the head"), "the head")
-        field = self._take(self._varint(MAX_STRING, "the head"), "the head")
-        self.checksum = self._take(1, "the head")[0] if mark == _CHECKED_MARK else 0
+        self.artifact_id = self._part(ID_BYTES, "the head")
+        self.lead = self._part(self._number(MAX_STRING, "the head"), "the head")
+        field = self._part(self._number(MAX_STRING, "the head"), "the head")
+        self.checksum = self._part(1, "the head")[0] if mark == _CHECKED_MARK else 0
         wanted = _head(self.artifact_id, self.lead, field, self.checksum)[-4:]
         known = mark == _MARK or 1 <= self.checksum <= MAX_CHECKSUM
-        if self._take(4, "the head") != wanted or not known:
+        if self._part(4, "the head") != wanted or not known:
             raise self._damaged("is damaged in the head")
         self.field = field.decode("utf-8", "replace")
 
@@ -264,15 +263,15 @@ class RecordReader:
         """The next block's index, or None at the end, which is then in `end`."""
         first = self._records + 1
         where = f"the index from record {first:,} on"
-        count = self._varint(BLOCK_RECORDS, where)
+        count = self._number(BLOCK_RECORDS, where)
         if not count:
-            records, flag = self._varint(1 << 41, "the end"), self._take(1, "the end")[0]
-            end = RecordsEnd(records, flag == 1, int.from_bytes(self._take(4, "the end"), "little"))
+            records, flag = self._number(1 << 41, "the end"), self._part(1, "the end")[0]
+            end = RecordsEnd(records, flag == 1, int.from_bytes(self._part(4, "the end"), "little"))
             if end.records != self._records or flag > min(1, records):
                 raise self._damaged("is damaged in the end")
             self.end = end
             return None
-        index = self._take(self._varint(_MAX_INDEX, where), where)
+        index = self._part(self._number(_MAX_INDEX, where), where)
         try:
             lengths_N = decode_ints(index).astype(np.int64).reshape(-1)
         except ArtifactError as error:
@@ -280,7 +279,7 @@ class RecordReader:
         if len(lengths_N) != count or lengths_N.min() < 0:
             raise self._damaged(f"is damaged in {where}")
         sums = 0 if self.checksum else -(-count // CHECKED)
-        checks = np.frombuffer(self._take(4 * sums, where), "<u4")
+        checks = np.frombuffer(self._part(4 * sums, where), "<u4")
         self._records += count
         return RecordBlock(first, self._at, lengths_N, checks)
 
@@ -294,27 +293,11 @@ class RecordReader:
         self._file.seek(at, io.SEEK_SET)
         self._at = at
 
-    def _varint(self, limit: int, where: str) -> int:
-        read = bytearray()
-        while not read or read[-1] > 127:
-            read += self._take(1, where)
-            if len(read) > 6:
-                raise self._damaged(f"is damaged in {where}")
-        value, _ = decode_varint(bytes(read), 0, 42)
-        if value > limit:
-            raise self._damaged(f"is damaged in {where}")
-        return value
+    def _number(self, limit: int, where: str) -> int:
+        return self._varint(limit, f"is damaged in {where}", f"is cut short in {where}")
 
-    def _take(self, size: int, where: str, *, whole: bool = True) -> bytes:
-        taken = read_exactly(self._file, size)
-        self._at += len(taken)
-        if whole and len(taken) < size:
-            raise self._damaged(f"is cut short in {where}")
-        return taken
-
-    def _damaged(self, fault: str, at: int | None = None) -> StreamError:
-        place = self._at if at is None else at
-        return StreamError(f"{self._name}: {fault} (at byte {place:,}); copy the whole file again.")
+    def _part(self, size: int, where: str) -> bytes:
+        return self._take(size, f"is cut short in {where}")
 
 
 def _head(artifact_id: bytes, lead: bytes, field: bytes, checksum: int) -> bytes:

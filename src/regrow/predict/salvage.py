@@ -52,7 +52,7 @@ def salvage(
     first bytes are not a stream's or another artifact's.
     """
     reader = StreamReader(source, name)
-    codec.check_artifact(reader, name)
+    reader.check_artifact(codec.sha256)
     size = source.seek(0, io.SEEK_END)
     reader.seek(LEAD_BYTES)
     holes: list[Hole] = []

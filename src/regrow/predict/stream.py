@@ -107,14 +107,58 @@ def block_bytes(block: StreamBlock) -> bytes:
 BLOCKS_END = b"\0"
 
 
-class StreamReader:
+class PlacedReader:
+    """A file or pipe that is read from its begin, and an error that says at which byte of which one.
+
+    `artifact_id`: the 4 bytes by which it names the artifact that made it.
+    """
+
+    artifact_id: bytes
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name, self._at = file, name, 0
+
+    def check_artifact(self, sha256: str) -> None:
+        """Raise StreamError if what is read was made with another artifact than the one of this SHA-256."""
+        if self.artifact_id.hex() != sha256[: 2 * ID_BYTES]:
+            raise StreamError(
+                f"{self._name}: was made with the artifact whose SHA-256 begins {self.artifact_id.hex()}, and the one "
+                f"given begins {sha256[: 2 * ID_BYTES]}; decompress it with the artifact it names."
+            )
+
+    def _take(self, size: int, fault: str = "is cut short") -> bytes:
+        taken = read_exactly(self._file, size)
+        self._at += len(taken)
+        if len(taken) < size:
+            raise self._damaged(fault)
+        return taken
+
+    def _varint(
+        self, limit: int, fault: str = "has a number that is too large", cut: str = "is cut short"
+    ) -> int:
+        read = bytearray()
+        while not read or read[-1] > 127:
+            read += self._take(1, cut)
+            if len(read) > 6:
+                raise self._damaged(fault)
+        value, _ = decode_varint(bytes(read), 0, 42)
+        if value > limit:
+            raise self._damaged(fault)
+        return value
+
+    def _damaged(self, fault: str, at: int | None = None) -> StreamError:
+        place = self._at if at is None else at
+        return StreamError(f"{self._name}: {fault} (at byte {place:,}); copy the whole file again.")
+
+
+class StreamReader(PlacedReader):
     """A stream read from a file: `artifact_id` (4 bytes), `kind`, and its blocks in turn, of any file, pipes too.
 
     Raises StreamError for a file that is no stream of this version, saying what it seems to be.
     """
 
     def __init__(self, file: BinaryIO, name: str = "the stream") -> None:
-        self._file, self._name, self._at = file, name, 0
+        super().__init__(file, name)
         lead = read_exactly(file, LEAD_BYTES)
         if lead[:4] == _OLD_MAGIC:
             raise StreamError(
@@ -160,10 +204,10 @@ class StreamReader:
         if self.kind != BlockKind.BLOCKS:
             return self._single(skip) if self._at == LEAD_BYTES else None
         at = self._at
-        code = self._take(1, "is cut short")[0]
+        code = self._take(1)[0]
         if code == BLOCKS_END[0]:
             if self._file.read(1):
-                raise self._damaged("has bytes after its end", self._at)
+                raise self._damaged("has bytes after its end")
             return None
         kind = self._kind(code)
         raw_bytes = self._varint(MAX_BLOCK_BYTES)
@@ -173,7 +217,7 @@ class StreamReader:
         return self._with_payload(block, size, skip)
 
     def _single(self, skip: bool) -> StreamBlock:
-        checksum = int.from_bytes(self._take(4, "is cut short"), "little")
+        checksum = int.from_bytes(self._take(4), "little")
         raw_bytes = self._varint(MAX_BLOCK_BYTES) if self.kind == BlockKind.PACKED else None
         tokens, settings = self._code_fields(self.kind, MAX_BLOCK_BYTES)
         if skip:
@@ -191,13 +235,13 @@ class StreamReader:
             self._file.seek(size, io.SEEK_CUR)
             self._at += size
             return block
-        payload = self._take(size, "is cut short")
+        payload = self._take(size)
         return StreamBlock(
             block.kind, block.checksum, payload, block.raw_bytes, block.tokens, block.settings, block.at
         )
 
     def _read_fields(self, kind: BlockKind, raw_bytes: int) -> tuple[int, int, AdaptiveSettings | None]:
-        checksum = int.from_bytes(self._take(4, "is cut short"), "little")
+        checksum = int.from_bytes(self._take(4), "little")
         return checksum, *self._code_fields(kind, raw_bytes)
 
     def _code_fields(self, kind: BlockKind, raw_bytes: int) -> tuple[int, AdaptiveSettings | None]:
@@ -208,34 +252,13 @@ class StreamReader:
             return tokens, None
         settings = AdaptiveSettings(self._varint(1 << 16), self._varint(8), self._varint(1 << 40))
         if settings.streams < 1 or settings.tokens < 1:
-            raise self._damaged("has settings that no encoder writes", self._at)
+            raise self._damaged("has settings that no encoder writes")
         return tokens, settings
 
     def _kind(self, code: int) -> BlockKind:
         if code not in list(BlockKind):
-            raise self._damaged(f"has a block of the unknown kind {code}", self._at)
+            raise self._damaged(f"has a block of the unknown kind {code}")
         return BlockKind(code)
-
-    def _varint(self, limit: int) -> int:
-        read = bytearray()
-        while not read or read[-1] > 127:
-            read += self._take(1, "is cut short")
-            if len(read) > 6:
-                raise self._damaged("has a number that is too large", self._at)
-        value, _ = decode_varint(bytes(read), 0, 42)
-        if value > limit:
-            raise self._damaged("has a number that is too large", self._at)
-        return value
-
-    def _take(self, size: int, fault: str) -> bytes:
-        taken = read_exactly(self._file, size)
-        if len(taken) < size:
-            raise self._damaged(fault, self._at + len(taken))
-        self._at += size
-        return taken
-
-    def _damaged(self, fault: str, at: int) -> StreamError:
-        return StreamError(f"{self._name}: {fault} (at byte {at:,}); copy the whole file again.")
 
 
 def read_exactly(file: BinaryIO, size: int) -> bytes:

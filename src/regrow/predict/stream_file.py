@@ -45,7 +45,7 @@ class _Blocks(io.RawIOBase):
         super().__init__()
         self._file, self._codec, self._name = file, codec, name
         self._reader = StreamReader(file, name)
-        codec.check_artifact(self._reader, name)
+        self._reader.check_artifact(codec.sha256)
         headers = list(self._reader.headers())
         self._starts = [header.at for header in headers]
         self._kept: dict[int, bytes] = {}  # by number, the block read last at the end
