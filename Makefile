@@ -23,7 +23,8 @@ help:
 demo: .venv/.installed-demo
 	$(BIN)/regrow demo
 
-# One thread a worker: on two cores, threads that wait for each other cost more than they bring.
+# One thread a worker: on two cores, threads that wait for each other cost more than they bring. A file stays with one
+# worker, so that what its tests share is made once.
 test: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,7 +32,7 @@ test: .venv/.installed-dev
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long"
 
 docs: .venv/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
