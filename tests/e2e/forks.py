@@ -119,6 +119,13 @@ class ForkServer:
         self._process.stdin.flush()
         return Ended(**json.loads(self._process.stdout.readline()))
 
+    def prepare(self, function: str) -> None:
+        """Call `module:function` in the server itself: what it keeps is there in every run that is forked later."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps({"prepare": function}) + "\n")
+        self._process.stdin.flush()
+        self._process.stdout.readline()
+
     def json(self, *arguments: object) -> Any:
         """The JSON object that a command prints, which must succeed."""
         ended = self.run(*arguments, "--json", "--quiet")
@@ -153,6 +160,11 @@ def serve() -> None:
 
     for line in sys.stdin:
         request = json.loads(line)
+        if "prepare" in request:
+            module, name = request["prepare"].split(":")
+            getattr(importlib.import_module(module), name)()
+            print(flush=True)
+            continue
         n = request["processes"]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -115,7 +115,10 @@ def _is_alive(pid: int) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow), signal.SIGINT, signal.SIGKILL],
+)
 def test_the_decoder_of_a_proof_ends_with_it_and_leaves_nothing(
     run: Path, data: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

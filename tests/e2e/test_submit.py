@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import run_json, run_regrow, tiny_settings
+from tests.e2e.forks import fork_server
 
 from regrow.challenge.submit.bundle import bundle
 from regrow.core.config.load import config_toml, load_config
@@ -73,7 +74,8 @@ def seeds(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> li
 
 @pytest.fixture(scope="module")
 def submission(seeds: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The record folder of the three."""
+    """The record folder of the three; the sources are packed once for all submissions here."""
+    fork_server().prepare("regrow.challenge.submit.bundle:packed_sources")
     out = tmp_path_factory.mktemp("submission") / "record"
     done = run_regrow("submit", *seeds, "--out", out, "--author", "A. Nonymous", "--baseline", "6.5")
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ there.
 from __future__ import annotations
 
 import base64
+import functools
 import importlib.metadata
 import lzma
 from dataclasses import dataclass
@@ -89,19 +90,25 @@ class Bundle:
 
 def bundle(config_toml: str, title: str) -> Bundle:
     """A script that trains by `config_toml`. The same sources, config and installed versions give the same text."""
-    found = closure(_ROOTS)
-    sources = "".join(f"\n{_MARK}{name}\n{text}" for name, text in found.modules.items())
-    packed = lzma.compress(sources.encode(), preset=9 | lzma.PRESET_EXTREME)
-    needs = _requirements(sorted(found.foreign - _NOT_USED))
+    payload, needs = packed_sources()
     entries = "".join(f'\n    "{name}": "{need}",' for name, need in needs.items())
     script = _TEMPLATE.format(
         title=title,
         requirements=f"{{{entries}\n}}",
         config=config_toml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"'),
-        payload=base64.b85encode(packed).decode(),
+        payload=payload,
         mark=_MARK,
     )
     return Bundle(script, "".join(f"{need}\n" for need in needs.values()))
+
+
+@functools.cache
+def packed_sources() -> tuple[str, dict[str, str]]:
+    """The sources as the script holds them, and the packages that they need: import name -> `distribution==version`."""
+    found = closure(_ROOTS)
+    sources = "".join(f"\n{_MARK}{name}\n{text}" for name, text in found.modules.items())
+    packed = lzma.compress(sources.encode(), preset=9 | lzma.PRESET_EXTREME)
+    return base64.b85encode(packed).decode(), _requirements(sorted(found.foreign - _NOT_USED))
 
 
 def _requirements(packages: list[str]) -> dict[str, str]:
