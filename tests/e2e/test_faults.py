@@ -78,7 +78,9 @@ def test_a_closed_terminal_keeps_a_checkpoint(data: Path, tmp_path: Path) -> Non
     assert len(list((tmp_path / "checkpoint").iterdir())) == 1
 
 
-@pytest.mark.parametrize("variable", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=TRUE"])
+@pytest.mark.parametrize(
+    "variable", ["OMP_THREAD_LIMIT=1", pytest.param("OMP_DYNAMIC=TRUE", marks=pytest.mark.slow)]
+)
 def test_broken_products_never_become_figures(
     run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:

@@ -185,7 +185,7 @@ def test_sample_inspect_report_and_config_work_on_a_run(run: Path, tmp_path: Pat
     assert run_regrow("config", "show", "demo").returncode == 0
 
 
-@pytest.mark.parametrize("stored", ["table", "auto"])
+@pytest.mark.parametrize("stored", ["table", pytest.param("auto", marks=pytest.mark.slow)])
 def test_a_memory_stored_as_a_table_or_as_the_packer_sees_fit_is_proven(
     stored: str, data: Path, tmp_path: Path
 ) -> None:

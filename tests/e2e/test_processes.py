@@ -125,11 +125,12 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_names_the_nearest_numbers(
     assert ended.codes == [2] * 3 and "start 2 or 4" in ended.said[0] and "Traceback" not in ended.said[0]
 
 
+@pytest.mark.parametrize("fill", ["ahead", pytest.param("prequential", marks=pytest.mark.slow)])
 def test_sigterm_keeps_a_checkpoint_from_which_any_number_of_processes_goes_on(
-    server: ForkServer, data: Path, runs: dict[int, Path], tmp_path: Path
+    fill: str, server: ForkServer, data: Path, runs: dict[int, Path], tmp_path: Path
 ) -> None:
     """Either way of filling the memory with as many processes as before; with more, and with fewer."""
-    for fill, n, then in (("ahead", 2, 2), ("ahead", 1, 2), ("prequential", 2, 2), ("prequential", 2, 1)):
+    for n, then in ((2, 2), (1, 2)) if fill == "ahead" else ((2, 2), (2, 1)):
         settings: tuple[str, ...] = (f"memory.fill={fill}", "train.log_every=1", "train.ema=0.5")
         settings += ("model.memory_input=0",) if fill == "prequential" else ()
         whole, out = tmp_path / f"{fill}-whole-{n}", tmp_path / f"{fill}-{n}-{then}"

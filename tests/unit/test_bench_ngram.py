@@ -77,6 +77,7 @@ def test_forms_are_told_by_name_and_allowance(tmp_path: Path, monkeypatch: pytes
     assert told["table whole"]["bpb"] < told["table 0"]["bpb"] < 8
 
 
+@pytest.mark.slow  # torchrun, and torch in each of its processes
 def test_merging_is_told_beside_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes really count and merge, and come to what one process counts."""
     monkeypatch.setattr(merge, "_ROUNDS", 1)

@@ -30,7 +30,7 @@ def regrow(
     )
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow), "utf-8"])
 def test_a_name_that_is_not_utf8_is_printed_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     run_folder(tmp_path / ODD)
     report = ("report", str(tmp_path / ODD))

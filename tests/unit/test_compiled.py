@@ -96,7 +96,7 @@ def test_without_a_compiler_or_where_it_does_not_pay_functions_stay_as_they_are(
     assert compile_step([doubled], short, CPU, logged.append) == [doubled] and len(logged) == 1
 
 
-@pytest.mark.parametrize("fault", ["no OpenMP", "blank in TMPDIR"])
+@pytest.mark.parametrize("fault", [pytest.param("no OpenMP", marks=pytest.mark.slow), "blank in TMPDIR"])
 def test_a_real_step_outlives_a_real_compiler_that_does_not_work(fault: str, tmp_path: Path) -> None:
     """Forwards and backwards, as a step of training does."""
     script = (

@@ -47,7 +47,7 @@ def large_built(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_any_number_of_processes_writes_the_same_bytes(
     large: Path, large_built: Path, tmp_path: Path, processes: int
 ) -> None:
@@ -70,7 +70,13 @@ def test_long_documents_decode_to_themselves(large_built: Path) -> None:
     assert sum(map(len, texts)) == data.train_bytes
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt(), Terminated(15)], ids=["ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(KeyboardInterrupt(), id="ctrl-C"),
+        pytest.param(Terminated(15), id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_build_goes_on_and_writes_the_same_bytes(
     large: Path, large_built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
 ) -> None:
