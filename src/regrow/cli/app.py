@@ -40,6 +40,7 @@ from regrow.cli import (
     submit,
     train,
 )
+from regrow.cli.options import flag
 from regrow.core.errors import ConfigError, RegrowError
 from regrow.core.processes import Terminated, clean_ending
 
@@ -62,7 +63,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def regrow(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, flag("Show the traceback of an error.", "--debug")] = False,
     version: Annotated[
         bool,
         typer.Option("--version", "-V", help="Print the version.", callback=_print_version, is_eager=True),

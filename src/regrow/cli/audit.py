@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regrow.cli.destination import STANDARD
-from regrow.cli.options import Force, Json, Quiet, artifact_in_run
+from regrow.cli.options import Force, Json, Quiet, argument, artifact_in_run, flag, option
 from regrow.core.errors import ConfigError
 from regrow.core.files import check_output, is_special
 from regrow.core.run_folder import ARTIFACT
@@ -31,50 +31,40 @@ class FailOn(StrEnum):
 
 def command(
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="PATH", help="Scripts, submission folders, artifacts or runs."),
+        list[Path] | None, argument("PATH", "Scripts, submission folders, artifacts or runs.")
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            metavar="SHIM",
-            help="Also probe the scorer that this shim, or artifact, drives.",
-            callback=artifact_in_run,
+        option(
+            "SHIM", "Also probe the scorer that this shim, or artifact, drives.", callback=artifact_in_run
         ),
     ] = None,
-    smoke: Annotated[
-        bool, typer.Option("--smoke", help="Also import the script and take one step, on a CPU.")
-    ] = False,
-    many: Annotated[bool, typer.Option("--many", help="PATH is a folder of submissions.")] = False,
+    smoke: Annotated[bool, flag("Also import the script and take one step, on a CPU.", "--smoke")] = False,
+    many: Annotated[bool, flag("PATH is a folder of submissions.", "--many")] = False,
     fail_on: Annotated[
         FailOn, typer.Option(help="Exit with 1 for a finding of this severity or above.")
     ] = FailOn.high,
     select: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="RULE",
-            help="Judge by these rules, checks and probes alone: ids or how they begin, with commas between, or ALL.",
+        option(
+            "RULE",
+            "Judge by these rules, checks and probes alone: ids or how they begin, with commas between, or ALL.",
         ),
     ] = None,
     ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Leave these out. Of two that fit the longer counts."),
+        list[str] | None, option("RULE", "Leave these out. Of two that fit the longer counts.")
     ] = None,
     list_rules: Annotated[
-        bool, typer.Option("--list-rules", help="List every rule, check, probe and note, and end.")
+        bool, flag("List every rule, check, probe and note, and end.", "--list-rules")
     ] = False,
     explain: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Say what a rule is about and what clears it, and end."),
+        str | None, option("RULE", "Say what a rule is about and what clears it, and end.")
     ] = None,
-    sarif: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the findings as SARIF.")
-    ] = None,
+    sarif: Annotated[Path | None, option("FILE", "Also write the findings as SARIF.")] = None,
     out: Annotated[
-        list[Path] | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Also write a table: .csv, .json or .html."),
+        list[Path] | None, option("FILE", "Also write a table: .csv, .json or .html.", "--out", "-o")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Also print findings of low severity.")] = False,
+    every: Annotated[bool, flag("Also print findings of low severity.", "--all")] = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,

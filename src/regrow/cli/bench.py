@@ -8,9 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
-import typer
-
-from regrow.cli.options import Json, Quiet, artifact_in_run
+from regrow.cli.options import Json, Quiet, argument, artifact_in_run, option
 from regrow.cli.output import command_output
 from regrow.core.errors import EnvironmentProblem
 
@@ -18,18 +16,14 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which bench.")],
-    train: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Training text, instead of the bench's own.")
-    ] = None,
-    val: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Held-out text, instead of the bench's own.")
-    ] = None,
+    name: Annotated[str, argument("NAME", "Which bench.")],
+    train: Annotated[Path | None, option("FILE", "Training text, instead of the bench's own.")] = None,
+    val: Annotated[Path | None, option("FILE", "Held-out text, instead of the bench's own.")] = None,
     artifact: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="An artifact to measure, or the folder of a run, for the bench `adaptive`.",
+        option(
+            "FILE",
+            "An artifact to measure, or the folder of a run, for the bench `adaptive`.",
             callback=artifact_in_run,
         ),
     ] = None,

@@ -7,8 +7,6 @@ import stat
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from regrow.cli.destination import (
     STANDARD,
     check_source,
@@ -28,7 +26,10 @@ from regrow.cli.options import (
     Keep,
     Quiet,
     Stdout,
+    argument,
     array_cache,
+    flag,
+    option,
     refuse_settings,
 )
 from regrow.cli.output import command_output
@@ -41,16 +42,15 @@ SUFFIX = ".rg"
 def command(
     artifact: ArtifactFile,
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="Any files; none, or -, for standard input."),
+        list[Path] | None, argument("FILE", "Any files; none, or -, for standard input.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "OUT",
+            "The stream to write; - for standard output.  [default: FILE.rg; standard output for standard input]",
             "--out",
             "-o",
-            metavar="OUT",
-            help="The stream to write; - for standard output.  [default: FILE.rg; standard output for standard input]",
         ),
     ] = None,
     stdout: Stdout = False,
@@ -58,17 +58,15 @@ def command(
     force: Force = False,
     block_size: Annotated[
         int,
-        typer.Option(
+        option(
+            "BYTES",
+            "Each so many bytes are coded by themselves: smaller blocks are found and read sooner in the middle "
+            "of a stream, and compress less.",
             min=1,
             max=1 << 26,
-            metavar="BYTES",
-            help="Each so many bytes are coded by themselves: smaller blocks are found and read sooner in the middle "
-            "of a stream, and compress less.",
         ),
     ] = 1 << 22,
-    ttt: Annotated[
-        bool, typer.Option("--ttt", help="Train on the file while it is coded (test-time training).")
-    ] = False,
+    ttt: Annotated[bool, flag("Train on the file while it is coded (test-time training).", "--ttt")] = False,
     settings: EvalOverrides = None,
     cache: Cache = True,
     json: Json = False,

@@ -6,9 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from regrow.cli.options import Json, Overrides, Quiet
+from regrow.cli.options import Json, Overrides, Quiet, argument
 from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError
 
@@ -25,15 +23,13 @@ class Action(StrEnum):
 def command(
     action: Annotated[
         Action,
-        typer.Argument(
-            metavar="ACTION", help="List the presets, show a whole config, check one, or print a JSON schema."
-        ),
+        argument("ACTION", "List the presets, show a whole config, check one, or print a JSON schema."),
     ] = (Action.list),
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="PRESET|FILE|SCHEMA",
-            help="For show and check a preset or a file; for schema what it is of: config (the default), result "
+        argument(
+            "PRESET|FILE|SCHEMA",
+            "For show and check a preset or a file; for schema what it is of: config (the default), result "
             "(result.json), audit (what audit --json prints) or error (what a mistake prints with --json).",
         ),
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regrow.cli.options import Json, Overrides, Quiet
+from regrow.cli.options import Json, Overrides, Quiet, argument, flag, option
 from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
 from regrow.core.files import confirm_replacing, utf8
@@ -33,41 +33,33 @@ AsKind = Annotated[
     FileKind | None,
     typer.Option("--as", help="Read every file so, whatever its name or format."),
 ]
-TextField = Annotated[str, typer.Option(metavar="NAME", help="The field, or column, that holds the text.")]
+TextField = Annotated[str, option("NAME", "The field, or column, that holds the text.")]
 
 
 def command(
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Text, JSONL or Parquet files (.gz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
+        argument(
+            "SOURCE",
+            "Text, JSONL or Parquet files (.gz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
             "shards or their folder.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
-    variant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which FineWeb, sp1024 for instance.")
-    ] = None,
+    out: Annotated[Path, option("DIR", "The folder to make.", "--out")],
+    variant: Annotated[str | None, option("NAME", "Which FineWeb, sp1024 for instance.")] = None,
     train_shards: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=10**6, metavar="N", help="How many training shards of FineWeb.  [default: 80]"
-        ),
+        int | None, option("N", "How many training shards of FineWeb.  [default: 80]", min=1, max=10**6)
     ] = None,
     mirror: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder with the hub's layout instead of the hub.")
+        Path | None, option("DIR", "A folder with the hub's layout instead of the hub.")
     ] = None,
     tokenizer: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The .model the shards were made with.  [default: the one with them]"
-        ),
+        Path | None, option("FILE", "The .model the shards were made with.  [default: the one with them]")
     ] = None,
     read_as: AsKind = None,
     text_field: TextField = "text",
     force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace a folder of other data that is there already.")
+        bool, flag("Replace a folder of other data that is there already.", "--force", "-f")
     ] = False,
     overrides: Overrides = None,
     json: Json = False,

@@ -29,7 +29,10 @@ from regrow.cli.options import (
     Keep,
     Quiet,
     Stdout,
+    argument,
     array_cache,
+    flag,
+    option,
     refuse_settings,
 )
 from regrow.cli.output import Output, command_output
@@ -43,36 +46,33 @@ if TYPE_CHECKING:
 def command(
     artifact: ArtifactFile,
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="What `regrow compress` wrote; none, or -, for standard input."),
+        list[Path] | None, argument("FILE", "What `regrow compress` wrote; none, or -, for standard input.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "OUT",
+            "The file to write; - for standard output.  [default: FILE without .rg; standard output for standard "
+            "input]",
             "--out",
             "-o",
-            metavar="OUT",
-            help="The file to write; - for standard output.  [default: FILE without .rg; standard output for standard "
-            "input]",
         ),
     ] = None,
     stdout: Stdout = False,
-    test: Annotated[
-        bool, typer.Option("--test", "-t", help="Decode and check every byte, and write nothing.")
-    ] = False,
+    test: Annotated[bool, flag("Decode and check every byte, and write nothing.", "--test", "-t")] = False,
     listed: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "List sizes, ratio, artifact and blocks without decoding; ARTIFACT may be left out.",
             "--list",
             "-l",
-            help="List sizes, ratio, artifact and blocks without decoding; ARTIFACT may be left out.",
         ),
     ] = False,
     salvage: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Of a damaged stream of blocks write every sound block, say what is missing, and exit with 1.",
             "--salvage",
-            help="Of a damaged stream of blocks write every sound block, say what is missing, and exit with 1.",
         ),
     ] = False,
     keep: Keep = True,

@@ -6,9 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from regrow.cli.options import Json, Overrides, Quiet, check_torch_fits, resolve_config
+from regrow.cli.options import Json, Overrides, Quiet, check_torch_fits, option, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.cli.whole_path import run_path
 from regrow.core import run_folder
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The run's folder.")] = Path("runs/demo"),
+    out: Annotated[Path, option("DIR", "The run's folder.", "--out")] = Path("runs/demo"),
     overrides: Overrides = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from regrow.cli.options import (
     ArtifactFile,
     EvalOverrides,
@@ -13,6 +11,8 @@ from regrow.cli.options import (
     Json,
     Quiet,
     check_torch_fits,
+    flag,
+    option,
     refuse_settings,
 )
 from regrow.cli.output import bits, command_output
@@ -24,29 +24,23 @@ def command(
     data: HeldOut,
     stride: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "N",
+            "Tokens scored per window; 0 for the whole window.  [default: the config's]",
             min=0,
             max=10**9,
-            metavar="N",
-            help="Tokens scored per window; 0 for the whole window.  [default: the config's]",
         ),
     ] = None,
-    ttt: Annotated[
-        bool, typer.Option("--ttt", help="Also score with test-time training on text already scored.")
-    ] = False,
+    ttt: Annotated[bool, flag("Also score with test-time training on text already scored.", "--ttt")] = False,
     settings: EvalOverrides = None,
     reset_at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help=r"Reset the context after every TEXT (such as \f), which ends a document."
-        ),
+        str | None, option("TEXT", r"Reset the context after every TEXT (such as \f), which ends a document.")
     ] = None,
     official_bytes: Annotated[
-        bool, typer.Option("--official-bytes", help="Also parameter-golf's own byte count.")
+        bool, flag("Also parameter-golf's own byte count.", "--official-bytes")
     ] = False,
     device: Annotated[
-        str | None,
-        typer.Option(metavar="cpu|cuda|cuda:N", help="Where the network computes.  [default: cpu]"),
+        str | None, option("cpu|cuda|cuda:N", "Where the network computes.  [default: cpu]")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

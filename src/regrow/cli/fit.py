@@ -7,10 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from regrow.cli.data import AsKind, TextField
-from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits
+from regrow.cli.options import Device, Json, Overrides, Quiet, argument, check_torch_fits, flag, option
 from regrow.cli.output import bits, command_output
 from regrow.cli.whole_path import run_path
 from regrow.core.errors import ConfigError, DataError, ProofError
@@ -27,18 +25,11 @@ _RUN_FILES = {ARTIFACT, REPORT, RESULT}  # what tells a model of this command fr
 
 
 def command(
-    texts: Annotated[
-        list[str],
-        typer.Argument(metavar="TEXT...", help="Text, JSONL or Parquet files, or folders of them."),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="The folder to make.")],
-    budget: Annotated[
-        str, typer.Option("--budget", metavar="SIZE", help="What the model may take: 4MB, 500kB.")
-    ] = "4MB",
-    minutes: Annotated[
-        str, typer.Option("--minutes", metavar="TIME", help="About how long it may take: 10, 90s, 1.5h.")
-    ] = "10",
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the model that is there.")] = False,
+    texts: Annotated[list[str], argument("TEXT...", "Text, JSONL or Parquet files, or folders of them.")],
+    out: Annotated[Path, option("MODEL", "The folder to make.", "--out", "-o")],
+    budget: Annotated[str, option("SIZE", "What the model may take: 4MB, 500kB.", "--budget")] = "4MB",
+    minutes: Annotated[str, option("TIME", "About how long it may take: 10, 90s, 1.5h.", "--minutes")] = "10",
+    force: Annotated[bool, flag("Replace the model that is there.", "--force", "-f")] = False,
     read_as: AsKind = None,
     text_field: TextField = "text",
     overrides: Overrides = None,

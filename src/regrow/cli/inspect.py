@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from regrow.cli.options import Json, Quiet, artifact_in_run
+from regrow.cli.options import Json, Quiet, argument, artifact_in_run
 from regrow.cli.output import command_output
 
 
 def command(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE",
-            help="An artifact.safetensors, the folder of a run, or what `regrow compress` wrote.",
+        argument(
+            "FILE",
+            "An artifact.safetensors, the folder of a run, or what `regrow compress` wrote.",
             callback=artifact_in_run,
         ),
     ],

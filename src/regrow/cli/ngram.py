@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from regrow.cli.destination import STANDARD, destination
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Json, Quiet, argument, flag, option
 from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError, DataError
 from regrow.core.files import check_output, utf8
@@ -23,46 +21,30 @@ if TYPE_CHECKING:
 def command(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="TEXT...",
-            help="Text or JSON lines (each may be .gz) or Parquet files; - for standard input.",
-        ),
+        argument("TEXT...", "Text or JSON lines (each may be .gz) or Parquet files; - for standard input."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="The model to write.")],
+    out: Annotated[Path, option("OUT", "The model to write.", "--out", "-o")],
     words: Annotated[
-        bool,
-        typer.Option(
-            "--words", help="Words, a sentence a line: OUT is an ARPA file, packed if it ends in .gz."
-        ),
+        bool, flag("Words, a sentence a line: OUT is an ARPA file, packed if it ends in .gz.", "--words")
     ] = False,
-    bpe: Annotated[
-        bool, typer.Option("--bpe", help="Tokens that the text gives: OUT is an artifact.")
-    ] = False,
-    chars: Annotated[bool, typer.Option("--chars", help="Bytes: OUT is an artifact.")] = False,
-    order: Annotated[int, typer.Option(min=1, max=16, metavar="N", help="The longest n-gram.")] = 5,
-    vocab: Annotated[
-        int | None, typer.Option(metavar="N", help="With --bpe: tokens.  [default: 1024]")
-    ] = None,
+    bpe: Annotated[bool, flag("Tokens that the text gives: OUT is an artifact.", "--bpe")] = False,
+    chars: Annotated[bool, flag("Bytes: OUT is an artifact.", "--chars")] = False,
+    order: Annotated[int, option("N", "The longest n-gram.", min=1, max=16)] = 5,
+    vocab: Annotated[int | None, option("N", "With --bpe: tokens.  [default: 1024]")] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="With --bpe and --chars: the artifact's size at most, such as 4MB.  [default: 16MB]",
-        ),
+        option("SIZE", "With --bpe and --chars: the artifact's size at most, such as 4MB.  [default: 16MB]"),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="line|document",
-            help="With --bpe and --chars: what begins anew; documents end at lines of a form feed alone.  [default: "
+        option(
+            "line|document",
+            "With --bpe and --chars: what begins anew; documents end at lines of a form feed alone.  [default: "
             "document]",
         ),
     ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Lines are JSON, and this field is the text."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")] = False,
+    text_field: Annotated[str | None, option("NAME", "Lines are JSON, and this field is the text.")] = None,
+    force: Annotated[bool, flag("Replace OUT if it is there already.", "--force", "-f")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

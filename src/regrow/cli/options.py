@@ -18,14 +18,28 @@ if TYPE_CHECKING:
 
 _TORCH_BYTES = 1_000_000_000  # of address space, for torch and the modules that train and evaluate with it
 
+
+def option(metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """An option with a value, called as its parameter is where `names` gives no other name."""
+    return typer.Option(*names, metavar=metavar, help=help, **more)
+
+
+def flag(help: str, *names: str) -> Any:
+    """An option without a value."""
+    return typer.Option(*names, help=help)
+
+
+def argument(metavar: str, help: str, **more: Any) -> Any:
+    """An argument; `metavar`: how help calls it."""
+    return typer.Argument(metavar=metavar, help=help, **more)
+
+
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output, all else on standard error.")
+    bool, flag("Print one JSON object on standard output, all else on standard error.", "--json")
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only: no progress.")]
-Force: TypeAlias = Annotated[
-    bool, typer.Option("--force", "-f", help="Replace a file that is there already, unasked.")
-]
-Stdout: TypeAlias = Annotated[bool, typer.Option("--stdout", "-c", help="Write to standard output.")]
+Quiet: TypeAlias = Annotated[bool, flag("Print the result only: no progress.", "--quiet", "-q")]
+Force: TypeAlias = Annotated[bool, flag("Replace a file that is there already, unasked.", "--force", "-f")]
+Stdout: TypeAlias = Annotated[bool, flag("Write to standard output.", "--stdout", "-c")]
 Keep: TypeAlias = Annotated[
     bool, typer.Option("--keep", "-k", help="Keep FILE, as is always done.", show_default=False)
 ]
@@ -33,11 +47,7 @@ Keep: TypeAlias = Annotated[
 
 Device: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--device",
-        metavar="cpu|cuda|cuda:N",
-        help="Where the network computes.  [default: a GPU where there is one]",
-    ),
+    option("cpu|cuda|cuda:N", "Where the network computes.  [default: a GPU where there is one]", "--device"),
 ]
 
 
@@ -64,34 +74,33 @@ ModelFile: TypeAlias = Annotated[Path, _artifact("MODEL")]
 AnyArtifact: TypeAlias = Annotated[Path | None, _artifact("ARTIFACT")]
 HeldOut: TypeAlias = Annotated[
     Path,
-    typer.Option(
+    option(
+        "DIR|FILE",
+        "A folder made by `regrow data`, whose held-out text is used, or any file.",
         "--data",
-        metavar="DIR|FILE",
-        help="A folder made by `regrow data`, whose held-out text is used, or any file.",
         callback=no_fifo,
     ),
 ]
 Overrides: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "SECTION.KEY=VALUE",
+        "Set one key of the config, for instance train.max_steps=30; may be given again.",
         "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Set one key of the config, for instance train.max_steps=30; may be given again.",
     ),
 ]
 
 EvalOverrides: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "EVAL.KEY=VALUE",
+        "With --ttt: set one key of [eval], for instance eval.ttt=none; may be given again.",
         "--set",
-        metavar="EVAL.KEY=VALUE",
-        help="With --ttt: set one key of [eval], for instance eval.ttt=none; may be given again.",
     ),
 ]
 
 Cache: TypeAlias = Annotated[
-    bool,
-    typer.Option("--cache/--no-cache", help="Keep what takes seconds to regrow in the user's cache folder."),
+    bool, flag("Keep what takes seconds to regrow in the user's cache folder.", "--cache/--no-cache")
 ]
 
 

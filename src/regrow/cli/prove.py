@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import typer
 
 from regrow.cli.options import (
     AnyArtifact,
@@ -15,6 +14,8 @@ from regrow.cli.options import (
     Json,
     Quiet,
     check_torch_fits,
+    flag,
+    option,
     refuse_settings,
 )
 from regrow.cli.output import Output, command_output
@@ -28,23 +29,20 @@ def command(
     artifact: AnyArtifact = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="hf:FOLDER",
-            help="A Hugging Face causal language model instead of an artifact, on this machine alone.",
+        option(
+            "hf:FOLDER", "A Hugging Face causal language model instead of an artifact, on this machine alone."
         ),
     ] = None,
     streams: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        option(
+            "N",
+            "With --model: pieces of the text side by side; faster, but each begins cold.  [default: 1]",
             min=1,
             max=10**9,
-            help="With --model: pieces of the text side by side; faster, but each begins cold.  [default: 1]",
         ),
     ] = None,
-    ttt: Annotated[
-        bool, typer.Option("--ttt", help="Prove the adaptive predictor (test-time training).")
-    ] = False,
+    ttt: Annotated[bool, flag("Prove the adaptive predictor (test-time training).", "--ttt")] = False,
     settings: EvalOverrides = None,
     json: Json = False,
     quiet: Quiet = False,

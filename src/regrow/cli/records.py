@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
 from regrow.cli.destination import STANDARD, destination, refuse_json, source
-from regrow.cli.options import Cache, Force, Json, ModelFile, Quiet, array_cache
+from regrow.cli.options import Cache, Force, Json, ModelFile, Quiet, argument, array_cache, option
 from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError, DataError
 from regrow.core.files import utf8
@@ -19,37 +17,26 @@ from regrow.core.files import utf8
 if TYPE_CHECKING:
     from regrow.predict.record_codec import RecordCodec
 
-Out: TypeAlias = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="OUT", help="The file to write; - for standard output."),
-]
+Out: TypeAlias = Annotated[Path, option("OUT", "The file to write; - for standard output.", "--out", "-o")]
 
 
 def compress(
     model: ModelFile,
     file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="Lines of text or JSON, or a Parquet file; - for standard input."
-        ),
+        Path, argument("FILE", "Lines of text or JSON, or a Parquet file; - for standard input.")
     ],
     out: Out,
     text_field: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The records are this field of JSON lines, or this column of a Parquet file.  [default: whole lines; "
+        option(
+            "NAME",
+            "The records are this field of JSON lines, or this column of a Parquet file.  [default: whole lines; "
             "of a Parquet file, text]",
         ),
     ] = None,
     checksum: Annotated[
         int,
-        typer.Option(
-            metavar="BYTES",
-            min=0,
-            max=4,
-            help="Of a checksum at each record: damage is noticed record by record.",
-        ),
+        option("BYTES", "Of a checksum at each record: damage is noticed record by record.", min=0, max=4),
     ] = 0,
     force: Force = False,
     cache: Cache = True,
@@ -84,16 +71,11 @@ def compress(
 
 def decompress(
     model: ModelFile,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="What `regrow records compress` wrote; - for standard input."),
-    ],
+    file: Annotated[Path, argument("FILE", "What `regrow records compress` wrote; - for standard input.")],
     out: Out,
     record: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="N", min=1, max=2**63 - 1, help="This record alone, counted from 1; may be given again."
-        ),
+        option("N", "This record alone, counted from 1; may be given again.", min=1, max=2**63 - 1),
     ] = None,
     force: Force = False,
     cache: Cache = True,

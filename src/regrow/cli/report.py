@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from regrow.cli.options import Force, Json, Quiet
+from regrow.cli.options import Force, Json, Quiet, argument, flag, option
 from regrow.cli.output import command_output
 from regrow.core.files import check_output
 from regrow.core.run_folder import ARTIFACT, CONFIG, LOG, RESULT
@@ -16,16 +14,12 @@ RUN_FILES = (CONFIG, LOG, RESULT, ARTIFACT, "excerpt.json")
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
+    runs: Annotated[list[Path], argument("RUN", "Folders of runs.")],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The page.  [default: RUN/report.html]"),
+        Path | None, option("FILE", "The page.  [default: RUN/report.html]", "--out", "-o")
     ] = None,
     markdown: Annotated[
-        bool,
-        typer.Option(
-            "--markdown", help="Print its tables, config and hashes as Markdown, or write them to FILE."
-        ),
+        bool, flag("Print its tables, config and hashes as Markdown, or write them to FILE.", "--markdown")
     ] = False,
     force: Force = False,
     json: Json = False,

@@ -7,27 +7,21 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
-import typer
-
-from regrow.cli.options import ArtifactFile, Cache, Json, Quiet, array_cache
+from regrow.cli.options import ArtifactFile, Cache, Json, Quiet, array_cache, flag, option
 from regrow.cli.output import Output, command_output
 from regrow.core.errors import ConfigError
 
 
 def command(
     artifact: ArtifactFile,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Text to continue.")] = "",
-    tokens: Annotated[int, typer.Option(metavar="N", min=1, max=10**9, help="Max tokens to draw.")] = 200,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="The same seed draws the same text.")
-    ] = 0,
+    prompt: Annotated[str, option("TEXT", "Text to continue.")] = "",
+    tokens: Annotated[int, option("N", "Max tokens to draw.", min=1, max=10**9)] = 200,
+    seed: Annotated[int, option("N", "The same seed draws the same text.", min=0, max=2**63 - 1)] = 0,
     temperature: Annotated[
-        float, typer.Option(metavar="T", help="Below 1 likely tokens become likelier; 0 takes the likeliest.")
+        float, option("T", "Below 1 likely tokens become likelier; 0 takes the likeliest.")
     ] = 1.0,
-    top_p: Annotated[
-        float, typer.Option(metavar="P", help="Draw from the likeliest tokens that together reach P alone.")
-    ] = 1.0,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the text as it is drawn.")] = False,
+    top_p: Annotated[float, option("P", "Draw from the likeliest tokens that together reach P alone.")] = 1.0,
+    stream: Annotated[bool, flag("Print the text as it is drawn.", "--stream")] = False,
     cache: Cache = True,
     json: Json = False,
     quiet: Quiet = False,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from regrow.cli.destination import STANDARD, destination
-from regrow.cli.options import Json, Quiet, artifact_in_run
+from regrow.cli.options import Json, Quiet, argument, artifact_in_run, flag, option
 from regrow.cli.output import command_output
 from regrow.core.errors import ConfigError
 from regrow.core.files import utf8
@@ -27,33 +27,28 @@ class By(StrEnum):
 def command(
     model: Annotated[
         Path,
-        typer.Argument(
-            metavar="MODEL",
-            help="An artifact.safetensors, the folder of a run, or an ARPA file (.gz too).",
+        argument(
+            "MODEL",
+            "An artifact.safetensors, the folder of a run, or an ARPA file (.gz too).",
             callback=artifact_in_run,
         ),
     ],
     file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="Text, JSON lines (each may be .gz) or a Parquet file; - for standard input."
-        ),
+        Path, argument("FILE", "Text, JSON lines (each may be .gz) or a Parquet file; - for standard input.")
     ],
     by: Annotated[
         By, typer.Option(help="What is scored by itself; documents end at lines of a form feed alone.")
     ] = By.line,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="OUT", help="JSON lines; - for standard output.")
-    ] = STANDARD,
+    out: Annotated[Path, option("OUT", "JSON lines; - for standard output.", "--out", "-o")] = STANDARD,
     text_field: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Lines are JSON, and this field is the text; or a Parquet file's column.  [default: text where FILE "
+        option(
+            "NAME",
+            "Lines are JSON, and this field is the text; or a Parquet file's column.  [default: text where FILE "
             "is named .jsonl or .parquet]",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it is there already.")] = False,
+    force: Annotated[bool, flag("Replace OUT if it is there already.", "--force", "-f")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from regrow.cli.options import Json, Quiet
+from regrow.cli.options import Json, Quiet, argument, option
 from regrow.cli.output import command_output
 
 
@@ -20,18 +20,14 @@ class Track(StrEnum):
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Runs of several seeds.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")],
-    author: Annotated[str, typer.Option(metavar="NAME", help="Who submits.")] = "unknown",
-    github_id: Annotated[str, typer.Option(metavar="ID", help="The author's GitHub name.")] = "unknown",
-    name: Annotated[
-        str, typer.Option(metavar="TEXT", help="The submission's name.  [default: from the config]")
-    ] = "",
-    blurb: Annotated[
-        str, typer.Option(metavar="TEXT", help="What it is, in a sentence.  [default: from the config]")
-    ] = "",
+    runs: Annotated[list[Path], argument("RUN", "Runs of several seeds.")],
+    out: Annotated[Path, option("DIR", "The folder to make.", "--out")],
+    author: Annotated[str, option("NAME", "Who submits.")] = "unknown",
+    github_id: Annotated[str, option("ID", "The author's GitHub name.")] = "unknown",
+    name: Annotated[str, option("TEXT", "The submission's name.  [default: from the config]")] = "",
+    blurb: Annotated[str, option("TEXT", "What it is, in a sentence.  [default: from the config]")] = "",
     baseline: Annotated[
-        float | None, typer.Option(metavar="BPB", help="Bits per byte to be better than, on the same text.")
+        float | None, option("BPB", "Bits per byte to be better than, on the same text.")
     ] = None,
     track: Annotated[
         Track, typer.Option(help="With record, 600 s of training and of evaluation are the most.")

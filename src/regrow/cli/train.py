@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits, resolve_config
+from regrow.cli.options import Device, Json, Overrides, Quiet, check_torch_fits, flag, option, resolve_config
 from regrow.cli.output import bits, command_output
 from regrow.cli.runs import warn_of_better_part
 from regrow.core.files import check_writable
@@ -20,24 +18,16 @@ PIECES, PIECE_BYTES = 8, 8192  # of the held-out text, looked at once the run is
 
 
 def command(
-    data: Annotated[
-        Path,
-        typer.Option("--data", metavar="DIR", help="A folder made by `regrow data`."),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.")],
+    data: Annotated[Path, option("DIR", "A folder made by `regrow data`.", "--data")],
+    out: Annotated[Path, option("RUN", "The run's folder.", "--out")],
     preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A preset, see `regrow config list`.  [default: demo]"),
+        str | None, option("NAME", "A preset, see `regrow config list`.  [default: demo]")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file instead of a preset.")
-    ] = None,
+    config: Annotated[Path | None, option("FILE", "A TOML file instead of a preset.", "--config")] = None,
     overrides: Overrides = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume from the run's checkpoint, with its config.")
-    ] = False,
+    resume: Annotated[bool, flag("Resume from the run's checkpoint, with its config.", "--resume")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the finished run in RUN once this one has finished.")
+        bool, flag("Replace the finished run in RUN once this one has finished.", "--overwrite")
     ] = False,
     device: Device = None,
     json: Json = False,
