@@ -116,4 +116,5 @@ def test_no_module_but_dist_reads_the_environment() -> None:
     assert [r for r in readers if not r.startswith("challenge/")] == [
         "cli/app.py",  # what a shell asks to complete, before anything heavy is imported
         "core/dist.py",
+        "core/progress.py",  # whether a notebook shows what is written
     ]

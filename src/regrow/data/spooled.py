@@ -47,7 +47,8 @@ def local_sources(sources: Sequence[str]) -> Iterator[list[str]]:
             sentence = str(error)
             for copy, source in zip(local, sources, strict=True):
                 sentence = sentence.replace(copy, "standard input" if source == STDIN else source)
-            raise type(error)(sentence) from error
+            error.args = (sentence,)
+            raise
 
 
 @contextlib.contextmanager
