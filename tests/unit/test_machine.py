@@ -113,7 +113,7 @@ def test_threads_follow_quota_affinity_and_openmps_limits(
 def test_no_module_but_dist_reads_the_environment() -> None:
     root = Path(machine.__file__).parents[1]
     readers = [p.relative_to(root).as_posix() for p in root.rglob("*.py") if "os.environ" in p.read_text()]
-    assert [r for r in readers if not r.startswith("challenge/")] == [
+    assert sorted(r for r in readers if not r.startswith("challenge/")) == [
         "cli/app.py",  # what a shell asks to complete, before anything heavy is imported
         "core/dist.py",
         "core/progress.py",  # whether a notebook shows what is written
