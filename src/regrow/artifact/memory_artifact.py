@@ -17,11 +17,9 @@ from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import grams_of
 from regrow.ngram.store.table_budget import fit_table
-from regrow.ngram.store.text_form import encode_within
+from regrow.ngram.store.text_form import LOAD_SECONDS, encode_within
 
 _MANIFEST_BYTES = 6000
-# Tokens a second that a stored text loads with, on two cores (dev/LOG.md, 2026-11-24).
-_TEXT_LOAD = 1.7e-6
 
 
 def build_memory_artifact(
@@ -69,7 +67,7 @@ def build_memory_artifact(
                 f"{budget_bytes - left:,}; raise it."
             )
         stored = b""
-        if len(tokens) * _TEXT_LOAD <= config.pack.load_seconds:
+        if len(tokens) * LOAD_SECONDS <= config.pack.load_seconds:
             stored = encode_within(tokens, vocab_size, left)
         if not 0 < len(stored) <= left:
             model = NgramModel.from_counts(counts)

@@ -19,15 +19,13 @@ from regrow.ngram.model.scoring import text_bits
 from regrow.ngram.store.linked_ngrams import Grams, grams_of
 from regrow.ngram.store.table_budget import Adjust, fit_table
 from regrow.ngram.store.table_form import decode_table
-from regrow.ngram.store.text_form import encode_within
+from regrow.ngram.store.text_form import LOAD_SECONDS, encode_within
 from regrow.training.memory import TrainingMemory
 
 _SHRINK = 0.97  # a text too long for the bytes left is cut to fit in proportion, and a little more
 _TRIES = 4
 _JUDGED = 200_000  # tokens of left-out text that the two forms are judged on
-# Seconds to load a memory on two cores (dev/LOG.md, 2026-11-24): each token of a text, each n-gram of a table.
-_TEXT_LOAD = 1.7e-6
-_TABLE_LOAD = 0.6e-6
+_TABLE_LOAD = 0.6e-6  # seconds of each n-gram of a table, on two cores (dev/LOG.md, 2026-11-24)
 
 Tokens: TypeAlias = NDArray[np.integer[Any]]
 PruningWeights: TypeAlias = Callable[[Grams, Sequence[Discounts]], Adjust]  # of a table's n-grams
@@ -66,13 +64,13 @@ def stored_memory(
     form = config.memory.stored
     tokens = np.asarray(data.train_tokens) if config.memory.fill == "ahead" else memory.seen_text()
     limit = config.pack.load_seconds if form == "auto" else 0
-    in_time = int(limit / _TEXT_LOAD) if limit else len(tokens)
+    in_time = int(limit / LOAD_SECONDS) if limit else len(tokens)
     max_ngrams = int(limit / _TABLE_LOAD) if limit else None
     text = fit_text(tokens[:in_time], data, bytes_left) if form != "table" else None
     if form == "auto":
         if in_time < len(tokens):
             log(
-                f"the whole text would load in about {len(tokens) * _TEXT_LOAD:.0f} s, pack.load_seconds = {limit:g}: "
+                f"the whole text would load in about {len(tokens) * LOAD_SECONDS:.0f} s, pack.load_seconds = {limit:g}: "
                 "storing what loads in time (0 for any time)"
             )
         fits = len(text[1]) if text is not None else 0
