@@ -70,8 +70,8 @@ def stored_memory(
     if form == "auto":
         if in_time < len(tokens):
             log(
-                f"the whole text would load in about {len(tokens) * LOAD_SECONDS:.0f} s, pack.load_seconds = {limit:g}: "
-                "storing what loads in time (0 for any time)"
+                f"the whole text would load in about {len(tokens) * LOAD_SECONDS:.0f} s, pack.load_seconds = "
+                f"{limit:g}: storing what loads in time (0 for any time)"
             )
         fits = len(text[1]) if text is not None else 0
         form = (
