@@ -100,9 +100,7 @@ def test_a_file_beyond_the_limit_ends_the_child(tmp_path: Path) -> None:
 
 
 def test_a_child_that_writes_nonsense_on_the_wire_is_a_child_that_failed(tmp_path: Path) -> None:
-    deed = (
-        "import os\nfor fd in range(3, 1000):\n    try: os.write(fd, b'\\\\xff' * 64)\n    except OSError: pass"
-    )
+    deed = "import os\nfor fd in range(3, 1000):\n    try: os.write(fd, b'\\\\xff' * 64)\n    except OSError: pass"
     shim = tmp_path / "shim.py"
     shim.write_text(_BODY.format(deed="\n".join("    " + line for line in deed.splitlines())))
     results, _ = run_probes(shim, limits=Limits(answer_seconds=1.0))
