@@ -54,8 +54,7 @@ class TrainingState:
         bos_id = data.tokenizer.bos_id
         self.memory = TrainingMemory(config.memory, plan, data.vocab_size, bos_id, group) if mixing else None
         self.held_out = HeldOut(data, config.eval) if t.eval_every else None
-        self._main_share = 1 - t.closing if plan.folds else 1.0  # of the run; the joint phase follows
-        self._main_over = False
+        self._over_at: float | None = None  # share of the run at which the main phase ended
         self._skipped = 0.0  # share of the run that ending the main phase early left out
         self.step = self.tokens = self.warm_tokens = 0
         self.elapsed = self.communication = 0.0
@@ -77,6 +76,39 @@ class TrainingState:
             self.tokens / t.max_tokens if t.max_tokens else 0.0,
             self.elapsed / t.max_seconds if t.max_seconds else 0.0,
         )
+
+    @property
+    def _main_over(self) -> bool:
+        """Whether the main phase has ended."""
+        return self._over_at is not None
+
+    @property
+    def scheduled(self) -> float:
+        """Where the learning rates stand between 0 and 1: `done`, but the joint phase has the last `train.closing` of
+        them however few its batches are."""
+        planned, main = 1 - self.config.train.closing, self._main_share
+        if main in (planned, 1.0):
+            return self.done
+        if not self._main_over:
+            return planned * self.done / main
+        return 1 - (1 - planned) * (1 - self.done) / (1 - main)
+
+    @property
+    def _main_share(self) -> float:
+        """Of the run, what the main phase has; the joint phase follows.
+
+        A text that the joint phase meets again the network knows by heart, and the mixer learns to trust it. Where the
+        main phase has no parts to predict without themselves (`_joint_part`), the joint phase is as long as its folds.
+        """
+        planned = 1 - self.config.train.closing
+        if len(self._parts) == self._mains:
+            return 1.0
+        if self._mains > 1 or self._over_at is not None:
+            return planned if self._over_at is None else self._over_at
+        passed = self.done - self._skipped
+        steps = self.step / passed if passed > 0 else math.inf  # of the run, at its pace so far
+        have = max(1, sum(p.windows // self._batch_size for p in self._parts[self._mains :]))
+        return max(planned, 1 - have / steps)
 
     @property
     def read_memory(self) -> Memory | None:
@@ -106,10 +138,11 @@ class TrainingState:
             return None
         network = self.averaged or self.network
         found = held_out.look(network, self.read_memory, group) if self.step % t.eval_every == 0 else None
+        over = self.done >= self._main_share
         if t.patience and held_out.worse >= t.patience:
-            self._skipped += max(0.0, self._main_share - self.done)
-        if self.done >= self._main_share:
-            self._main_over = True
+            self._skipped, over = self._skipped + max(0.0, self._main_share - self.done), True
+        if over:
+            self._over_at = self._main_share
             if t.patience and held_out.worse:
                 held_out.restore(self.network, self.averaged)
         return found
@@ -117,11 +150,9 @@ class TrainingState:
     def next_batch(self) -> tuple[Part, NDArray[np.int64], bool]:
         """A part and the windows [B] of it that all processes together train on next, and whether they are of the
         joint phase."""
-        joint = (
-            self.done >= 1 - self.config.train.closing
-            and len(self._parts) > self._mains
-            and bool(self.memory)
-        )
+        if self._over_at is None and self.done >= self._main_share:
+            self._over_at = self._main_share
+        joint = self._main_over and len(self._parts) > self._mains
         index = self._joint_part() if joint else self._main_part()
         self._draws[index] += 1
         return self._parts[index], next(self._batches[index]), joint
@@ -167,7 +198,7 @@ class TrainingState:
             "optimiser": self.optimiser.state_dict(), "mixer_optimiser": self.mixer_optimiser.state_dict(),
             "memory": self.memory.state_dict() if self.memory else None,
             "held_out": self.held_out.state_dict() if self.held_out else None,
-            "main_over": self._main_over, "skipped": self._skipped,
+            "over_at": self._over_at, "skipped": self._skipped,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -186,7 +217,7 @@ class TrainingState:
             self.memory.load_state_dict(state["memory"])
         if self.held_out is not None:
             self.held_out.load_state_dict(state["held_out"])
-        self._main_over, self._skipped = state["main_over"], state["skipped"]
+        self._over_at, self._skipped = state["over_at"], state["skipped"]
         self._draws, self._joint_batches = list(state["draws"]), state["joint_batches"]
         for batches, draws in zip(self._batches, self._draws, strict=True):
             for _ in range(draws):

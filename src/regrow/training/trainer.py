@@ -282,8 +282,8 @@ class Trainer:
     def _one_step(self) -> tuple[Nats, dict[str, float]]:
         """One update of everything that learns; returns this process's nats, and what was the same in all."""
         t, state = self.config.train, self.state
-        done = state.done
         part, index_B, joint = state.next_batch()
+        done = state.scheduled
         mine_B = index_B[self.group.rank :: self.group.world_size]
         rate = learning_rate(done, state.step, t.warmup_steps, t.warmdown)
         micro = self._rows // t.seq_len
