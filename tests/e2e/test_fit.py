@@ -95,7 +95,14 @@ def test_what_cannot_be_read_is_one_sentence(option: str, value: str, text: Path
 
 def test_ctrl_c_in_training_leaves_nothing(text: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "regrow", "fit", str(text), "-o", str(tmp_path / "m")]
-    command += ["--set", "train.max_steps=100000", "--set", "train.max_seconds=0"]
+    command += [
+        "--set",
+        "train.max_tokens=0",
+        "--set",
+        "train.max_steps=100000",
+        "--set",
+        "train.max_seconds=0",
+    ]
     command += ["--set", "train.compile=off"]
     # A shell starts what runs in the background with the signal ignored, and a test of it may be such.
     reset = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

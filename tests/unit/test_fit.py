@@ -76,6 +76,15 @@ def test_a_held_out_text_is_proven_adaptively_where_a_tenth_of_the_time_will_do(
     assert short.train.max_seconds < long.train.max_seconds, "the time is kept for it"
 
 
+def test_a_short_text_is_not_learned_by_heart_however_much_time_there_is() -> None:
+    """Twelve passes; a text of a few lines has the steps that a network needs to learn anything."""
+    for size, passes in ((300_000, 12), (3_000_000, 12)):
+        train = fit_config(size, 4_000_000, 36_000).train
+        assert train.max_tokens == pytest.approx(passes * size / 3, rel=0.01)
+    small = fit_config(3000, 4_000_000, 600).train
+    assert small.max_tokens == 400 * small.batch_tokens
+
+
 def test_a_budget_of_the_smallest_network_is_enough(data: Dataset) -> None:
     config = fit_config(30_000, 200_000, 60)
     check_budget(config, config.data.vocab_size, len(data.tokenizer.to_bytes()))

@@ -151,10 +151,9 @@ class Trainer:
         t, state = self.config.train, self.state
         clock = Clock(state.elapsed, state.communication, state.step + _WARM_STEPS, self.group)
         self._loss.compile(t, self._rows, self.progress.log)
-        limit, unit = (
-            (t.max_seconds, "s") if t.max_seconds and not (t.max_steps or t.max_tokens) else (None, "tokens")
-        )
-        total = limit or t.max_tokens or t.max_steps * t.batch_tokens or None
+        limits = [(t.max_seconds, "s"), (t.max_tokens, "tokens"), (t.max_steps * t.batch_tokens, "tokens")]
+        limits = [limit for limit in limits if limit[0]]
+        total, unit = limits[0] if len(limits) == 1 else (100, "%")
         if self.group.is_first:
             cut_log(self.out / run_folder.LOG, state.step)
         began, saved_at, shown = state.step, state.elapsed, 0.0
@@ -182,7 +181,7 @@ class Trainer:
                     log.write(self._record(facts))
                 if any(signals):  # before anything is shown: the terminal may be gone
                     self._stop(checkpoints, CAUGHT[np.argmax(signals)])
-                now = state.elapsed if unit == "s" else float(state.tokens)
+                now = {"s": state.elapsed, "tokens": float(state.tokens), "%": 100 * state.done}[unit]
                 task.advance(max(0.0, now - shown), bpb=facts["bpb"], tokens_per_second=state.speed)
                 shown = max(shown, now)
                 if self.group.is_first and checkpoints.due(state.elapsed - saved_at) and state.is_finite:

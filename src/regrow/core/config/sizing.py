@@ -26,6 +26,8 @@ _ADAPT_ORDERS = (
 )
 _ADAPTIVE_SHARE, _ADAPTIVE_SPEED = 0.1, 5000  # of the time; bytes a second, encoded and decoded
 _BYTES_PER_TOKEN = 3.0
+# Most that is worth training, so that learning rates fall before a short text is known by heart: passes, or steps.
+_PASSES, _STEPS = 12, 400
 # Text from which it pays: layers, width, adapters. The last that fits the budget is taken.
 _NETWORKS = [(0, 2, 64, 16), (0, 3, 128, 48), (2_000_000, 4, 256, 96), (60_000_000, 6, 384, 128)]
 _VOCABULARIES = [(0, 384), (100_000, 512), (1_000_000, 1024), (3_000_000, 2048), (60_000_000, 4096)]
@@ -52,7 +54,8 @@ def fit_config(text_bytes: int, budget_bytes: int, seconds: float) -> Config:
         ),
         memory=MemoryConfig(max_order=order, folds=4),
         train=TrainConfig(
-            batch_tokens=batch, seq_len=seq_len, max_seconds=_training_seconds(text_bytes, seconds), closing=closing,
+            batch_tokens=batch, seq_len=seq_len, closing=closing,
+            max_seconds=_training_seconds(text_bytes, seconds), max_tokens=max(math.ceil(_PASSES * tokens), _STEPS * batch),
             lr_matrix=0.01, lr_embed=0.02, lr_scalar=0.02, compile="auto" if seconds >= 240 else "off",
             eval_every=max(10, math.ceil(looked_at * _EVAL_COST / _EVAL_SHARE / batch)), patience=4,
         ),
