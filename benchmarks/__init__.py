@@ -12,7 +12,8 @@ regrow bench records          lines coded one by one, beside zstd with trained d
                               records:text a text of yours alone
 regrow bench gpu              the presets for GPUs, a few minutes each: tokens a second, bits per byte
 regrow bench score            n-gram models scoring 100,000 lines, beside KenLM's Python module
-regrow bench quality          a preset (quality:PRESET; else demo) beside compressors, KenLM and a small GPT
+regrow bench quality          a preset (quality:PRESET; else demo) beside compressors, KenLM and a small GPT, on one
+                              held-out text or several
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
 NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,36 +40,61 @@ NAMES = (
 )  # fmt: skip
 
 
-def run(
-    name: str, train: Path | None, val: Path | None, progress: Progress, *, artifact: Path | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Given:
+    """What the user gives a bench: text in the place of its own, which `quality` takes in several files; an `artifact`
+    that `adaptive` scores on `val` as it is; and for `quality` the challenge's model, see there."""
+
+    train: tuple[Path, ...] = ()
+    val: tuple[Path, ...] = ()
+    artifact: Path | None = None
+    official: Path | None = None
+
+
+def run(name: str, given: Given, progress: Progress) -> dict[str, Any]:
     """Run the bench `name`, write its dated result, and return its summary with the path of that result.
 
-    `train` and `val` are text to use instead of the bench's own; `artifact`, for `adaptive`, is scored on `val` as it
-    is. Raises ConfigError for a name there is none of and for a `val` without a `train`, DataError for text that
-    cannot be used.
+    Raises ConfigError for a name there is none of, for what this bench does not take and for a `val` without a
+    `train`, DataError for text that cannot be used.
     """
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]}" if near else f"there is {', '.join(NAMES)}"
         raise ConfigError(f"bench {name}: there is none of that name; {hint}.")
-    if artifact is not None and name != "adaptive":
-        raise ConfigError(f"--artifact {artifact}: bench {name} makes its own; leave it out.")
     kind, _, size = name.partition(":")
+    _check(name, kind, given)
     bench = importlib.import_module(f"benchmarks.{kind}")
     from benchmarks.dated import save_dated
-    from benchmarks.texts import bench_data
+    from benchmarks.texts import bench_data, bench_texts
 
-    if artifact is not None:
-        found = bench.measure_artifact(artifact, train, val, progress)
+    train, val = (next(iter(paths), None) for paths in (given.train, given.val))
+    if given.artifact is not None:
+        found = bench.measure_artifact(given.artifact, train, val, progress)
     elif kind in ("records", "score"):
         found = bench.measure(train, val, bench.SIZES[size], progress)
     elif kind == "tokenize":
         found = bench.measure(bench.own_text(train), bench.SIZES[size], progress)
+    elif kind == "quality":
+        with bench_texts(given.train, given.val, bench.SIZES[size].vocab_size, progress) as texts:
+            found = bench.measure(texts, bench.SIZES[size], progress, given.official)
     else:
-        chosen = bench.SIZES[size]
-        with bench_data(train, val, chosen.vocab_size, progress) as data:
-            found = bench.measure(data, chosen, progress)
+        with bench_data(train, val, bench.SIZES[size].vocab_size, progress) as data:
+            found = bench.measure(data, bench.SIZES[size], progress)
     if kind == "quality" and size != "quick":
         name = kind  # whatever the preset: the page shows the newest of each text
     return {"result": str(save_dated(name.replace(":", "-"), found)), **bench.summary(found)}
+
+
+def _check(name: str, kind: str, given: Given) -> None:
+    """Refuse what the bench `name` does not take."""
+    if given.artifact is not None and kind != "adaptive":
+        raise ConfigError(f"--artifact {given.artifact}: bench {name} makes its own; leave it out.")
+    if kind == "quality":
+        return
+    if given.official is not None:
+        raise ConfigError(f"--official {given.official}: is for bench quality alone; leave it out.")
+    for option, paths in (("train", given.train), ("val", given.val)):
+        if len(paths) > 1:
+            raise ConfigError(
+                f"--{option} {paths[1]}: bench {name} takes one text; only quality takes several."
+            )

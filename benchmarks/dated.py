@@ -103,12 +103,15 @@ def of_text(text: str, folder: Path) -> Found:
 
 
 def of_each_text(name: str, folder: Path) -> list[Found]:
-    """The newest result of a bench on each text that it was run on; none, if it never was."""
+    """The newest result of a bench on each held-out text, which then stands under "held_out"; none, if it was never
+    run."""
     try:
         found = [load(path) for path in dated(name, folder)]
     except DataError:
         return []
-    return list({result["text"]["name"]: result for result in found}.values())
+    return list(
+        {text["name"]: {**result, "held_out": text} for result in found for text in result["texts"]}.values()
+    )
 
 
 def _order(path: Path, name: str) -> tuple[str, int]:

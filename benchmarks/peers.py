@@ -95,7 +95,7 @@ def write_tokens(path: Path, tokens: NDArray[np.integer[Any]], bos_id: int) -> N
 
 def run_kenlm(scratch: Path, train: Path, held_out: Path, order: int) -> KenLM:
     """Estimate, store and score in `scratch`; all programs must be on the path."""
-    arpa, trie, scores = scratch / "kenlm.arpa", scratch / "kenlm.trie", scratch / "kenlm.scores"
+    arpa, trie = scratch / "kenlm.arpa", scratch / "kenlm.trie"
     estimate = run_child(
         ["lmplz", "-o", str(order), "--discount_fallback", "--text", train, "--arpa", arpa, "-T", scratch],
         scratch / "lmplz.out",
@@ -106,7 +106,13 @@ def run_kenlm(scratch: Path, train: Path, held_out: Path, order: int) -> KenLM:
         scratch / "build.out",
     )
     arpa.unlink()
-    run_child(["query", "-v", "word", trie], scores, held_out)
+    return KenLM(estimate, store, trie.stat().st_size, ngrams, kenlm_bits(scratch, held_out))
+
+
+def kenlm_bits(scratch: Path, held_out: Path) -> float:
+    """Bits of another held-out text by the model that `run_kenlm` left in `scratch`."""
+    scores = scratch / "kenlm.scores"
+    run_child(["query", "-v", "word", scratch / "kenlm.trie"], scores, held_out)
     log10 = 0.0
     with scores.open("rb") as file:
         for line in file:
@@ -114,7 +120,7 @@ def run_kenlm(scratch: Path, train: Path, held_out: Path, order: int) -> KenLM:
                 found = _TOKEN_LINE.search(word)
                 if found and not word.startswith(b"</s>"):
                     log10 += float(found[1])
-    return KenLM(estimate, store, trie.stat().st_size, ngrams, -log10 / math.log10(2))
+    return -log10 / math.log10(2)
 
 
 def _ngrams(arpa: Path) -> int:

@@ -250,14 +250,14 @@ def quality(results: Path) -> bytes:
     texts = of_each_text("quality", results)
 
     def panel(axes: Axes, found: Found) -> None:
-        rows = found["rows"][::-1]
+        rows = found["held_out"]["rows"][::-1]
         for ours, colour, label in ((True, _BLUE, "regrow"), (False, _GREY, "peers")):
             places = [place for place, row in enumerate(rows) if row["ours"] == ours]
             bars = axes.barh(places, [rows[place]["bpb"] for place in places], color=colour, label=label)
             axes.bar_label(bars, fmt="{:.3f}", padding=2)
         axes.set_yticks(range(len(rows)), [row["name"].removeprefix("regrow: ") for row in rows])
         axes.margins(x=0.12)
-        _say(axes, found["text"]["name"], "held-out bits per byte", "")
+        _say(axes, found["held_out"]["name"], "held-out bits per byte", "")
 
     def draw(figure: Figure) -> Axes:
         panels = figure.subplots(max(1, len(texts)), squeeze=False)[:, 0]

@@ -168,16 +168,31 @@ def quality(results: Path, _: str) -> list[str]:
     """A section for each text that was measured."""
     lines = []
     for found in of_each_text("quality", results):
+        text = found["held_out"]
         trained = [
             f"{name} on {of['tokens']:,} tokens in {of['seconds']:.0f} s"
             for name, of in found["training"].items()
         ]
         lines += [
-            f"## {found['text']['name']}", "", *_setting(found),
-            f"Preset `{found['preset']}`. Trained: {', '.join(trained)}.", "",
+            f"## {text['name']}", "", *_setting(found),
+            f"Preset `{found['preset']}`, an artifact of {found['artifact_bytes']:,} bytes. "
+            f"Trained: {', '.join(trained)}. Held out: {text['raw_bytes']:,} bytes, {text['tokens']:,} tokens.",
+            *_official(found), "",
             *columns(
-                found["rows"], ("what", "name", ""), ("bits per byte", "bpb", ".4f"),
+                text["rows"], ("what", "name", ""), ("bits per byte", "bpb", ".4f"),
                 ("a decoder needs, bytes", "decoder_bytes", ","),
             ), "",
         ]  # fmt: skip
     return lines or ["Not measured yet."]
+
+
+def _official(found: Found) -> list[str]:
+    """The challenge's count of the held-out text, where it was asked for."""
+    count, raw = found["held_out"]["official"], found["held_out"]["raw_bytes"]
+    if count is None:
+        return []
+    return [
+        f"The challenge's count of it, by `{found['official']}`: {count['documents']:,} documents, {count['tokens']:,} "
+        f"tokens to predict, {count['bytes']:,} bytes, by which the figures below are {raw / count['bytes']:.4f} times "
+        "as large."
+    ]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import NAMES, gpu, run
+from benchmarks import NAMES, Given, gpu, run
 from benchmarks.bases import DEPTH_ARMS, FULL, QUICK, Size, configs_of_equal_bytes, estimated_bytes, runs_of
 from benchmarks.dated import Found, dated, load, results_folder, save_dated
 from benchmarks.inside import base_facts, residual_rms, scale_bases
@@ -83,7 +83,7 @@ def network(base: str = "hadamard", n_layer: int = 2, seed: int = 7) -> Transfor
 
 def test_an_unknown_bench_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean bases"):
-        run("base", None, None, Silent())
+        run("base", Given(), Silent())
 
 
 def test_every_name_has_its_size() -> None:
@@ -94,12 +94,12 @@ def test_every_name_has_its_size() -> None:
 
 def test_held_out_text_without_training_text_is_refused(texts: tuple[Path, Path]) -> None:
     with pytest.raises(ConfigError, match="--train"):
-        run("bases:quick", None, texts[1], Silent())
+        run("bases:quick", Given(val=texts[1:]), Silent())
 
 
 def test_a_missing_file_is_named(tmp_path: Path, texts: tuple[Path, Path]) -> None:
     with pytest.raises(DataError, match=r"nothing\.txt"):
-        run("bases:quick", texts[0], tmp_path / "nothing.txt", Silent())
+        run("bases:quick", Given(texts[:1], (tmp_path / "nothing.txt",)), Silent())
 
 
 def test_the_bench_holds_out_what_it_is_told_to(data: Dataset, texts: tuple[Path, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import math
 import random
@@ -11,15 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.shard_files import TEXTS, model
 
-from benchmarks import small_gpt
+from benchmarks import Given, run, small_gpt
+from benchmarks.compressors import ppmd
 from benchmarks.dated import Found, save_dated
 from benchmarks.pages import filled
 from benchmarks.pictures import PICTURES
 from benchmarks.quality import Size, measure, summary
 from benchmarks.small_gpt import SmallGPT, gpt_nats, train_small_gpt
-from benchmarks.texts import bench_data
+from benchmarks.texts import HeldOut, bench_texts
 from regrow.core.config.load import load_preset
+from regrow.core.errors import ConfigError
 from regrow.core.progress import Silent
 from regrow.data.dataset import Dataset
 
@@ -39,17 +43,33 @@ def some_text(seed: int, words: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two texts to train on, two to score, the second of several documents, and a model like the challenge's."""
     folder = tmp_path_factory.mktemp("texts")
-    (folder / "mine.txt").write_text(some_text(1, 12_000))
+    (folder / "mine.txt").write_text(some_text(1, 9_000))
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS[9:])
+    (folder / "web.jsonl.xz").write_bytes(lzma.compress(rows.encode()))
     (folder / "other.txt").write_text(some_text(2, 3_000))
-    with bench_data(folder / "mine.txt", folder / "other.txt", 320, Silent()) as made:
+    (folder / "pages.txt").write_text("\n\n".join(TEXTS[:9]))
+    model(folder / "challenge.model", TEXTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts(folder: Path) -> Iterator[list[HeldOut]]:
+    train, val = [folder / "mine.txt", folder / "web.jsonl.xz"], [folder / "other.txt", folder / "pages.txt"]
+    with bench_texts(train, val, 320, Silent()) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def found(data: Dataset) -> Found:
-    return measure(data, Size(320, "full", "demo", SMALL), Silent())
+def data(texts: list[HeldOut]) -> Dataset:
+    return texts[0].data
+
+
+@pytest.fixture(scope="module")
+def found(texts: list[HeldOut], folder: Path) -> Found:
+    return measure(texts, Size(320, "full", "demo", SMALL), Silent(), folder / "challenge.model")
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +79,11 @@ def network(data: Dataset) -> SmallGPT:
 
 
 @pytest.mark.slow
-def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_row_says_what_its_program_gives(found: Found, texts: list[HeldOut], number: int) -> None:
     pytest.importorskip("zstandard")
-    rows, text = {row["name"]: row for row in found["rows"]}, data.val_bytes
+    data, of_text = texts[number].data, found["texts"][number]
+    rows, text = {row["name"]: row for row in of_text["rows"]}, data.val_bytes
     before = data.tokenizer.decode(np.asarray(data.train_tokens))
     ours = {name.removeprefix("regrow: ") for name, row in rows.items() if row["ours"]}
     assert ours == {
@@ -76,13 +98,61 @@ def test_every_row_says_what_its_program_gives(found: Found, data: Dataset) -> N
     assert after["decoder_bytes"] == stored and rows["xz -9e"]["decoder_bytes"] == 0
     for helped in ("with the training text as its dictionary", "with a trained dictionary"):
         assert rows[f"zstd -22 {helped}"]["bpb"] < rows["zstd -22"]["bpb"]
-    proven, whole = rows["regrow: proven"], found["training"]["regrow"]["artifact_bytes"]
+    proven, whole = rows["regrow: proven"], found["artifact_bytes"]
     assert abs(proven["bpb"] / rows["regrow: mixture, evaluated"]["bpb"] - 1) < 0.02
     assert proven["decoder_bytes"] == whole > rows["regrow: memory alone"]["decoder_bytes"] > 0
-    assert [row["bpb"] for row in found["rows"]] == sorted(
-        (row["bpb"] for row in found["rows"]), reverse=True
+    assert [row["bpb"] for row in of_text["rows"]] == sorted(
+        (row["bpb"] for row in of_text["rows"]), reverse=True
     )
-    assert set(summary(found)["rows"]) == set(rows)
+    assert set(summary(found)[texts[number].name]["rows"]) == set(rows)
+
+
+@pytest.mark.slow
+def test_one_network_is_measured_on_every_text(found: Found, texts: list[HeldOut]) -> None:
+    """Each text has its own figures and counts; what a decoder needs of the models is the same for both."""
+    first, second = found["texts"]
+    assert [first["name"], second["name"]] == ["other.txt", "pages.txt"]
+    assert [first["raw_bytes"], second["raw_bytes"]] == [len(text.data.val_bytes) for text in texts]
+    assert [first["official"]["documents"], second["official"]["documents"]] == [1, 9]
+    models = [{row["name"]: row["decoder_bytes"] for row in text["rows"] if row["ours"] or "GPT" in row["name"]}
+              for text in found["texts"]]  # fmt: skip
+    assert models[0] == models[1] and len(models[0]) == 6
+    scores = [{row["name"]: row["bpb"] for row in text["rows"]} for text in found["texts"]]
+    assert all(scores[0][name] != scores[1][name] for name in scores[0])
+
+
+def test_training_text_of_several_files_is_all_of_it(texts: list[HeldOut], folder: Path) -> None:
+    decoded = texts[0].data.tokenizer.decode(np.asarray(texts[0].data.train_tokens)).decode()
+    assert decoded.startswith((folder / "mine.txt").read_text())
+    lines = lzma.decompress((folder / "web.jsonl.xz").read_bytes()).splitlines()
+    rows = [json.loads(line)["text"] for line in lines]
+    assert all(row in decoded for row in rows) and texts[0].data.name == "mine.txt, web.jsonl"
+    for held_out in texts:
+        assert held_out.data.val_bytes == (folder / held_out.name).read_bytes()
+        assert held_out.data.tokenizer.decode(held_out.data.val_tokens) == held_out.data.val_bytes
+    assert texts[1].documents == [text.encode() for text in TEXTS[:9]]
+
+
+def test_texts_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / place / "val.txt" for place in ("books", "web", "x/web")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_text(some_text(4, 600))
+    with bench_texts([paths[0]], paths[:2], 300, Silent()) as texts:
+        assert [text.name for text in texts] == ["books/val.txt", "web/val.txt"]
+    with (
+        pytest.raises(ConfigError, match=r"two texts are called web/val\.txt"),
+        bench_texts([paths[0]], paths[1:], 300, Silent()),
+    ):
+        pass
+
+
+def test_other_benches_take_one_text_and_no_model_of_the_challenge(tmp_path: Path) -> None:
+    two = (tmp_path / "a", tmp_path / "b")
+    with pytest.raises(ConfigError, match="ngram takes one text"):
+        run("ngram", Given(train=two), Silent())
+    with pytest.raises(ConfigError, match="for bench quality alone"):
+        run("ngram", Given(official=two[0]), Silent())
 
 
 @pytest.mark.slow
@@ -94,10 +164,8 @@ def test_the_small_gpt_trains_no_shorter_than_ours(found: Found) -> None:
 
 def test_ppmd_gains_from_what_it_coded_before() -> None:
     pytest.importorskip("pyppmd")
-    from benchmarks.quality import _ppmd
-
     before, text = some_text(1, 6000).encode(), some_text(2, 3000).encode()
-    (alone,), (stored, after) = _ppmd(text), _ppmd(before, text)
+    (alone,), (stored, after) = ppmd(text), ppmd(before, text)
     assert after < alone < len(text) / 2 and stored < len(before) / 2
 
 
@@ -142,10 +210,13 @@ def test_page_and_picture_show_the_newest_of_each_text(found: Found, tmp_path: P
     mark = "<!-- table: quality -->\n<!-- end -->"
     empty = PICTURES["quality"](tmp_path)
     assert "Not measured yet" in filled(mark, tmp_path)
+    first, second = found["texts"]
     for name, bpb in (("books.txt", 9.0), ("years", 1.5), ("books.txt", 1.25)):
-        rows = [{**row, "bpb": bpb} for row in found["rows"]]
-        save_dated("quality", {**found, "text": {**found["text"], "name": name}, "rows": rows}, tmp_path)
+        rows = [{**row, "bpb": bpb} for row in first["rows"]]
+        texts = [{**first, "name": name, "rows": rows}, *([second] if bpb == 9.0 else [])]
+        save_dated("quality", {**found, "texts": texts}, tmp_path)
     page = filled(mark, tmp_path)
-    assert page.count("## books.txt") == page.count("## years") == 1
+    assert page.count("## books.txt") == page.count("## years") == page.count("## pages.txt") == 1
+    assert f"`challenge.model`: 9 documents, {second['official']['tokens']:,} tokens to predict" in page
     assert "| regrow: proven | 1.2500 |" in page and "9.0000" not in page
     assert PICTURES["quality"](tmp_path) != empty

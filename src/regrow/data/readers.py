@@ -1,4 +1,4 @@
-"""Files to documents: plain text, JSON lines, Parquet; compressed ones (`.gz`, `.zst`) as what is in them."""
+"""Files to documents: plain text, JSON lines, Parquet; compressed ones (`.gz`, `.xz`, `.zst`) as what is in them."""
 
 from __future__ import annotations
 

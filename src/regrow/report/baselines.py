@@ -16,12 +16,15 @@ def baseline_bpb(text: bytes, before: bytes = b"") -> dict[str, float]:
     return {name: 8 * size / len(text) for name, (size, _) in compressed_sizes(text, before).items()}
 
 
-def compressed_sizes(text: bytes, before: bytes = b"") -> dict[str, tuple[int, int]]:
+def compressed_sizes(
+    text: bytes, before: bytes = b"", stored: int | None = None
+) -> dict[str, tuple[int, int]]:
     """Bytes of `text` by compressor, largest first, and what a decoder must have beforehand: gzip, bzip2 and xz of the
     standard library, and zstd where it is installed.
 
     They see no training text; with `before`, xz and zstd are measured once more with that text before them, as the
-    model had: xz by what the text adds to it, zstd with it as a dictionary. A decoder then needs it, as xz stores it.
+    model had: xz by what the text adds to it, zstd with it as a dictionary. A decoder then needs it, as xz stores it:
+    in `stored` bytes, where they are known from an earlier call.
     """
     sizes = {
         "gzip -9": (len(gzip.compress(text, 9)), 0),
@@ -29,7 +32,8 @@ def compressed_sizes(text: bytes, before: bytes = b"") -> dict[str, tuple[int, i
         "xz -9e": (_xz(text), 0),
     }
     before = before[-WINDOW:]
-    stored = _xz(before) if before else 0
+    if stored is None:
+        stored = _xz(before) if before else 0
     if before:
         sizes["xz -9e after the training text"] = (_xz(before + text) - stored, stored)
     with contextlib.suppress(ImportError):
