@@ -54,8 +54,8 @@ def fit_config(text_bytes: int, budget_bytes: int, seconds: float) -> Config:
         ),
         memory=MemoryConfig(max_order=order, folds=4),
         train=TrainConfig(
-            batch_tokens=batch, seq_len=seq_len, closing=closing,
-            max_seconds=_training_seconds(text_bytes, seconds), max_tokens=max(math.ceil(_PASSES * tokens), _STEPS * batch),
+            batch_tokens=batch, seq_len=seq_len, max_seconds=_training_seconds(text_bytes, seconds),
+            max_tokens=max(math.ceil(_PASSES * tokens), _STEPS * batch), closing=closing,
             lr_matrix=0.01, lr_embed=0.02, lr_scalar=0.02, compile="auto" if seconds >= 240 else "off",
             eval_every=max(10, math.ceil(looked_at * _EVAL_COST / _EVAL_SHARE / batch)), patience=4,
         ),
