@@ -30,12 +30,7 @@ def check_ids(low: int, high: int, vocab_size: int, name: str) -> None:
 
 
 def contexts_of(
-    tokens: NDArray[np.integer[Any]],
-    width: int,
-    bos_id: int = 1,
-    *,
-    start: int = 0,
-    stop: int | None = None,
+    tokens: NDArray[np.integer[Any]], width: int, bos_id: int = 1, *, start: int = 0, stop: int | None = None
 ) -> NDArray[np.int32]:
     """The contexts of positions start..stop of a token stream: int32 [stop - start, width].
 

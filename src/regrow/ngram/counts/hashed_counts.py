@@ -22,6 +22,7 @@ anything is allocated.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import lzma
 import struct
@@ -201,9 +202,7 @@ class HashedCounts:
         return other
 
     def _combined(self, other: HashedCounts, tables_N: NDArray[np.int64], total: int) -> HashedCounts:
-        result = HashedCounts.__new__(HashedCounts)
-        result.vocab_size, result.max_order = other.vocab_size, other.max_order
-        result.size_O, result.offset_O = other.size_O, other.offset_O
+        result = copy.copy(other)
         result.tables_N, result.total = tables_N, total
         return result
 

@@ -106,12 +106,8 @@ def _level(
     context of its own for each occurrence that is known no further.
     """
     length = made.order - 1
-    child_first, child_link, child_start, child_token = (
-        above.first_M,
-        above.link_M,
-        above.start_M1,
-        above.token_N,
-    )
+    child_first, child_link = above.first_M, above.link_M
+    child_start, child_token = above.start_M1, above.token_N
     first, link, children = made.first_M, made.link_M, made.children_M
     start, token, value = made.start_M1, made.token_N, made.value_N
     touched = np.empty(len(tally), np.uint16)

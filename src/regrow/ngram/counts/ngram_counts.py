@@ -97,12 +97,8 @@ class NgramCounts:
                 f"cap_bytes is {cap_bytes}, less than the unigrams take; give at least {24 * vocab_size}, "
                 "or 0 for no cap"
             )
-        self.vocab_size, self.max_order, self.cap_bytes, self.bos_id = (
-            vocab_size,
-            max_order,
-            cap_bytes,
-            bos_id,
-        )
+        self.vocab_size, self.max_order = vocab_size, max_order
+        self.cap_bytes, self.bos_id = cap_bytes, bos_id
         self.bits = k.token_bits(vocab_size)
         self.threads = threads or cores()
         self._trees = [RunTree(n, self.bits) for n in range(max_order + 1)]

@@ -97,17 +97,21 @@ def allocate(
 
 
 @register_jitable
-def find_child(child_start: Any, child_token: Any, node: Any, token: Any) -> Any:
-    """The context that extends `node` by one older token, or -1 if it was not seen."""
-    low, end = np.int64(child_start[node]), np.int64(child_start[node + 1])
+def find_token(start: Any, tokens: Any, node: Any, token: Any) -> Any:
+    """Where a token stands among a context's, which ascend from start[node] to start[node + 1]; -1 if it does not.
+
+    With a trie's `child` arrays that is the context that extends `node` by this older token; with its `succ` arrays
+    the n-gram of `node` and this next token.
+    """
+    low, end = np.int64(start[node]), np.int64(start[node + 1])
     high = end
     while low < high:
         mid = (low + high) >> 1
-        if child_token[mid] < token:
+        if tokens[mid] < token:
             low = mid + 1
         else:
             high = mid
-    return low if low < end and child_token[low] == token else np.int64(-1)
+    return low if low < end and tokens[low] == token else np.int64(-1)
 
 
 @kernel
@@ -119,12 +123,8 @@ def put(level: Level, oldest_M: U16x1, discounts: F64x1, place: Place, trie: Tri
     """
     start, token, value, children = level.start_M1, level.token_N, level.value_N, level.children_M
     succ_start, succ_token, succ_mass = trie.succ_start_M1, trie.succ_token_E, trie.succ_mass_E
-    child_start, child_token, gamma, total = (
-        trie.child_start_P1,
-        trie.child_token_M,
-        trie.gamma_M,
-        trie.total_M,
-    )
+    child_start, child_token = trie.child_start_P1, trie.child_token_M
+    gamma, total = trie.gamma_M, trie.total_M
     has_children, by_token = level.order < trie.max_order, level.order == 2
     for e in range(len(token)):
         succ_token[place.entry + e] = token[e]

@@ -21,7 +21,7 @@ from regrow.core.jit import F64x2, F64x3, I32x2, I64x1, kernel
 from regrow.core.machine import cores
 from regrow.ngram.contexts import contexts_at
 from regrow.ngram.counts.ngram_counts import NgramCounts, Tokens
-from regrow.ngram.model.backoff_trie import Trie, find_child
+from regrow.ngram.model.backoff_trie import Trie, find_token
 from regrow.ngram.model.kneser_ney import Discounts, estimate
 
 KINDS = 5
@@ -58,11 +58,8 @@ class Sample:
     def through(self, discounts_OK: NDArray[np.float64]) -> Interpolation:
         """Each position's token through the interpolation, from the unigrams up."""
         size, orders = self.own_SO.shape
-        probs_SO1, gammas_SO, masses_SO = (
-            np.empty((size, orders + 1)),
-            np.empty((size, orders)),
-            np.empty((size, orders)),
-        )
+        probs_SO1 = np.empty((size, orders + 1))
+        gammas_SO, masses_SO = np.empty((2, size, orders))
         probs_SO1[:, 0] = self.base_S
         for o in range(orders):
             d, seen_S = discounts_OK[o], self.seen_SO[:, o]
@@ -201,7 +198,7 @@ def _counts_at(contexts: I32x2, gold: I64x1, trie: Trie, own: F64x2, unit: F64x2
                 if succ_start[node] == succ_start[node + 1]:
                     break
             else:
-                node = find_child(child_start, child_token, node, wanted)
+                node = find_token(child_start, child_token, node, wanted)
                 if node < 0:
                     break
             first, last = succ_start[node], succ_start[node + 1]

@@ -50,13 +50,8 @@ def _score(
     start: int, stop: int,
 ) -> None:  # fmt: skip
     """Published scores of every token after contexts start..stop, each row by itself in a fixed order."""
-    count_N, offset_O, size_O, multiplier_K = (
-        tables.count_N,
-        tables.offset_O,
-        tables.size_O,
-        tables.multiplier_K,
-    )
-    trust_c, share_c = tables.trust_c, tables.share_c
+    count_N, offset_O, size_O = tables.count_N, tables.offset_O, tables.size_O
+    multiplier_K, trust_c, share_c = tables.multiplier_K, tables.trust_c, tables.share_c
     matched_R, total_R, distinct_R = rows.matched_order_R, rows.context_total_R, rows.distinct_R
     width = contexts_RC.shape[1]
     vocab = scores_RV.shape[1]
@@ -142,11 +137,7 @@ class HashedModel(Memory):
         return self.tables_N.nbytes
 
     def published_scores(
-        self,
-        contexts_RC: NDArray[np.integer[Any]],
-        base_BV: NDArray[np.floating[Any]] | None = None,
-        *,
-        threads: int | None = None,
+        self, contexts_RC: NDArray[np.integer[Any]], base_BV: NDArray[np.floating[Any]] | None = None
     ) -> NDArray[np.float64]:
         """float64 [R, V]: the published score of every token after each context.
 
@@ -156,7 +147,6 @@ class HashedModel(Memory):
             contexts_RC: integer [R, C], as `NgramModel.rows` takes them; an order whose context reaches left of the
                 stream's or document's start (-1) is passed over.
             base_BV: [R, V] or [1, V], the distributions q that the network has in the published design (None: uniform).
-            threads: threads to split the rows over (None: one a core).
 
         Raises:
             NgramError: contexts or a base of the wrong shape, or a token outside the vocabulary.
@@ -167,7 +157,7 @@ class HashedModel(Memory):
         if base.ndim != 2 or base.shape[1] != self.vocab_size or len(base) not in (1, size):
             raise NgramError(f"base is of shape {base.shape}; give [1 or {size}, {self.vocab_size}]")
         unused = NgramRows.around(np.empty((0, 0), np.float32), size)
-        return self._scores(contexts, base, unused, threads)[0]
+        return self._scores(contexts, base, unused, None)[0]
 
     def _fill(self, contexts_RC: Contexts, rows: NgramRows, threads: int | None) -> None:
         scores_RV, rest_R = self._scores(contexts_RC, self._uniform_1V, rows, threads)

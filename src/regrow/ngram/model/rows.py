@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from regrow.core.errors import NgramError
 from regrow.core.jit import F32x1, F32x2, I32x1, I32x2, kernel
 from regrow.core.machine import cores
-from regrow.ngram.model.backoff_trie import Trie, find_child
+from regrow.ngram.model.backoff_trie import Trie, find_token
 
 Floats = NDArray[np.float32]
 Contexts = NDArray[np.int32]
@@ -164,7 +164,7 @@ def walk(context_C, max_order, succ_start, child_start, child_token, path):  # t
         wanted = context_C[width - order]
         if wanted < 0:
             break
-        node = find_child(child_start, child_token, node, wanted)
+        node = find_token(child_start, child_token, node, wanted)
         if node < 0:
             break
         order += 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regrow.core.jit import F64x1, I32x1, kernel
 from regrow.ngram.contexts import contexts_of
-from regrow.ngram.model.backoff_trie import Trie, find_child
+from regrow.ngram.model.backoff_trie import Trie, find_token
 from regrow.ngram.model.ngram_model import NgramModel
 
 _ROWS = 8192
@@ -35,9 +35,8 @@ def token_bits(model: NgramModel, tokens_T: NDArray[np.integer[Any]], bos_id: in
     The sums of the model's rows, done in float64 for the one token: rows' float32 sums differ in their last digits.
     """
     bits_T = np.zeros(len(tokens_T))
-    _token_bits(
-        model.trie, model.unigram_V.astype(np.float64), np.asarray(tokens_T, np.int32), bos_id, bits_T
-    )
+    unigram_V = model.unigram_V.astype(np.float64)
+    _token_bits(model.trie, unigram_V, np.asarray(tokens_T, np.int32), bos_id, bits_T)
     return bits_T
 
 
@@ -53,18 +52,11 @@ def _token_bits(trie: Trie, unigram_V: F64x1, tokens_T: I32x1, bos_id: int, bits
         node = np.int64(-1)
         for n in range(2, min(trie.max_order, t + 1) + 1):
             older = tokens_T[t - n + 1]
-            node = np.int64(older) if n == 2 else find_child(child_start, child_token, node, older)
+            node = np.int64(older) if n == 2 else find_token(child_start, child_token, node, older)
             if node < 0 or succ_start[node] == succ_start[node + 1]:
                 break
-            low, end = np.int64(succ_start[node]), np.int64(succ_start[node + 1])
-            high = end
-            while low < high:
-                mid = (low + high) >> 1
-                if succ_token[mid] < token:
-                    low = mid + 1
-                else:
-                    high = mid
-            mass = np.float64(succ_mass[low]) if low < end and succ_token[low] == token else 0.0
+            entry = find_token(succ_start, succ_token, node, token)
+            mass = np.float64(succ_mass[entry]) if entry >= 0 else 0.0
             prob = mass + gamma[node] * prob
             if older == bos_id:
                 break

@@ -17,9 +17,8 @@ from regrow.core.jit import I64x1, I64x2, U8x1, U32x1
 from regrow.ngram.store import bit_coder
 from regrow.ngram.store.bit_coder import code_bit
 
-NUMBER = (
-    320  # slots of one number: 32 for its length in bits, 8 for each length's leading bits, 32 for the rest
-)
+# Slots of one number: 32 for its length in bits, 8 for each length's leading bits, 32 for the rest.
+NUMBER = 320
 _MAX_TIMES = 1000  # a probability's rate of change stops falling there
 
 

@@ -13,7 +13,7 @@ from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import Grams, Order
 
 
-def model_of(grams: Grams, discounts: Sequence[Sequence[float]], notes: Sequence[str] = ()) -> NgramModel:
+def model_of(grams: Grams, discounts: Sequence[Sequence[float]]) -> NgramModel:
     """The model over these n-grams: what is not stored of a context's count goes to the order below.
 
     `discounts[n - 1][i]`: what an n-gram of order n counted i + 1 times gives to the order below; the last holds
@@ -26,7 +26,7 @@ def model_of(grams: Grams, discounts: Sequence[Sequence[float]], notes: Sequence
     counts_V[grams.orders[0].token_E] = grams.orders[0].value_E
     unigram_V, kept = unigram_of(counts_V, discounts[0]), [tuple(table) for table in discounts]
     if not upper:
-        return NgramModel(allocate(vocab, 1, [])[0], unigram_V, kept, notes)
+        return NgramModel(allocate(vocab, 1, [])[0], unigram_V, kept)
     mass = np.empty(grams.entries, np.float32)
     gamma, total = np.ones(contexts, np.float32), np.zeros(contexts, np.uint16)
     starts, children = [], []
@@ -50,7 +50,7 @@ def model_of(grams: Grams, discounts: Sequence[Sequence[float]], notes: Sequence
         np.concatenate([order.token_E for order in upper]),
         mass, gamma, total,
     )  # fmt: skip
-    return NgramModel(trie, unigram_V, kept, notes)
+    return NgramModel(trie, unigram_V, kept)
 
 
 @kernel

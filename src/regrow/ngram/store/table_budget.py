@@ -26,7 +26,6 @@ def fit_table(
     discounts: Sequence[Sequence[float]],
     budget: int,
     *,
-    mantissa: int = MANTISSA,
     max_ngrams: int | None = None,
     adjust: Adjust | None = None,
     log: Callable[[str], None] = lambda _: None,
@@ -54,7 +53,7 @@ def fit_table(
     for _ in range(_TRIES):
         bar = flat[size - 1] if size else np.inf
         table = pruned(grams, [w >= bar for w in weights])
-        stored = encode_table(table, discounts, mantissa)
+        stored = encode_table(table, discounts, MANTISSA)
         log(f"pruning weight at least {bar:.3g} bits: {len(stored):,} bytes, {table.entries:,} n-grams")
         used = max(len(stored) / budget, table.entries / max(max_ngrams, 1))
         if used <= 1:
@@ -70,7 +69,7 @@ def fit_table(
         if size in (low, high):
             break
     if not best:
-        best = encode_table(pruned(grams, [w >= np.inf for w in weights]), discounts, mantissa)
+        best = encode_table(pruned(grams, [w >= np.inf for w in weights]), discounts, MANTISSA)
         if len(best) > budget:
             raise NgramError(f"table form: {budget} bytes cannot hold even the unigrams; allow {len(best)}")
     return best

@@ -9,15 +9,7 @@ import numpy as np
 
 from regrow.core.jit import I32x1, U8x1, U32x1, kernel
 from regrow.ngram.counts.sorted_keys import sort_few
-from regrow.ngram.store.adaptive_bits import (
-    NUMBER,
-    Coder,
-    code,
-    code_number,
-    folded,
-    octaves,
-    unfolded,
-)
+from regrow.ngram.store.adaptive_bits import NUMBER, Coder, code, code_number, folded, octaves, unfolded
 from regrow.ngram.store.linked_ngrams import Order
 
 # Where the slots of each kind of decision begin.
@@ -40,12 +32,8 @@ def members(below: Order, order: Order, exact: U8x1, heads: U32x1, coder: Coder)
     """
     decode, probs, state, stream, tables = coder.decode, coder.probs, coder.state, coder.stream, coder.tables
     least = 0 if order.n == 2 else 1  # n-grams of a context
-    p_start, p_token, p_value, child_start = (
-        below.start_C1,
-        below.token_E,
-        below.value_E,
-        below.child_start_C1,
-    )
+    p_start, p_token, p_value = below.start_C1, below.token_E, below.value_E
+    child_start = below.child_start_C1
     start, token = order.start_C1, order.token_E
     mark = np.zeros(65536, np.int32)
     widest = 1
@@ -65,7 +53,7 @@ def members(below: Order, order: Order, exact: U8x1, heads: U32x1, coder: Coder)
         if (counted and last - first == 1) or (n == 1 and least == 1):
             for j in range(first, last):
                 if out + n > len(token):
-                    return -1
+                    return IMPOSSIBLE
                 if decode:
                     for i in range(n):
                         token[out + i] = p_token[begin + i]
@@ -108,7 +96,7 @@ def members(below: Order, order: Order, exact: U8x1, heads: U32x1, coder: Coder)
                     decode, degree - least, DEGREE + row * NUMBER, probs, state, stream, tables
                 )
             if degree > active or out + degree > len(token):
-                return -1
+                return IMPOSSIBLE
             wanted, weight = degree, total
             made = out
             size = min(degree, 3) - 1
@@ -219,7 +207,7 @@ def values(below: Order, order: Order, exact: U8x1, heads: U32x1, flag: U8x1, co
                 y = code_number(decode, y, VALUE + row * NUMBER, probs, state, stream, tables) + 1
                 x = unfolded(y, mantissa)
                 if x < 0:
-                    return -1
+                    return IMPOSSIBLE
                 value[e] = x
     return 0
 
@@ -242,7 +230,7 @@ def rests(order: Order, heads: U32x1, coder: Coder) -> int:
             y = folded(np.int64(rest[c]), mantissa)
         x = unfolded(code_number(decode, y, REST + row * NUMBER, probs, state, stream, tables), mantissa)
         if x < 0:
-            return -1
+            return IMPOSSIBLE
         rest[c] = x
     return 0
 

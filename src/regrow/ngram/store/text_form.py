@@ -39,12 +39,10 @@ from regrow.ngram.store.text_coder import Model, Tree, code_tokens
 
 MAGIC, MAGIC_HALVES = b"RgT1", b"RgT2"
 MAX_TOKENS = 1 << 31
-LOAD_SECONDS = (
-    1.7e-6  # of each token of a text: to decode and count it, on two cores (dev/LOG.md, 2026-11-24)
-)
-_WORTH_HALVING = (
-    1 << 19
-)  # tokens: below, a second of decoding is not worth two models that each learn from less
+# Of each token of a text: to decode and count it, on two cores (dev/LOG.md, 2026-11-24).
+LOAD_SECONDS = 1.7e-6
+# Tokens: below, a second of decoding is not worth two models that each learn from less.
+_WORTH_HALVING = 1 << 19
 
 Tokens = NDArray[np.uint16]
 
