@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.dated import Found, Size, about
+from benchmarks.timing import timed
 from regrow.artifact.artifact import Artifact
 from regrow.core.config.load import load_preset
 from regrow.core.errors import ConfigError
@@ -85,14 +85,12 @@ def _score(artifact: Path, text: Path, name: str, progress: Progress) -> Found:
         bits = np.bincount(place, weights=nats / math.log(2), minlength=_BINS)
         return {"name": title, "bpb": float(nats.sum()) * to_bpb, "seconds": seconds, "bits": bits.tolist()}
 
-    started = time.perf_counter()
-    mixture = mixture_of(loaded)
-    fixed = score_streams(mixture, loaded.config.eval, [tokens], progress).mixture
-    arms = [arm("fixed", fixed, time.perf_counter() - started)]
+    mixture, making = timed(lambda: mixture_of(loaded))
+    fixed, seconds = timed(lambda: score_streams(mixture, loaded.config.eval, [tokens], progress).mixture)
+    arms = [arm("fixed", fixed, making + seconds)]
     stride = (loaded.config.eval.window or loaded.config.train.seq_len) // 2
-    started = time.perf_counter()
-    windows = score_windows(mixture, loaded.config, [tokens], stride, progress).mixture
-    arms.append(arm("windows", windows, time.perf_counter() - started))
+    windows = timed(lambda: score_windows(mixture, loaded.config, [tokens], stride, progress).mixture)
+    arms.append(arm("windows", *windows))
     without = adaptation_of(loaded.config, _NO_TRAINING)
     score_adaptively(loaded, tokens[:1024], without)  # compiled code is fetched
     memory = score_adaptively(loaded, tokens, without, progress)

@@ -254,18 +254,12 @@ class _Bench:
             at_start = residual_rms(network, self.scored, _WATCHED, train.seq_len)
             trainer.loop()
         last = losses.nats[-max(1, len(losses.nats) // 10) :]
-        bpb, packed, bpb_int8 = (
-            _finite(network_bpb(network, self.scored, EvalConfig(streams=_STREAMS))),
-            None,
-            None,
-        )
+        bpb, packed, bpb_int8 = self._bpb(network), None, None
         if part == "bytes" and bpb is not None:
             stored = copy.deepcopy(network).cpu()
             packed = pack_weights(stored)
             load_weights(stored, packed, arm)
-            bpb_int8 = _finite(
-                network_bpb(stored.to(self.group.device), self.scored, EvalConfig(streams=_STREAMS))
-            )
+            bpb_int8 = self._bpb(stored.to(self.group.device))
         return {
             "part": part, "arm": arm, "seed": seed, "base": config.base if config.seeded != "none" else "none",
             "gain": gain, "seeded": config.seeded, "n_layer": config.n_layer, "d_model": config.d_model,
@@ -278,6 +272,9 @@ class _Bench:
             "estimated_bytes": estimated_bytes(config, self.data.vocab_size) if part == "bytes" else None,
             "packed_bytes": None if packed is None else len(packed), "bpb_int8": bpb_int8,
         }  # fmt: skip
+
+    def _bpb(self, network: Transformer) -> float | None:
+        return _finite(network_bpb(network, self.scored, EvalConfig(streams=_STREAMS)))
 
 
 def _finite(value: float) -> float | None:

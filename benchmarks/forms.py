@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from benchmarks.dated import Found, Size, about
 from benchmarks.ngram import fit_discounts
+from benchmarks.timing import timed
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
 from regrow.ngram.counts.ngram_counts import NgramCounts
@@ -68,9 +68,7 @@ def measure_forms(
         return NgramModel.from_counts(again, discounts=discounts)
 
     def row(form: str, stored: bytes, load: Callable[[bytes], NgramModel], kept: Sized = ()) -> Found:
-        started = time.perf_counter()
-        model = load(stored)
-        seconds = time.perf_counter() - started
+        model, seconds = timed(lambda: load(stored))
         bpb = text_bits(model, np.asarray(data.val_tokens), bos) / len(data.val_bytes)
         entries = len(model.trie.succ_token_E)
         whole = entries == grams.entries if form == "table" else len(kept) == len(tokens)

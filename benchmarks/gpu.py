@@ -30,9 +30,7 @@ class Size(AnySize):
     """`seconds` of training each preset gets, changes of all of them, and the kind of device."""
 
     seconds: float = 180.0
-    changes: tuple[str, ...] = (
-        "train.batch_tokens=65_536",
-    )  # an eighth: the presets are made for eight GPUs
+    changes: tuple[str, ...] = ("train.batch_tokens=65_536",)  # an eighth: the presets are for eight GPUs
     device: str = "cuda"
 
 

@@ -48,20 +48,10 @@ def _request(chance: random.Random) -> dict[str, Any]:
 def _job(chance: random.Random) -> dict[str, Any]:
     job = chance.choice(_JOBS)
     if chance.random() < 0.95:
-        return {
-            "level": "info",
-            "service": "worker",
-            "job": job,
-            "msg": "job done",
-            "items": int(chance.expovariate(0.2)),
-        }
-    return {
-        "level": "warn",
-        "service": "worker",
-        "job": job,
-        "msg": "job failed, will be tried again",
-        "attempt": 1,
-    }
+        level, said = "info", {"msg": "job done", "items": int(chance.expovariate(0.2))}
+    else:
+        level, said = "warn", {"msg": "job failed, will be tried again", "attempt": 1}
+    return {"level": level, "service": "worker", "job": job, **said}
 
 
 def _query(chance: random.Random) -> dict[str, Any]:

@@ -11,19 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.bases_tables import depth, equal_bytes, gains, stream
-from benchmarks.scaling_tables import counting, merge, paper
-from benchmarks.tables import (
-    adaptive,
-    cache_bytes,
-    forms,
-    kenlm,
-    prefill,
-    published,
-    quality,
-    records,
-    setting,
-)
+from benchmarks import bases_tables, scaling_tables, tables
 from regrow.core.errors import DataError
 from regrow.core.files import atomic_write_bytes, atomic_write_text
 
@@ -35,8 +23,9 @@ _MARK = re.compile(r"(<!-- table: (\w+) ?([^\n]*?) -->\n).*?(<!-- end -->)", re.
 TABLES: dict[str, Callable[[Path, str], list[str]]] = {
     made.__name__: made
     for made in (
-        setting, kenlm, forms, prefill, adaptive, depth, gains, stream, equal_bytes, published, cache_bytes, merge,
-        counting, paper, records, quality,
+        tables.setting, tables.kenlm, tables.forms, tables.prefill, tables.adaptive, bases_tables.depth,
+        bases_tables.gains, bases_tables.stream, bases_tables.equal_bytes, tables.published, tables.cache_bytes,
+        scaling_tables.merge, scaling_tables.counting, scaling_tables.paper, tables.records, tables.quality,
     )
 }  # fmt: skip
 

@@ -15,8 +15,8 @@ import dataclasses
 import io
 import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ import numpy as np
 from benchmarks.dated import Found, about
 from benchmarks.json_logs import json_log
 from benchmarks.ngram import fit_discounts
+from benchmarks.texts import check_pair
+from benchmarks.timing import fastest, timed
 from regrow.artifact.stored import store_memory
 from regrow.core.config.schema import Config, DataConfig, MemoryConfig
 from regrow.core.errors import ConfigError
@@ -41,7 +43,6 @@ from regrow.predict.record_file import RecordWriter
 from regrow.training.pack_memory import fit_text
 
 _LEVEL = 19
-_REPEATS = 3  # of what takes time: the fastest counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,7 @@ class Lines:
 def measure(train: Path | None, val: Path | None, size: Size, progress: Progress) -> Found:
     """Every text with every codec. Raises ConfigError for held-out text alone and for no text, DataError for no
     file."""
-    if val is not None and train is None:
-        raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
+    check_pair(train, val)
     if train is None and not size.log_lines:
         raise ConfigError("bench records:text: is of a text of yours; give --train.")
     texts = []
@@ -146,9 +146,7 @@ def _regrow(lines: Lines, progress: Progress) -> Found:
     bytes and seconds to make it."""
     with tempfile.TemporaryDirectory(prefix="regrow-bench-") as scratch:
         artifact = Path(scratch, "artifact.safetensors")
-        started = time.perf_counter()
-        _make_model(lines, Path(scratch), artifact, progress)
-        made = time.perf_counter() - started
+        _, made = timed(partial(_make_model, lines, Path(scratch), artifact, progress))
         loaded = Codec.load(artifact)
         codec, model_bytes = loaded.records().fitted(lines.held_out), artifact.stat().st_size
     coded = codec.encode_many(lines.held_out)  # compiled code is fetched
@@ -214,9 +212,4 @@ def _zstd(lines: Lines, size: int) -> Found:
 
 
 def _speed(work: Callable[[], object], records: int) -> float:
-    seconds = []
-    for _ in range(_REPEATS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return records / min(seconds)
+    return records / fastest(work)[1]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.dated import Found, Size, about
+from benchmarks.timing import fastest
 from regrow.core.config.load import load_preset
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
@@ -39,13 +38,13 @@ def measure(data: Dataset, size: Size, progress: Progress) -> Found:
     with progress.task("count", total=5, unit="size") as task:
         for share in (16, 8, 4, 2, 1):
             piece = tokens[: len(tokens) // share]
-            seconds, counts = _best(partial(counted, piece))
+            counts, seconds = fastest(partial(counted, piece))
             sizes.append({"tokens": len(piece), "seconds": seconds, "keys": len(counts.windows(ORDER))})
             task.advance(1)
     a, b = (counted(half).windows(ORDER) for half in np.array_split(tokens, 2))
-    merge_seconds, _ = _best(lambda: merge_runs(a, b))
-    pack_seconds, chunk = _best(lambda: Chunk.of(a))
-    unpack_seconds, _ = _best(chunk.run)
+    _, merge_seconds = fastest(lambda: merge_runs(a, b))
+    chunk, pack_seconds = fastest(lambda: Chunk.of(a))
+    _, unpack_seconds = fastest(chunk.run)
     config = load_preset("published")
     named = dict(
         Transformer(config.model, config.data.vocab_size, config.train.seq_len, 1).named_parameters()
@@ -66,13 +65,3 @@ def summary(found: Found) -> dict[str, Any]:
     last = found["counting"][-1]
     rates = ("merge_keys_per_second", "pack_keys_per_second", "unpack_keys_per_second")
     return {"tokens_per_second": last["tokens"] / last["seconds"], **{key: found[key] for key in rates}}
-
-
-def _best(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the fastest of three, so that first touches of memory do not count."""
-    taken = []
-    for _ in range(3):
-        started = time.perf_counter()
-        result = work()
-        taken.append(time.perf_counter() - started)
-    return min(taken), result

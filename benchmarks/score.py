@@ -15,16 +15,16 @@ import importlib.util
 import itertools
 import math
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from benchmarks.dated import Found, about
-from benchmarks.texts import OWN_TEXT
+from benchmarks.texts import OWN_TEXT, check_pair
+from benchmarks.timing import timed
 from regrow.artifact.memory_artifact import build_memory_artifact
-from regrow.core.errors import ConfigError, DataError
+from regrow.core.errors import DataError
 from regrow.core.progress import Progress
 from regrow.data.documents import Texts
 from regrow.data.readers import read_texts
@@ -32,8 +32,6 @@ from regrow.data.sources import read_source
 from regrow.ngram.store.arpa import write_arpa
 from regrow.ngram.word_counts import estimate_words
 from regrow.predict.text_scores import Scorer, TextScore, load_scorer, score_texts
-
-T = TypeVar("T")
 
 
 class Size(NamedTuple):
@@ -68,7 +66,7 @@ def measure(train: Path | None, val: Path | None, size: Size, progress: Progress
         peer, peer_load = _kenlm(arpa, progress)
         rows = []
         for model, path in (("words", arpa), ("tokens", artifact)):
-            ours, load = _timed(partial(load_scorer, path))
+            ours, load = timed(partial(load_scorer, path))
             list(score_texts(ours, unseen[:1]))  # compiled code is fetched
             for kind, texts in kinds.items():
                 with progress.task(f"score {kind} by {model}"):
@@ -86,11 +84,11 @@ def measure(train: Path | None, val: Path | None, size: Size, progress: Progress
 
 
 def _row(ours: Scorer, peer: Callable[[bytes], float] | None, texts: list[bytes]) -> Found:
-    scores, seconds = _timed(lambda: list(score_texts(ours, texts)))
+    scores, seconds = timed(lambda: list(score_texts(ours, texts)))
     row: Found = {"tokens": sum(score.tokens for score in scores), "seconds": seconds}
     if peer is None:
         return {**row, "peer_seconds": None, "largest_difference": None}
-    theirs, their_seconds = _timed(lambda: [peer(text) for text in texts])
+    theirs, their_seconds = timed(lambda: [peer(text) for text in texts])
     return {**row, "peer_seconds": their_seconds, "largest_difference": _difference(scores, theirs)}
 
 
@@ -112,9 +110,8 @@ def _speeds(row: dict[str, Any]) -> dict[str, float | None]:
 
 def _lines(train: Path | None, val: Path | None) -> tuple[str, list[bytes], list[bytes]]:
     """The text's name, its lines to learn from, and those to score."""
+    check_pair(train, val)
     if train is None:
-        if val is not None:
-            raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
         years = read_source(OWN_TEXT, 0.1)
         learned = [line for document in years.train for line in bytes(document.text).split(b"\n")]
         return OWN_TEXT, _some(learned, OWN_TEXT), _some(years.validation.split(b"\n"), OWN_TEXT)
@@ -136,7 +133,7 @@ def _kenlm(arpa: Path, progress: Progress) -> tuple[Callable[[bytes], float] | N
     if importlib.util.find_spec("kenlm") is None:
         progress.log("the package kenlm is not installed: its figures are left out (pip install kenlm)")
         return None, None
-    model, seconds = _timed(lambda: importlib.import_module("kenlm").Model(str(arpa)))
+    model, seconds = timed(lambda: importlib.import_module("kenlm").Model(str(arpa)))
     return model.score, seconds
 
 
@@ -146,8 +143,3 @@ def _difference(scores: list[TextScore], theirs: list[float]) -> float:
         abs(ours.bits * math.log10(2) + log10) / ours.tokens
         for ours, log10 in zip(scores, theirs, strict=True)
     )
-
-
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    started = time.perf_counter()
-    return work(), time.perf_counter() - started

@@ -59,8 +59,7 @@ def bench_texts(
     Raises ConfigError for a `val` without a `train`, or for files of one name in folders of one name, DataError for
     unusable text.
     """
-    if val and not train:
-        raise ConfigError(f"--val {val[0]}: has no training text beside it; give --train too.")
+    check_pair(next(iter(train), None), next(iter(val), None))
     config = DataConfig(vocab_size=vocab_size)
     name = ", ".join(_names("train", train)) or OWN_TEXT
     names = _names("val", val) or [name]
@@ -123,6 +122,12 @@ def _parts(raw: bytes) -> list[bytes]:
     """The documents of a text, see `HeldOut`."""
     parts = FORM_FEED_LINE.split(raw) if FORM_FEED_LINE.search(raw) else raw.split(b"\n\n")
     return [part for part in parts if part]
+
+
+def check_pair(train: Path | None, val: Path | None) -> None:
+    """Raises ConfigError for held-out text alone."""
+    if val is not None and train is None:
+        raise ConfigError(f"--val {val}: has no training text beside it; give --train too.")
 
 
 def share_of_validation(data: Dataset, max_tokens: int) -> Dataset:
