@@ -7,7 +7,7 @@ the flow is established.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,21 +57,24 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: str
     evidence: str
 
-    def sort_key(self) -> tuple[int, int, str, int, str]:
-        """Order of a report: the gravest and best established first, then by place."""
-        return (
-            -LEVELS.index(self.severity),
-            -LEVELS.index(self.confidence),
-            self.file,
-            self.line or 0,
-            self.rule,
-        )
+    def sort_key(self) -> tuple[int, int, str, int, str, str, str]:
+        """Order of a report: the gravest and best established first, then by place. No two findings stand alike."""
+        grave, sure = -LEVELS.index(self.severity), -LEVELS.index(self.confidence)
+        return grave, sure, self.file, self.line or 0, self.rule, self.message, self.evidence
 
 
 def crashed(name: str, path: Path, error: BaseException) -> Finding:
     """The finding that says a rule, check or probe crashed and its question stays open."""
     message = f"`{name}` crashed on this input, so its question stays open: {type(error).__name__}: {str(error)[:200]}"
     return Finding("rule-crashed", "medium", "high", str(path), None, message, "")
+
+
+def asked(name: str, path: Path, question: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """What a rule, check or probe finds, and that it crashed, where it did: no question is dropped."""
+    try:
+        yield from question()
+    except Exception as error:
+        yield crashed(name, path, error)
 
 
 def worst(findings: Iterable[Finding]) -> Literal["clean", "suspect", "flagged"]:

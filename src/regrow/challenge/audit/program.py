@@ -42,11 +42,10 @@ class Program:
 
     def asides(self, *patterns: re.Pattern[str]) -> list[Unit]:
         """Units whose text matches every pattern, files that no script reaches included."""
-        for name, text in list(self.sources.unread.items()):
+        unread = self.sources.unread
+        for name, text in list(unread.items()):
             if all(p.search(text) for p in patterns):
-                add_unit(
-                    self.sources, name, Path(name).stem, self.sources.unread.pop(name), "aside", quiet=True
-                )
+                add_unit(self.sources, name, Path(name).stem, unread.pop(name), "aside", quiet=True)
         return [u for u in self.sources.units if all(p.search(u.text) for p in patterns)]
 
     @cached_property

@@ -19,10 +19,8 @@ def report(audit: Audit, every: bool = False) -> str:
         audit: what was found.
         every: also the findings of low severity.
     """
-    lines = [
-        f"{audit.verdict.upper()}  {audit.path}",
-        *(f"  {what:<10}{text}" for what, text in summary(audit)),
-    ]
+    lines = [f"{audit.verdict.upper()}  {audit.path}"]
+    lines += [f"  {what:<10}{text}" for what, text in summary(audit)]
     shown = [f for f in audit.findings if every or f.severity != "low" or f.rule == NOTHING]
     for finding in shown:
         lines += ["", *_finding(finding, audit)]
@@ -38,11 +36,8 @@ def report(audit: Audit, every: bool = False) -> str:
         held = [f"{name} {audit.confined[name]}" for name in ("network", "files") if name in audit.confined]
         lines += [f"  The scorer's process: {'; '.join(held)}."] if held else []
     if audit.left_out:
-        count = len(audit.left_out)
-        lines += [
-            "",
-            f"Not judged, on request: {', '.join(audit.left_out) if count < 6 else f'{count} ids'}.",
-        ]
+        names = ", ".join(audit.left_out) if len(audit.left_out) < 6 else f"{len(audit.left_out)} ids"
+        lines += ["", f"Not judged, on request: {names}."]
     if audit.smoke is not None:
         lines += ["", *smoke_lines(audit.smoke)]
     return "\n".join(lines)

@@ -51,19 +51,14 @@ class EventRule(Rule):
     message: str | Callable[[Event], str]  # what a finding says of an event
     sure: Callable[[Event], Confidence]  # how well an event establishes the finding
     shows: tuple[int, ...] = ()  # tags whose first places the evidence quotes before the event's own
-    at: Callable[[Event], Spot | None] = lambda event: event.spot  # the place of the finding
-    once: Callable[[Event], Any] = lambda event: (
-        event.spot.file,
-        event.spot.line,
-    )  # what one finding is made for
-    rank: Callable[[Event], Any] = lambda event: (
-        event.dormant
-    )  # which event is then reported: the smallest, or the first
+    at: Callable[[Event], Spot | None] = lambda e: e.spot  # the place of the finding
+    once: Callable[[Event], Any] = lambda e: (e.spot.file, e.spot.line)  # what one finding is made for
+    rank: Callable[[Event], Any] = lambda e: e.dormant  # then the smallest is reported, or the first
     besides: Callable[[Program], Iterator[Finding]] | None = None  # a search in what the walk does not follow
 
     def check(self, program: Program) -> Iterator[Finding]:
         """One finding for each place."""
-        judged = [e for e in program.flow.events if e.kind in self.kind.split() and self.when(e)]
+        judged = filter(self.when, program.flow.of(*self.kind.split()))
         chosen: dict[Any, Event] = {}
         for event in sorted(judged, key=self.rank):
             chosen.setdefault(self.once(event), event)

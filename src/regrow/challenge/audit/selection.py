@@ -44,9 +44,8 @@ def matching(word: str, option: str, names: list[str]) -> list[str]:
     """The names that `word` means. Raises ConfigError, with the nearest, where there is none."""
     found = [name for name in names if word == ALL or name.startswith(word)]
     if not found:
-        near = [name for name in names if len(word) > 2 and word in name] or difflib.get_close_matches(
-            word, names, 3, 0.5
-        )
+        near = [name for name in names if len(word) > 2 and word in name]
+        near = near or difflib.get_close_matches(word, names, 3, 0.5)
         hint = f"did you mean {', '.join(near[:3])}" if near else "`regrow audit --list-rules` shows all"
         raise ConfigError(f"{option} {word}: no id of the audit begins so; {hint}.")
     return found
@@ -64,16 +63,9 @@ def described_ids(word: str | None = None) -> list[dict[str, str | None]]:
     """
     names = [one.id for one in identifiers()]
     wanted = names if word is None else matching(word, "--explain", names)
+    told = ("title", "why", "clears", "severity", "confidence")
     return [
-        {
-            "id": one.id,
-            "kind": kind,
-            "title": one.title,
-            "why": one.why,
-            "clears": one.clears,
-            "severity": getattr(one, "severity", None),
-            "confidence": getattr(one, "confidence", None),
-        }
+        {"id": one.id, "kind": kind, **{key: getattr(one, key, None) for key in told}}
         for kind, group in groups().items()
         for one in group
         if one.id in wanted

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from regrow.challenge.audit.finding import Finding, crashed
+from regrow.challenge.audit.finding import Finding, asked, crashed
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import Rule
 from regrow.challenge.audit.rules import RULES
 from regrow.challenge.audit.source.folder import Folder
-from regrow.challenge.audit.source.unit import Spot
 
 _PROBLEMS = {
     "too-deep": "The source nests too deeply to be followed from here on",
@@ -31,11 +31,7 @@ def static_findings(path: Path | Folder) -> list[Finding]:
     Args:
         path: a Python file, or a folder that holds one submission.
     """
-    try:
-        program = Program.read(path)
-    except Exception as error:
-        return [crashed("source", Path(str(path)), error)]
-    return program_findings(program)
+    return list(asked("source", Path(str(path)), lambda: program_findings(Program.read(path))))
 
 
 def switched_off(path: Path | Folder, headline: float) -> list[Finding]:
@@ -65,19 +61,16 @@ def switched_off(path: Path | Folder, headline: float) -> list[Finding]:
 
 def program_findings(program: Program, rules: Sequence[Rule] = RULES) -> list[Finding]:
     """Findings of some rules over a program that has been read."""
-    findings = list(program.sources.findings)
-    try:
-        findings += [_not_followed(what, spot) for (what, _), spot in program.flow.problems.items()]
-    except Exception as error:  # the walk itself failed: say so, and let the rules that do not need it run
-        findings.append(crashed("flow", program.sources.root, error))
+    root = program.sources.root
+    # Where the walk itself fails, the rules that do not need it run.
+    findings = {*program.sources.findings, *asked("flow", root, lambda: _not_followed(program))}
     for rule in rules:
-        try:
-            findings.extend(rule.check(program))
-        except Exception as error:
-            findings.append(crashed(rule.id, program.sources.root, error))
-    return sorted(set(findings), key=Finding.sort_key)
+        findings.update(asked(rule.id, root, partial(rule.check, program)))
+    return sorted(findings, key=Finding.sort_key)
 
 
-def _not_followed(what: str, spot: Spot) -> Finding:
-    text = f"{_PROBLEMS[what]}; what it does beyond that was not judged."
-    return Finding("not-followed", "medium", "high", spot.file, spot.line, text, "")
+def _not_followed(program: Program) -> Iterator[Finding]:
+    """What the walk did not follow."""
+    for (what, _), spot in program.flow.problems.items():
+        text = f"{_PROBLEMS[what]}; what it does beyond that was not judged."
+        yield Finding("not-followed", "medium", "high", spot.file, spot.line, text, "")

@@ -12,6 +12,7 @@ from regrow.challenge.audit.flow.operators import combine
 from regrow.challenge.audit.flow.roles import ends_before_score
 from regrow.challenge.audit.flow.scoring import score, step_by_hand
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression, statement
+from regrow.challenge.audit.source.syntax import whole_of
 
 
 @statement(ast.Assign)
@@ -123,8 +124,7 @@ def _gated(walk: Walk, node: ast.AST, old: Value, index: Value, new: Value) -> V
 
 def store_into(walk: Walk, base: ast.expr, value: Value, index: Value = NOTHING) -> None:
     """An element of `base` is set: what base may hold grows."""
-    while isinstance(base, ast.Subscript):
-        base = base.value
+    base = whole_of(base)
     owner = evaluate(walk, base)
     ref = owner.ref
     if isinstance(ref, Elements):

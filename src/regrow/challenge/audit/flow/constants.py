@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from regrow.challenge.audit.flow.syntax import bodies_of, is_call, is_constant
+from regrow.challenge.audit.source.syntax import bodies_of, is_call, is_constant
 from regrow.challenge.audit.source.unit import Unit
 
 _MISSING = "not in os.environ"

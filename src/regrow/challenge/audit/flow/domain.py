@@ -62,9 +62,7 @@ class Value:
 
     tags: int = 0
     const: Any = MISSING  # the Python constant it is, where known (numbers, strings, booleans, None)
-    ref: Any = (
-        None  # a Function, ClassDef, Instance, External, Elements, Bound, Partial, or the Scope of a module
-    )
+    ref: Any = None  # an object of a class below: Function, ClassDef, Instance, ..., or the Scope of a module
     cuts: frozenset[Spot] = _NONE  # places where validation tokens were cut out of the stream to make it
     losses: frozenset[int] = _NONE  # numbers of the losses of the target that were computed into it
     loops: frozenset[int] = _NONE  # sites of the loops whose running variable it depends on
@@ -212,9 +210,8 @@ class ClassDef:
 
     def kind_of(self, *words: str) -> bool:
         """Whether the name of a base contains one of the words (Optimizer, Module)."""
-        return any(w in b for w in words for b in self.base_names) or any(
-            b.kind_of(*words) for b in self.bases
-        )
+        named = any(w in b for w in words for b in self.base_names)
+        return named or any(b.kind_of(*words) for b in self.bases)
 
     @cached_property
     def is_module(self) -> bool:
@@ -229,9 +226,7 @@ class Instance:
     cls: ClassDef | None  # its class, where the submission defines it
     kind: str = ""  # `optimizer`, `module` or nothing
     attrs: dict[str, Value] = field(default_factory=dict)  # an optimiser's `params` are what it moves
-    moves: frozenset[str] = (
-        frozenset()
-    )  # names of what an optimiser moves, as the call that made it spells them
+    moves: frozenset[str] = _NONE  # names of what an optimiser moves, as the call that made it spells them
     fresh: bool = False  # whether the function that made an optimiser has built what it moves
     deleted: bool = False  # whether an optimiser was deleted together with what it moves
 

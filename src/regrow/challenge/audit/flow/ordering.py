@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import Event, Instance, LoopId
-from regrow.challenge.audit.flow.state import Trace
-from regrow.challenge.audit.flow.syntax import is_call, names_in
+from regrow.challenge.audit.source.syntax import is_call, names_in
 from regrow.challenge.audit.source.unit import Spot
 
 if TYPE_CHECKING:
@@ -44,34 +43,27 @@ class Ordering:
 
     program: Program
 
-    @property
-    def trace(self) -> Trace:
-        """What the walk left."""
-        return self.program.flow
-
     @cached_property
     def losses(self) -> dict[int, list[Event]]:
         """Where each loss of the target was computed."""
         found: dict[int, list[Event]] = defaultdict(list)
-        for event in self.trace.events:
-            if event.kind == "loss":
-                for number in event.value.losses:
-                    found[number].append(event)
+        for event in self.program.flow.of("loss"):
+            for number in event.value.losses:
+                found[number].append(event)
         return found
 
     @cached_property
     def cuts(self) -> dict[Spot, list[Event]]:
         """Where validation tokens are cut out of the stream."""
         found: dict[Spot, list[Event]] = defaultdict(list)
-        for event in self.trace.events:
-            if event.kind == "cut":
-                found[event.spot].append(event)
+        for event in self.program.flow.of("cut"):
+            found[event.spot].append(event)
         return found
 
     @cached_property
     def reported(self) -> list[Event]:
         """Scores of validation text that are reported."""
-        scores = (e for e in self.trace.events if e.kind == "score" and e.value.tags & v.VAL)
+        scores = (e for e in self.program.flow.of("score") if e.value.tags & v.VAL)
         return [
             e
             for e in scores
@@ -96,11 +88,10 @@ class Ordering:
         """Every learning step of the program, one for each place."""
         backward: Event | None = None
         found: dict[tuple[str, int, bool], Learning] = {}
-        for event in self.trace.events:
+        for event in self.program.flow.of("backward", "step"):
             if event.kind == "backward":
                 backward = event
-            learns = event.kind == "step" and event.value.tags & (v.VAL | v.GOLD) == v.VAL | v.GOLD
-            if learns and not _thrown_away(self, event):
+            elif event.value.tags & (v.VAL | v.GOLD) == v.VAL | v.GOLD and not _thrown_away(self, event):
                 item = _judge(self, Learning(event, backward))
                 key = (event.spot.file, event.spot.line, event.dormant)
                 old = found.get(key)
@@ -152,7 +143,7 @@ def _repeated(order: Ordering, score: Event, shared: tuple[LoopId, ...]) -> int 
         for event in order.cuts.get(cut, ()):
             depends |= event.other.loops
     for site in (loop.site for loop in shared):
-        loop = order.trace.loops[site]
+        loop = order.program.flow.loops[site]
         node = loop.node
         if (
             site not in depends

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from regrow.challenge.audit.flow import domain as v
-from regrow.challenge.audit.flow.syntax import is_call, name_of, names_in
 from regrow.challenge.audit.source.settings import printed
+from regrow.challenge.audit.source.syntax import Definition, is_call, name_of, names_in
 from regrow.challenge.audit.source.unit import Spot, Unit
 
 if TYPE_CHECKING:
     from regrow.challenge.audit.flow.ordering import Learning
     from regrow.challenge.audit.program import Program
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FIGURE = re.compile(r'"[^"]*bpb[^"]*"\s*:\s*(\d+\.\d+)')
 _NUMBER = re.compile(r"\d+\.\d{3,}")
 _LINES_AFTER = 15
@@ -47,12 +46,8 @@ def second_pass(program: Program, item: Learning) -> SecondPass | None:
     step = item.step
     if step.dormant or step.value.tags & v.LEAF:
         return None
-    scores = [
-        s
-        for s in program.flow.events
-        if s.kind == "score" and s.seq > step.seq and not s.dormant and s.no_grad and s.value.tags & v.VAL
-        if not set(s.loops) & set(step.loops)
-    ]
+    after = (s for s in program.flow.of("score") if s.seq > step.seq and s.no_grad and not s.dormant)
+    scores = [s for s in after if s.value.tags & v.VAL and not set(s.loops) & set(step.loops)]
     for depth, learner in enumerate(step.stack):
         outer = step.stack[:depth]
         later = {s.stack[depth] for s in scores if s.stack[:depth] == outer and len(s.stack) > depth}
@@ -79,18 +74,16 @@ def claims_second(program: Program, again: SecondPass) -> bool | None:
     return bool(shown & figures) if lines else None
 
 
-def _bodies(program: Program, name: str | None) -> Iterator[tuple[Unit, _Function | ast.Module]]:
+def _bodies(program: Program, name: str | None) -> Iterator[tuple[Unit, Definition | ast.Module]]:
     """Every function of a name; the modules where there is no name."""
     for unit in program.units:
         if name is None:
             yield unit, unit.tree
-        for node in unit.nodes:
-            if isinstance(node, _Function) and node.name == name:
-                yield unit, node
+        yield from ((unit, node) for node in unit.functions if node.name == name)
 
 
 def _between(
-    program: Program, unit: Unit, body: _Function | ast.Module, learner: str, scorers: set[str]
+    program: Program, unit: Unit, body: Definition | ast.Module, learner: str, scorers: set[str]
 ) -> Iterator[SecondPass]:
     calls = [n for n in ast.walk(body) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     for first in calls:
@@ -110,7 +103,7 @@ def _between(
 def _trained(program: Program, call: ast.Call, name: str) -> Iterator[str]:
     """Names given to a call whose parameter the called function trains, and does not restore."""
     for _, node in _bodies(program, name):
-        assert isinstance(node, _Function)
+        assert isinstance(node, Definition)
         if any(isinstance(n, ast.Attribute) and n.attr in _RESTORES for n in ast.walk(node)):
             continue
         positions = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
@@ -118,7 +111,7 @@ def _trained(program: Program, call: ast.Call, name: str) -> Iterator[str]:
         yield from (value.id for p, value in given if isinstance(value, ast.Name) and _moves(node, p))
 
 
-def _moves(node: _Function, parameter: str) -> bool:
+def _moves(node: Definition, parameter: str) -> bool:
     """Whether a function makes an optimiser for the parameters of one of its arguments."""
 
     def mentions(tree: ast.AST) -> bool:

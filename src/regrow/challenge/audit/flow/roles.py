@@ -13,7 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from regrow.challenge.audit.flow.syntax import FunctionNode, assigned, is_call, is_constant, name_of, names_in
+from regrow.challenge.audit.source.syntax import (
+    FunctionNode,
+    assigned,
+    is_call,
+    is_constant,
+    name_of,
+    names_in,
+    whole_of,
+)
 
 _NAMED = re.compile(
     r"^(tgt|target|targets|label|labels|gold|truth|y|yb|ys|y_batch|y_flat|y_true|y_cpu|y_np|nxt|next_tok\w*"
@@ -153,11 +161,9 @@ def _same_tokens(node: ast.Subscript) -> bool:
     A stream of tokens indexed by position is no array of targets; of the stream one step on, `chunk[1:]`, the target
     is this view, not the stream it is cut from.
     """
-    parts, base = _parts(node.slice), node.value
+    parts, base = _parts(node.slice), whole_of(node)
     if isinstance(parts[-1], ast.Slice) and isinstance(parts[-1].lower, ast.Constant | ast.BinOp):
         return False
-    while isinstance(base, ast.Subscript):
-        base = base.value
     thinned = isinstance(base, ast.Name) and not _STREAM.search(base.id)
     return thinned or all(
         is_constant(p, None, Ellipsis) or (isinstance(p, ast.Slice) and p.lower is p.upper is p.step is None)

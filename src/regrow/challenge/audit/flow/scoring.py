@@ -7,7 +7,7 @@ import ast
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import MISSING, Value, union
 from regrow.challenge.audit.flow.state import Walk
-from regrow.challenge.audit.flow.syntax import name_of
+from regrow.challenge.audit.source.syntax import name_of
 
 
 def gold(walk: Walk, value: Value, node: ast.AST, summed: bool = False) -> Value:
@@ -68,10 +68,10 @@ def model_called(walk: Walk, node: ast.AST, given: list[Value]) -> None:
         walk.event("model", node, data)
 
 
-def stepped(walk: Walk, node: ast.AST, moved: Value, detail: str = "") -> None:
+def stepped(walk: Walk, node: ast.AST, moved: Value) -> None:
     """An optimiser moves something by the gradients that wait for it."""
     walk.heap.stepped = True
-    walk.event("step", node, union(*walk.heap.gradient), detail, moved)
+    walk.event("step", node, union(*walk.heap.gradient), other=moved)
 
 
 def step_by_hand(walk: Walk, node: ast.AST, moved: Value, by: Value) -> None:

@@ -8,7 +8,7 @@ expression, a kind of statement or a call into a library is looked up in three t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.flow.domain import MISSING, NOTHING, Event, External, LoopId, Scope, Value, union
 from regrow.challenge.audit.flow.roles import Body
-from regrow.challenge.audit.flow.syntax import FunctionNode
+from regrow.challenge.audit.source.syntax import FunctionNode
 from regrow.challenge.audit.source.unit import Spot, Unit
 
 #: What a walk does at most; where one of these bites, the trace says so.
@@ -106,6 +106,10 @@ class Trace:
     losses: int = 0  # losses of the target so far; each has its number
     replays: int = 0  # calls replayed so far
 
+    def of(self, *kinds: str) -> Iterator[Event]:
+        """The events of some kinds, in program order."""
+        return (event for event in self.events if event.kind in kinds)
+
     def add(self, event: Event) -> None:
         """One more event, or the problem that there are too many."""
         if len(self.events) < MAX_EVENTS:
@@ -160,12 +164,9 @@ class Walk:
 
     def event(self, kind: str, node: ast.AST, value: Value, detail: str = "", other: Value = NOTHING) -> None:
         """Record one event here and now."""
-        at, seq = self.frame, len(self.trace.events)
-        self.trace.add(
-            Event(
-                kind, seq, self.spot(node), value, at.loops, at.stack, at.dormant, at.no_grad, detail, other
-            )
-        )
+        at, seq, spot = self.frame, len(self.trace.events), self.spot(node)
+        event = Event(kind, seq, spot, value, at.loops, at.stack, at.dormant, at.no_grad, detail, other)
+        self.trace.add(event)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from regrow.challenge.audit.flow.binding import bind
 from regrow.challenge.audit.flow.domain import NOTHING, ClassDef, External, Function, Scope, Value, join
 from regrow.challenge.audit.flow.expressions import bind_turn, defaults_of
 from regrow.challenge.audit.flow.state import Walk, evaluate, execute, is_optimizer, statement, truth
-from regrow.challenge.audit.flow.syntax import is_call, name_of, names_in
 from regrow.challenge.audit.source.settings import printed
+from regrow.challenge.audit.source.syntax import is_call, name_of, names_in
 from regrow.challenge.audit.source.unit import Unit
 
 _QUIET = re.compile("no_grad|inference_mode")

@@ -12,7 +12,7 @@ from regrow.challenge.audit.flow.domain import MISSING, NOTHING, ClassDef, Eleme
 from regrow.challenge.audit.flow.roles import ends_before_score, slice_role
 from regrow.challenge.audit.flow.scoring import gold, looked_up
 from regrow.challenge.audit.flow.state import Walk, evaluate, expression
-from regrow.challenge.audit.flow.syntax import name_of
+from regrow.challenge.audit.source.syntax import name_of
 
 LENGTH_NAME = re.compile(r"(?i)byte|(^|_)(lens?|nb|nbytes|blen|lengths?|rep_len|n_b)(_|$)|_lens?$")
 

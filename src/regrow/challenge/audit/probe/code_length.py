@@ -79,10 +79,8 @@ def _code(probs_RV: np.ndarray, symbols_R: np.ndarray) -> tuple[float, bool]:
     """Bits that a range coder spends on the symbols, its constant spread thin; and whether they decode."""
     frequency_RV = _frequencies(probs_RV)
     at, symbols = np.arange(len(symbols_R)), symbols_R.astype(np.int64)
-    start_R, length_R = (
-        (np.cumsum(frequency_RV, axis=1) - frequency_RV)[at, symbols],
-        frequency_RV[at, symbols],
-    )
+    starts_RV = np.cumsum(frequency_RV, axis=1) - frequency_RV
+    start_R, length_R = starts_RV[at, symbols], frequency_RV[at, symbols]
     times = -(-_SYMBOLS // len(symbols))
     encoder = RangeEncoder()
     for _ in range(times):
@@ -97,10 +95,8 @@ def _frequencies(probs_RV: np.ndarray) -> np.ndarray:
     """Every row normalised to whole frequencies, at least 1, that sum to 2^24."""
     shares_RV = np.maximum(np.asarray(probs_RV, np.float64), 1e-12)
     free = TOTAL - probs_RV.shape[1]
-    frequency_RV: np.ndarray = (
-        np.floor(shares_RV / shares_RV.sum(axis=1, keepdims=True) * free).astype(np.int64) + 1
-    )
-    frequency_RV[np.arange(len(frequency_RV)), frequency_RV.argmax(axis=1)] += TOTAL - frequency_RV.sum(
-        axis=1
-    )
+    whole_RV = np.floor(shares_RV / shares_RV.sum(axis=1, keepdims=True) * free)
+    frequency_RV: np.ndarray = whole_RV.astype(np.int64) + 1
+    left_R = TOTAL - frequency_RV.sum(axis=1)
+    frequency_RV[np.arange(len(frequency_RV)), frequency_RV.argmax(axis=1)] += left_R
     return frequency_RV

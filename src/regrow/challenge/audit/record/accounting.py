@@ -6,33 +6,27 @@ The account is what a reviewer reads; `record_findings` is what is wrong with it
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Any
 
-from regrow.challenge.audit.finding import Finding, crashed
+from regrow.challenge.audit.finding import Finding, asked
 from regrow.challenge.audit.record.checks import CHECKS
 from regrow.challenge.audit.record.checks.bytes_per_token import expected_ratio, variant
 from regrow.challenge.audit.record.claims import number
 from regrow.challenge.audit.record.record import Record
-from regrow.challenge.audit.record.significance import significance
 from regrow.challenge.facts import LIMIT_BYTES, RECORD_STEP_NATS
 from regrow.challenge.significance import bytes_per_token
 
 
 def record_findings(record: Record) -> list[Finding]:
-    """Put every check to a record; one that crashes is itself a finding: no question is dropped."""
-    found: list[Finding] = []
-    for check in CHECKS:
-        try:
-            found.extend(check.findings(record))
-        except Exception as error:
-            found.append(crashed(check.id, record.folder.root, error))
-    return found
+    """Put every check to a record."""
+    return [f for one in CHECKS for f in asked(one.id, record.folder.root, partial(one.findings, record))]
 
 
 def account(record: Record) -> dict[str, Any]:
     """The account as plain values, for the report and for JSON: headline, bytes, text, seeds."""
     lead, found, size = record.headline, record.trace, record.size
-    tested = significance(record)
+    tested = record.significance
     log = found.used[0][0] if found else next(iter(record.logs), None)
     pair = lead if lead and lead.loss else found.used[0][1] if found else None
     tokens = log.val_tokens.value if log and log.val_tokens else None

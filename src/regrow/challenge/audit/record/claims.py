@@ -146,10 +146,8 @@ def headline(claims: Claims, readme: Claims) -> HeadlineClaim | None:
     for count, row in readme.lines():
         if match := _BPB_IN_TEXT.search(row):
             text = match[1] or match[2]
-            bpb = float(text)
-            return HeadlineClaim(
-                bpb, tolerance(bpb, _digits(text)), None, readme.path, count, row.strip()[:300]
-            )
+            slack = tolerance(float(text), _digits(text))
+            return HeadlineClaim(float(text), slack, None, readme.path, count, row.strip()[:300])
     return None
 
 

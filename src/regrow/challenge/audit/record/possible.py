@@ -64,9 +64,8 @@ def impossible(name: str, value: float) -> tuple[Severity, str] | None:
     name = name.lower()
     known = None if is_difference(name) else next((r for r in _RANGES if r.names.search(name)), None)
     if not math.isfinite(value):
-        grave = known is not None and not _DEVIATION.search(
-            name
-        )  # one run has no deviation, and some print nan for it
+        # One run has no deviation, and some print nan for it.
+        grave = known is not None and not _DEVIATION.search(name)
         return ("high" if grave else "low"), "it is not a finite number"
     if _DEVIATION.search(name) and known is not None and "bits" in known.words:
         known = next(r for r in _RANGES if r.names.search("std"))

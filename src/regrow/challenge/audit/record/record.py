@@ -6,15 +6,33 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from regrow.challenge.audit.record.claims import Claims, HeadlineClaim, claimed_seeds, headline, parse_claims
+from regrow.challenge.audit.record.claims import (
+    Claims,
+    HeadlineClaim,
+    claimed_seeds,
+    headline,
+    number,
+    parse_claims,
+)
 from regrow.challenge.audit.record.logs import TrainingLog, looks_like_log, parse_log
 from regrow.challenge.audit.record.size import Size, weigh
 from regrow.challenge.audit.record.trace import HeadlineTrace, find_trace
 from regrow.challenge.audit.source.folder import Folder, read_folder
+from regrow.challenge.facts import EXPORTS
+from regrow.challenge.significance import bytes_per_token, one_sided_p, record_bar
 
 _LOGS_AT_MOST = 40
 _LOG_BYTES_AT_MOST = 40_000_000
+_BASELINE = re.compile(r"baseline|prior|previous|comparison|sota")
+
+
+class Significance(NamedTuple):
+    """A one-sided t test of some runs against a bar, bits per byte; `p` is None where it says nothing."""
+
+    bar: float
+    p: float | None
 
 
 @dataclass
@@ -70,6 +88,18 @@ class Record:
         """The seeds' bits per byte: those of the logs behind the headline, else those that are claimed."""
         traced = self.trace.values if self.trace else []
         return traced if len(traced) > 1 else list(self.seeds.values())
+
+    @cached_property
+    def significance(self) -> Significance | None:
+        """The seeds against the baseline that submission.json names; None where it names none, or there is one seed."""
+        named = (number(v) for k, v in self.claims.values.items() if "bpb" in k and _BASELINE.search(k))
+        baseline = next((value for value in named if value is not None and 0.5 < value < 5), None)
+        lead = self.headline
+        if baseline is None or len(self.figures) < 2 or lead is None:
+            return None
+        ratio = bytes_per_token(lead.loss, lead.bpb) if lead.loss else EXPORTS["sp1024"].bytes_per_token
+        bar = record_bar(baseline, ratio)
+        return Significance(bar, one_sided_p(self.figures, bar))
 
     @cached_property
     def size(self) -> Size:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from regrow.challenge.audit.finding import Confidence, Finding
-from regrow.challenge.audit.flow.syntax import assigned, bodies_of, is_call, is_constant, name_of, names_in
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.syntax import assigned, bodies_of, is_call, is_constant, name_of, names_in
 
-ID = "byte-count"
 _READS = ("id_to_piece", "IdToPiece", "convert_ids_to_tokens", "decode", "id_to_token", "DecodeIds")
 _MARKERS = ("\u2581", "\u0120", " ", "##", "\u2581\u2581")
 _BYTES = re.compile(r"(?i)byte|(^|_)bb(_|$)|len|nb")
@@ -45,7 +44,7 @@ def search(program: Program) -> Iterator[Finding]:
             faults = _faults(function, adds) if reads and _counts(function) else ()
             for confidence, message, *places in faults:
                 where, *more = map(unit.spot, places)
-                yield program.finding(ID, "high", confidence, where, message, *more)
+                yield program.finding(RULE.id, "high", confidence, where, message, *more)
 
 
 def _faults(function: ast.FunctionDef, adds: bool) -> Iterator[tuple[Confidence, str, *tuple[ast.AST, ...]]]:
@@ -157,10 +156,9 @@ def _replacement(function: ast.FunctionDef) -> ast.AST | None:
     text = ast.unparse(function)
     if _HANDLED.search(text) or "encode" not in text:
         return None
+    named = assigned(ast.walk(function), ast.Name)
     decoded = [
-        target.id
-        for step, target in assigned(ast.walk(function), ast.Name)
-        if isinstance(target, ast.Name) and re.search(r"\bdecode\(\[", ast.unparse(step.value))
+        name_of(target) for step, target in named if re.search(r"\bdecode\(\[", ast.unparse(step.value))
     ]
     pattern = "|".join([r"\bdecode\(\[?\w", *(rf"\b{name}\b" for name in decoded)])
     for count in _counts(function):
@@ -171,7 +169,7 @@ def _replacement(function: ast.FunctionDef) -> ast.AST | None:
 
 
 RULE = SourceRule(
-    id=ID,
+    id="byte-count",
     title="The bytes of a token are miscounted",
     why=(
         "Bits per byte divides by the bytes of the text. Counting a leading space twice, a lone byte as "

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.flow.syntax import is_call, is_constant
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.syntax import is_call, is_constant
 
-ID = "byte-sidecar-off"
 _TRANSFORMED = re.compile(r"(?i)case_?ops|casefold|transformed|lossless_caps")
 _SIDECAR = re.compile(r"(?i)val_bytes|byte_sidecar|bytes_\*\.bin")
 _SWITCH = re.compile(r"(?i)case_?ops(_enabled)?|use_(byte_)?sidecar|byte_sidecar(_enabled)?")
@@ -30,7 +29,7 @@ def search(program: Program) -> Iterator[Finding]:
                 continue
             assert isinstance(data, ast.Constant)
             yield program.finding(
-                ID, "medium", "medium", unit.spot(node),
+                RULE.id, "medium", "medium", unit.spot(node),
                 f"The data is transformed text ({data.value!r}), but {name} is off by default and nothing in the "
                 "folder sets it: bytes are then counted from the transformed tokens, not from the original text.",
                 unit.spot(data),
@@ -54,7 +53,7 @@ def _switch(node: ast.AST) -> str:
 
 
 RULE = SourceRule(
-    id=ID,
+    id="byte-sidecar-off",
     title="Transformed text without its byte counts",
     why=(
         "When case is moved into marker tokens, the tokens no longer tell how many bytes the original had; a "

@@ -27,10 +27,8 @@ def _in_c(program: Program) -> Iterator[Finding]:
     for text in c_texts(program):
         share = _SHARE.search(text.code)
         if share and _MIX.search(text.code) and re.search(r"order|ctx|hist", text.code):
-            spot = text.spot(share.start())
-            yield Finding(
-                "byte-spreading", "high", "medium", spot.file, spot.line, _MESSAGE, share.group(0).strip()
-            )
+            spot, line = text.spot(share.start()), share.group(0).strip()
+            yield Finding(RULE.id, "high", "medium", spot.file, spot.line, _MESSAGE, line)
 
 
 RULE = EventRule(

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.flow.syntax import assigned, bodies_of, is_call, name_of, names_in
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
+from regrow.challenge.audit.source.syntax import assigned, bodies_of, is_call, name_of, names_in
 
-ID = "lossy-text"
 _ENCODERS = ("encode", "EncodeAsIds", "encode_as_ids", "encode_batch", "encode_ordinary")
 _FOLDERS = ("lower", "upper", "casefold", "swapcase", "title", "capitalize")
 _ENCODES = re.compile(rf"\.({'|'.join(_ENCODERS)})\(")
@@ -29,7 +28,7 @@ def search(program: Program) -> Iterator[Finding]:
             continue
         for node, name in _folded(unit.tree):
             yield program.finding(
-                ID, "high", "medium", unit.spot(node),
+                RULE.id, "high", "medium", unit.spot(node),
                 f"Text goes through {name} before it is encoded into shards: the original cannot be recovered from "
                 "the tokens, so what is scored is another, easier text.",
             )  # fmt: skip
@@ -45,11 +44,8 @@ def _folded(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         if isinstance(r, ast.Return) and r.value is not None and _fold_in(r.value, set())
     }
     for function in (tree, *bodies_of(ast.walk(tree))):
-        folded = {
-            name_of(target)
-            for s, target in assigned(ast.walk(function), ast.Name)
-            if _fold_in(s.value, folding)
-        }
+        named = assigned(ast.walk(function), ast.Name)
+        folded = {name_of(target) for s, target in named if _fold_in(s.value, folding)}
         for node in ast.walk(function):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 name = _fold_in(node.args[0], folding)
@@ -69,7 +65,7 @@ def _fold_in(value: ast.expr, folding: set[str]) -> str:
 
 
 RULE = SourceRule(
-    id=ID,
+    id="lossy-text",
     title="The text is folded before it is tokenised",
     why=(
         "Lower-casing or compatibility normalisation throws information away. A score on the folded text is a "

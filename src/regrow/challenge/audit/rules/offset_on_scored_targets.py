@@ -9,8 +9,6 @@ from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 
-ID = "offset-on-scored-targets"
-
 
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps that are followed, in the same turn, by the score of the same text."""
@@ -19,25 +17,21 @@ def search(program: Program) -> Iterator[Finding]:
         free = bool(step.value.tags & v.LEAF)
         if after is None or not (free or item.before is not None):
             continue
-        if free and not after.value.tags & v.LEAF:
-            continue
-        if (
-            free and step.value.tags & v.CARRIED
-        ):  # fitted to the context alone, which earlier windows have scored
+        # What was CARRIED is fitted to the context alone, which earlier windows have scored.
+        if free and (step.value.tags & v.CARRIED or not after.value.tags & v.LEAF):
             continue
         leaf = step.value.spot(v.LEAF)
         what = "A free tensor is moved to lower the loss" if free else "Weights are moved to lower the loss"
         yield program.finding(
-            ID, "high", "high" if free else "medium", step.spot,
-            f"{what} of validation targets, and the same targets are then scored with the result "
-            f"(line {after.spot.line}): "
-            "the offset carries information about them that no decoder has.",
+            RULE.id, "high", "high" if free else "medium", step.spot,
+            f"{what} of validation targets, and the same targets are then scored with the result (line "
+            f"{after.spot.line}): the offset carries information about them that no decoder has.",
             leaf, item.backward.spot if item.backward else None, after.spot, dormant=step.dormant,
         )  # fmt: skip
 
 
 RULE = SourceRule(
-    id=ID,
+    id="offset-on-scored-targets",
     title="An offset is optimised on the targets it then scores",
     why=(
         "A vector fitted to the targets of a window is a message about those targets. Scoring the same "

@@ -10,8 +10,6 @@ from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 from regrow.challenge.audit.source.unit import Spot
 
-ID = "rescored-after-adapting"
-
 
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps inside a counting loop that scores the same text turn after turn, or before a second pass."""
@@ -26,7 +24,7 @@ def search(program: Program) -> Iterator[Finding]:
                 claimed = claims_second(program, again)
                 severity: Severity = "high" if claimed else "medium" if claimed is None else "low"
                 yield program.finding(
-                    ID, severity, "medium", again.scored,
+                    RULE.id, severity, "medium", again.scored,
                     f"`{again.model}` is trained on validation text by the call of line {again.learned.line}, and "
                     "this call then scores the text once more with it: every token is scored by a model that "
                     "has learned it.",
@@ -36,16 +34,15 @@ def search(program: Program) -> Iterator[Finding]:
         loop = program.flow.loops[item.repeated]
         spot = Spot(loop.unit.name, getattr(loop.node, "lineno", 0))
         yield program.finding(
-            ID, "high", "medium", item.step.spot,
-            f"The loop of line {spot.line} scores the same validation text in every turn and learns "
-            "from it in between: "
-            "from the second turn on, every token is scored by a model that has been trained on it.",
+            RULE.id, "high", "medium", item.step.spot,
+            f"The loop of line {spot.line} scores the same validation text in every turn and learns from it in "
+            "between: from the second turn on, every token is scored by a model that has been trained on it.",
             spot, item.before.spot, dormant=item.step.dormant,
         )  # fmt: skip
 
 
 RULE = SourceRule(
-    id=ID,
+    id="rescored-after-adapting",
     title="Text is scored again after the model has learned from it",
     why=(
         "Only the first score of a token is a prediction. A second pass over text that the model or its "

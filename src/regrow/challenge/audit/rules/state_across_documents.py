@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator
 
 from regrow.challenge.audit.finding import Finding
-from regrow.challenge.audit.flow.syntax import bodies_of
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
-
-ID = "state-across-documents"
+from regrow.challenge.audit.source.syntax import bodies_of
 
 
 def search(program: Program) -> Iterator[Finding]:
@@ -26,7 +24,7 @@ def search(program: Program) -> Iterator[Finding]:
             shift = next(filter(_is_shift, ast.walk(function)), None)
             if shift is not None:
                 yield program.finding(
-                    ID, "low", "medium", unit.spot(shift),
+                    RULE.id, "low", "medium", unit.spot(shift),
                     "Each position is mixed with the one before it, also where that one ends another document, "
                     "although attention is reset there.",
                 )  # fmt: skip
@@ -34,25 +32,18 @@ def search(program: Program) -> Iterator[Finding]:
 
 def _is_shift(node: ast.AST) -> bool:
     """`x[:, 1:] + g * x[:, :-1]`: the sum of a sequence and itself one step back."""
-    return (
-        isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.Add)
-        and bool(_cut(node, "1:") & _cut(node, ":-1"))
-    )
+    adds = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+    return adds and bool(_cut(node, "1:") & _cut(node, ":-1"))
 
 
 def _cut(tree: ast.AST, how: str) -> set[str]:
     """What is sliced so, in one of its dimensions."""
-    slices = (n for n in ast.walk(tree) if isinstance(n, ast.Subscript))
-    return {
-        ast.unparse(n.value)
-        for n in slices
-        if how in map(str.strip, ast.unparse(n.slice).strip("()").split(","))
-    }
+    slices = [(n.value, ast.unparse(n.slice)) for n in ast.walk(tree) if isinstance(n, ast.Subscript)]
+    return {ast.unparse(of) for of, text in slices if how in map(str.strip, text.strip("()").split(","))}
 
 
 RULE = SourceRule(
-    id=ID,
+    id="state-across-documents",
     title="State leaks across documents",
     why=(
         "Where a submission says that every document starts afresh, a layer that mixes neighbours without a "

@@ -10,7 +10,6 @@ from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 from regrow.challenge.audit.source.c_text import CText, c_texts
 
-ID = "target-in-native-code"
 _TARGET = r"\b(tgt|target|gold|tok|token|tid|y|next|actual)(_?\w*)?"
 _KEY = re.compile(r"(\w+)\s*=\s*\(?[^;=]*?\^\s*\(?[^;]*?" + _TARGET + r"[^;]*\*[^;]*;", re.I)
 _CURRENT = re.compile(
@@ -32,22 +31,15 @@ def _joint_key(text: CText) -> Iterator[Finding]:
     for match in _KEY.finditer(text.code):
         name = match.group(1)
         window = text.code[match.end() : match.end() + 1500]
-        reads = [
-            m
-            for m in re.finditer(rf"=\s*[^;]*\[[^\]]*\b{name}\b[^\]]*\][^;]*;", window)
-            if not re.match(r"\s*\+", window[m.start() - 1 :])
-        ]
-        if (
-            reads
-            and re.search(r"/|log", window)
-            and re.search(r"(?i)full|pair|joint|count", window[: reads[0].end()])
-        ):
+        found = re.finditer(rf"=\s*[^;]*\[[^\]]*\b{name}\b[^\]]*\][^;]*;", window)
+        read = next((m for m in found if not re.match(r"\s*\+", window[m.start() - 1 :])), None)
+        counts = read is not None and re.search(r"(?i)full|pair|joint|count", window[: read.end()])
+        if counts and re.search(r"/|log", window):
             spot = text.spot(match.start())
             yield Finding(
-                ID, "high", "medium", spot.file, spot.line,
-                "Native code forms a hash of context and target and divides the count found there: a "
-                "number for the target "
-                "alone, no distribution.",
+                RULE.id, "high", "medium", spot.file, spot.line,
+                "Native code forms a hash of context and target and divides the count found there: a number for "
+                "the target alone, no distribution.",
                 match.group(0).strip()[:200],
             )  # fmt: skip
             return
@@ -61,23 +53,20 @@ def _gated_hint(text: CText) -> Iterator[Finding]:
             continue
         window = text.code[match.end() : match.end() + 2500]
         for flag in re.finditer(rf"bool\s+(\w+)\s*=[^;]*\[\s*{cur}\s*\][^;]*;", window):
-            used = re.search(
-                rf"\w*hint\w*\s*\([^;]*\b{re.escape(flag.group(1))}\b[^;]*\)\s*;", window[flag.end() :]
-            )
-            if used:
+            hint = rf"\w*hint\w*\s*\([^;]*\b{re.escape(flag.group(1))}\b[^;]*\)\s*;"
+            if used := re.search(hint, window[flag.end() :]):
                 spot = text.spot(match.end() + flag.start())
                 yield Finding(
-                    ID, "high", "medium", spot.file, spot.line,
-                    "A property of the current token decides which hint is given for that very "
-                    "token: the prediction depends "
-                    "on the target.",
+                    RULE.id, "high", "medium", spot.file, spot.line,
+                    "A property of the current token decides which hint is given for that very token: the "
+                    "prediction depends on the target.",
                     f"{flag.group(0).strip()}\n{used.group(0).strip()}"[:300],
                 )  # fmt: skip
                 return
 
 
 RULE = SourceRule(
-    id=ID,
+    id="target-in-native-code",
     title="Native code looks at the target before predicting it",
     why=(
         "A C kernel that precomputes hints or probabilities for the whole text has the targets at hand. Where "

@@ -9,8 +9,6 @@ from regrow.challenge.audit.flow import domain as v
 from regrow.challenge.audit.program import Program
 from regrow.challenge.audit.rule import SourceRule
 
-ID = "train-on-validation"
-
 
 def search(program: Program) -> Iterator[Finding]:
     """Learning steps on validation text that no score of the same turn precedes."""
@@ -22,16 +20,15 @@ def search(program: Program) -> Iterator[Finding]:
         cut = program.order.first_chunk(step)
         backward = item.backward.spot if item.backward is not None else None
         yield program.finding(
-            ID, "high", "low" if mixed else "high", step.spot,
-            "An optimiser step uses gradients of validation text, and nothing in the same pass has "
-            "scored that text first: "
-            "whatever is scored afterwards has been seen in training.",
+            RULE.id, "high", "low" if mixed else "high", step.spot,
+            "An optimiser step uses gradients of validation text, and nothing in the same pass has scored that "
+            "text first: whatever is scored afterwards has been seen in training.",
             cut, backward, dormant=step.dormant,
         )  # fmt: skip
 
 
 RULE = SourceRule(
-    id=ID,
+    id="train-on-validation",
     title="Training on validation text before it is scored",
     why=(
         "A model that has taken gradient steps on the held-out tokens measures memory, not compression: "

@@ -82,16 +82,10 @@ class Child:
             "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
             "PYTHONDONTWRITEBYTECODE": "1", "TORCHINDUCTOR_CACHE_DIR": str(scratch / "tmp"), "USER": "nobody",
         }  # fmt: skip
+        script = str(Path(__file__).with_name("child.py"))
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-B",
-                    "-u",
-                    str(Path(__file__).with_name("child.py")),
-                    json.dumps(job),
-                ],
+                [sys.executable, "-I", "-B", "-u", script, json.dumps(job)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -60,16 +60,11 @@ def smoke_test(script: Path, code_bytes: int | None = None) -> Smoke:
     except ChildError as error:
         report.setdefault("error", str(error))
     passed = report.get("stage") == "done"
-    known = {
-        k: v for k, v in report.items() if k in Smoke.__struct_fields__ and k not in ("outcome", "code_bytes")
-    }
+    told = set(Smoke.__struct_fields__) - {"outcome", "code_bytes"}
+    known = {key: value for key, value in report.items() if key in told}
     outcome = "pass" if passed else "needs a GPU" if report.get("gpu") else "fail"
     try:
         return msgspec.convert({**known, "outcome": outcome, "code_bytes": size}, Smoke)
     except msgspec.ValidationError as error:  # the child is not ours: what it says may be anything
-        return Smoke(
-            "fail",
-            "start",
-            code_bytes=size,
-            error=f"The script's process gave a report that is none: {error}",
-        )
+        said = f"The script's process gave a report that is none: {error}"
+        return Smoke("fail", "start", code_bytes=size, error=said)

@@ -92,13 +92,8 @@ def failing(error: BaseException, path: str) -> dict[str, Any]:
         return {"error": said, "line": error.lineno, "text": (error.text or "").strip()[:200]}
     if where is None:
         return {"error": said, "line": None, "text": ""}
-    text = (where.line or "").strip()[:200]
-    return {
-        "error": said,
-        "line": where.lineno,
-        "text": text,
-        "gpu": isinstance(error, GpuOnly) or "Hollow" in said,
-    }
+    gpu = isinstance(error, GpuOnly) or "Hollow" in said
+    return {"error": said, "line": where.lineno, "text": (where.line or "").strip()[:200], "gpu": gpu}
 
 
 def find_config(space: dict[str, Any]) -> Any:

@@ -105,13 +105,9 @@ def dense_attention(q: Any, k: Any, v: Any, *args: Any, causal: bool = False, **
     """What flash_attn_func computes: q_BTHD, k_BTHD, v_BTHD, grouped heads allowed, to out_BTHD."""
     from torch.nn import functional
 
-    out = functional.scaled_dot_product_attention(
-        q.transpose(1, 2),
-        k.transpose(1, 2),
-        v.transpose(1, 2),
-        is_causal=causal,
-        enable_gqa=q.shape[2] != k.shape[2],
-    )
+    grouped = q.shape[2] != k.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    out = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=grouped)
     return out.transpose(1, 2)
 
 

@@ -44,13 +44,9 @@ def c_texts(program: Program) -> Iterator[CText]:
         yield CText(name, 1, _blank(text))
     for unit in program.units:
         for node in unit.nodes:
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and len(node.value) > 200
-                and _LOOKS_C.search(node.value)
-            ):
-                yield CText(unit.name, node.lineno, _blank(node.value))
+            match node:
+                case ast.Constant(value=str(text)) if len(text) > 200 and _LOOKS_C.search(text):
+                    yield CText(unit.name, node.lineno, _blank(text))
 
 
 def _blank(text: str) -> str:

@@ -69,6 +69,9 @@ def _optional(package: str) -> Callable[..., bytes]:
     return decode
 
 
+_BASE64 = (
+    "b85decode", "a85decode", "b64decode", "urlsafe_b64decode", "b32decode", "b16decode", "decodebytes",
+)  # fmt: skip
 DECODERS: dict[str, Callable[..., Any]] = {
     "lzma.decompress": _lzma,
     "zlib.decompress": _zlib,
@@ -76,13 +79,7 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "bz2.decompress": lambda data: _bounded(bz2.BZ2Decompressor(), data),
     "brotli.decompress": _optional("brotli"),
     "zstandard.decompress": _optional("zstandard"),
-    "base64.b85decode": base64.b85decode,
-    "base64.a85decode": base64.a85decode,
-    "base64.b64decode": base64.b64decode,
-    "base64.urlsafe_b64decode": base64.urlsafe_b64decode,
-    "base64.b32decode": base64.b32decode,
-    "base64.b16decode": base64.b16decode,
-    "base64.decodebytes": base64.decodebytes,
+    **{f"base64.{name}": getattr(base64, name) for name in _BASE64},
     "binascii.a2b_base64": binascii.a2b_base64,
     "binascii.unhexlify": binascii.unhexlify,
     "bytes.fromhex": bytes.fromhex,
@@ -115,9 +112,6 @@ def made_length(owner: Any, method: str, args: list[Any]) -> int:
     if method == "translate" and isinstance(args[0], dict):
         return len(owner) * max((len(v) for v in args[0].values() if isinstance(v, str)), default=1)
     if method == "format":
-        return (
-            len(owner)
-            + sum(len(str(a)) for a in args)
-            + max(map(int, re.findall(r"\d{1,18}", owner)), default=0)
-        )
+        widest = max(map(int, re.findall(r"\d{1,18}", owner)), default=0)
+        return len(owner) + sum(len(str(a)) for a in args) + widest
     return len(owner) * 2

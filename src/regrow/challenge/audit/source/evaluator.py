@@ -8,7 +8,8 @@ is `Unknown`. Output and steps are bounded.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ _BOUNDED_METHODS = frozenset(
 )
 _AS_IT_IS = ("compile", "textwrap.dedent", "memoryview", "io.BytesIO", "io.StringIO")
 _OF_PATH = ("parent", "name", "stem")
+_OF_WHOLE: dict[type, Callable[[int, int], int]] = {
+    ast.BitXor: operator.xor, ast.Sub: operator.sub, ast.Mod: operator.mod, ast.BitAnd: operator.and_,
+}  # fmt: skip
 
 
 class Evaluator:
@@ -290,12 +294,6 @@ def _operation(op: ast.operator, left: Any, right: Any) -> Any:
         return left * right
     if isinstance(op, ast.Div) and isinstance(left, str) and isinstance(right, str):
         return left.rstrip("/") + "/" + right
-    if whole and isinstance(op, ast.BitXor):
-        return left ^ right
-    if whole and isinstance(op, ast.Sub):
-        return left - right
-    if whole and isinstance(op, ast.Mod) and right:
-        return left % right
-    if whole and isinstance(op, ast.BitAnd):
-        return left & right
+    if whole and type(op) in _OF_WHOLE:
+        return _OF_WHOLE[type(op)](left, right)
     raise Unknown

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from regrow.challenge.audit.source.syntax import last_name
+
 Node = TypeVar("Node", bound=Hashable)
 # Where statements hold statements; no expression does.
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
@@ -32,7 +34,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING":
             stack += node.orelse
             continue
         if isinstance(node, ast.Import):
@@ -42,10 +44,6 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{a.name}" if node.module else a.name for a in node.names)
         for field in _BLOCKS:
             stack += getattr(node, field, ())
-
-
-def _name(node: ast.expr) -> str:
-    return getattr(node, "id", getattr(node, "attr", ""))
 
 
 class Siblings:
@@ -70,7 +68,8 @@ class Siblings:
             if part in self._modules:
                 yield self._modules[part]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
-                leaf = node.value.replace("\\", "/").rsplit("/", 1)[-1]
-                if leaf in self._files:
-                    yield self._files[leaf]
+            match node:
+                case ast.Constant(value=str(text)) if len(text) < 300:
+                    leaf = text.replace("\\", "/").rsplit("/", 1)[-1]
+                    if leaf in self._files:
+                        yield self._files[leaf]

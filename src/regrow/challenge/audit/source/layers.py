@@ -9,6 +9,7 @@ from pathlib import Path
 from regrow.challenge.audit.source.decoders import Bomb, MissingDecoder, Unknown
 from regrow.challenge.audit.source.evaluator import Evaluator
 from regrow.challenge.audit.source.sources import Sources, add_unit
+from regrow.challenge.audit.source.syntax import last_name
 from regrow.challenge.audit.source.text import decode
 from regrow.challenge.audit.source.unit import Unit
 
@@ -81,7 +82,7 @@ def _executed(tree: ast.Module) -> list[tuple[ast.expr, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args or isinstance(node.args[0], ast.Starred):
             continue
-        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        name = last_name(node.func)
         if name in ("exec", "eval", "compile") and isinstance(node.func, ast.Name):
             if name == "exec":
                 found.append((node.args[0], "exec"))

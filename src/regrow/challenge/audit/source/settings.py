@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from regrow.challenge.audit.source.syntax import last_name
 from regrow.challenge.audit.source.unit import Unit
 
 _COMMAND = re.compile(r"(?<![\w$])([A-Z][A-Z0-9_]{2,})=(\"[^\"\n]*\"|'[^'\n]*'|[^\s\\;|`)\"']+)")
@@ -76,26 +77,21 @@ def switches(units: Iterable[Unit]) -> Iterator[tuple[str, str]]:
     """Names that are set from an environment variable, each with the variable."""
     for unit in units:
         for node in unit.nodes:
-            if isinstance(node, ast.Assign) and len(node.targets) == 1:
-                target: ast.expr = node.targets[0]
-            elif isinstance(node, ast.AnnAssign):
-                target = node.target
-            else:
-                continue
-            name = target.id if isinstance(target, ast.Name) else getattr(target, "attr", "")
-            if name and node.value is not None:
-                for call in ast.walk(node.value):
-                    if isinstance(call, ast.Call) and (variable := _variable(call)):
+            match node:
+                case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=value):
+                    name = last_name(target)
+                    variables = map(_variable, ast.walk(value)) if name and value else ()
+                    if variable := next(filter(None, variables), ""):
                         yield name, variable
-                        break
 
 
-def _variable(call: ast.Call) -> str:
-    """The environment variable that a call reads, or nothing."""
-    if not call.args or not isinstance(call.args[0], ast.Constant) or not isinstance(call.args[0].value, str):
-        return ""
-    reads = re.search(r"(?i)env", ast.unparse(call.func))
-    return call.args[0].value if reads and re.fullmatch(r"[A-Z][A-Z0-9_]*", call.args[0].value) else ""
+def _variable(node: ast.AST) -> str:
+    """The environment variable that a call reads; nothing of any other node."""
+    match node:
+        case ast.Call(func=reader, args=[ast.Constant(value=str(name)), *_]):
+            if re.search(r"(?i)env", ast.unparse(reader)) and re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+                return name
+    return ""
 
 
 def proven(logs: str, units: Iterable[Unit]) -> frozenset[str]:
@@ -120,34 +116,32 @@ def proven(logs: str, units: Iterable[Unit]) -> frozenset[str]:
             else:
                 continue
             if shown:
-                for part in ast.walk(node.test):
-                    name = part.id if isinstance(part, ast.Name) else getattr(part, "attr", "")
-                    names.add(name)
+                names.update(map(last_name, ast.walk(node.test)))
     return frozenset(names - _NOT_SETTINGS - {""})
 
 
 def _fragments(node: ast.expr) -> Iterator[str]:
-    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    for part in parts:
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            text = part.value.strip()
-            if len(text) >= _SHORTEST and any(c.isalpha() for c in text):
-                yield text
+    """The fixed texts of some length in a string."""
+    return filter(_tells, _fixed(_parts(node)))
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    return node.values if isinstance(node, ast.JoinedStr) else [node]
+
+
+def _fixed(parts: Iterable[ast.expr]) -> Iterator[str]:
+    """The constant texts among the parts of a string, stripped."""
+    return (p.value.strip() for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str))
+
+
+def _tells(text: str) -> bool:
+    """Whether a text is long enough, and not of figures alone, to be recognised in a log."""
+    return len(text) >= _SHORTEST and any(c.isalpha() for c in text)
 
 
 def printed(body: list[ast.stmt]) -> Iterator[str]:
     """Beginnings of the lines that statements print or log, where they are fixed text of some length."""
     for node in (n for step in body for n in ast.walk(step)):
-        if (
-            not isinstance(node, ast.Call)
-            or not node.args
-            or not _PRINTS.search(getattr(node.func, "attr", getattr(node.func, "id", "")))
-        ):
-            continue
-        first: ast.expr = node.args[0]
-        if isinstance(first, ast.JoinedStr) and first.values:
-            first = first.values[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            text = first.value.strip().split("\n")[0]
-            if len(text) >= _SHORTEST and any(c.isalpha() for c in text):
-                yield text
+        match node:
+            case ast.Call(func=printer, args=[first, *_]) if _PRINTS.search(last_name(printer)):
+                yield from filter(_tells, (text.split("\n")[0] for text in _fixed(_parts(first)[:1])))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from regrow.challenge.audit.source.syntax import Definition
+
 Role = Literal["entry", "reached", "aside"]
 
 
@@ -29,7 +31,6 @@ class Unit:
         text: the source.
         tree: its syntax tree.
         role: `entry` (run directly), `reached` (imported or executed by an entry), `aside` (in the folder only).
-        functions: every function, found on first use.
     """
 
     name: str
@@ -38,23 +39,23 @@ class Unit:
     tree: ast.Module
     role: Role = "aside"
     lines: list[str] = field(default_factory=list)
-    functions: list[ast.FunctionDef | ast.AsyncFunctionDef] | None = None
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
         """Every node of the tree."""
         return tuple(ast.walk(self.tree))
 
+    @cached_property
+    def functions(self) -> tuple[Definition, ...]:
+        """Every function."""
+        return tuple(n for n in self.nodes if isinstance(n, Definition))
+
     def spot(self, node: ast.AST) -> Spot:
         """Place of a node."""
         return Spot(self.name, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
 
-    def function_around(self, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    def function_around(self, line: int) -> Definition | None:
         """The innermost function that holds a line."""
-        if self.functions is None:
-            self.functions = [
-                n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-            ]
         around = [n for n in self.functions if n.lineno <= line <= (n.end_lineno or n.lineno)]
         return max(around, key=lambda n: n.lineno, default=None)
 

@@ -10,7 +10,7 @@ from regrow.challenge.audit.flow.domain import External, Value, union
 from regrow.challenge.audit.flow.scoring import gold, looked_up, mixing, model_called
 from regrow.challenge.audit.flow.state import Call, Walk, models
 from regrow.challenge.audit.flow.subscripts import LENGTH_NAME
-from regrow.challenge.audit.flow.syntax import name_of
+from regrow.challenge.audit.source.syntax import name_of
 
 _ROWS = frozenset(
     "softmax log_softmax linear forward_logits lm_head logits compiled_logits forward_hidden".split()

@@ -12,7 +12,7 @@ from regrow.challenge.audit.flow.call import call_function
 from regrow.challenge.audit.flow.domain import NOTHING, External, Function, Instance, Value, flat, union
 from regrow.challenge.audit.flow.scoring import stepped
 from regrow.challenge.audit.flow.state import Call, Walk, is_optimizer, models
-from regrow.challenge.audit.flow.syntax import names_in
+from regrow.challenge.audit.source.syntax import names_in
 
 _OPTIMIZERS = re.compile(
     r"(^|\.)(SGD|Adam\w*|RMSprop|Adagrad|LBFGS|Muon|Adafactor|Lion|Optimizer|NAdam|RAdam|Rprop)$"

@@ -11,6 +11,7 @@ from regrow.challenge.audit.flow.binding import bind
 from regrow.challenge.audit.flow.domain import NOTHING, Elements, Instance, Value, element, flat, union
 from regrow.challenge.audit.flow.scoring import mixing, reduced, score, step_by_hand
 from regrow.challenge.audit.flow.state import Call, Walk, models
+from regrow.challenge.audit.source.syntax import whole_of
 
 _FILES = v.FILES_VAL | v.FILES_TRAIN
 _VIEWS = frozenset(
@@ -160,8 +161,7 @@ def in_place(walk: Walk, call: Call) -> Value | None:
     step_by_hand(walk, call.node, module, union(*call.args))
     if name == "add_" and call.args:
         score(walk, call.node, target, call.first)
-    while isinstance(target, ast.Subscript):
-        target = target.value
+    target = whole_of(target)
     if isinstance(target, ast.Name) and module.ref is None:
         kept = 0 if name == "bitwise_and_" else module.tags
         bind(walk, target, replace(result, tags=result.tags | kept))

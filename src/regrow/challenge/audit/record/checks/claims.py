@@ -8,13 +8,7 @@ from collections.abc import Iterator
 
 from regrow.challenge.audit.record.check import Found, check
 from regrow.challenge.audit.record.claims import Claims
-from regrow.challenge.audit.record.possible import (
-    FIGURE,
-    figures,
-    impossible,
-    is_difference,
-    no_figures,
-)
+from regrow.challenge.audit.record.possible import FIGURE, figures, impossible, is_difference, no_figures
 from regrow.challenge.audit.record.record import Record
 
 #: So many impossible figures are named; the rest is counted.
@@ -24,10 +18,7 @@ _ONE_FIGURE = ("val_bpb", "val_loss", "bytes_total")
 _SHOWN = re.compile(FIGURE, re.IGNORECASE)
 _NAMES = "val_bpb|val_loss|bytes_total|artifact_bytes"
 _NAME = re.compile(_NAMES, re.IGNORECASE)
-_IN_TEXT = re.compile(
-    rf"(?<![A-Za-z0-9_])({_NAMES})[\"'*`\s:=|]{{1,8}}({FIGURE})",
-    re.IGNORECASE,
-)
+_IN_TEXT = re.compile(rf"(?<![A-Za-z0-9_])({_NAMES})[\"'*`\s:=|]{{1,8}}({FIGURE})", re.IGNORECASE)
 
 
 @check(

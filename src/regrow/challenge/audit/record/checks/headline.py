@@ -72,11 +72,8 @@ def before_packing(record: Record) -> Iterator[Found]:
     if found is None or _FINAL.search(_BEFORE_QUANTISING.sub("", found.label)):
         return
     log, reading = found.used[0]
-    worse = [
-        r
-        for r in log.readings
-        if r.line > reading.line and _FINAL.search(r.label) and r.bpb > reading.bpb + 1e-3
-    ]
+    later = (r for r in log.readings if r.line > reading.line and _FINAL.search(r.label))
+    worse = [r for r in later if r.bpb > reading.bpb + 1e-3]
     if worse and (reading.step or _BEFORE_QUANTISING.search(found.label)):
         message = (
             f"The headline is the figure before the artifact was packed ({reading.bpb}); the packed model of the "

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from regrow.challenge.audit.record.check import Found, check
 from regrow.challenge.audit.record.claims import number
 from regrow.challenge.audit.record.record import Record
-from regrow.challenge.audit.record.significance import significance
 from regrow.challenge.facts import RECORD_P
 
 #: A mean may differ from the headline by so many bits per byte before a reader would call it another figure.
@@ -110,13 +109,13 @@ def counted_twice(record: Record) -> Iterator[Found]:
 def p_value(record: Record) -> Iterator[Found]:
     claims = record.claims
     stated = next((number(v) for k, v in claims.values.items() if re.fullmatch(r"p_?value|p", k)), None)
-    tested = significance(record)
+    tested = record.significance
     if stated is None or tested is None or tested.p is None:
         return
     if stated <= RECORD_P and tested.p > 1.1 * RECORD_P:
         line, text = claims.line('"p')
         message = (
-            f"p = {stated} is stated; a one-sided t test of the {len(tested.values)} figures in the logs against "
+            f"p = {stated} is stated; a one-sided t test of the {len(record.figures)} figures in the logs against "
             f"{tested.bar:.5f} gives p = {tested.p:.3g}."
         )
         yield Found("low", "medium", claims.path, line, message, text)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionNode = Definition | ast.Lambda
+
+
+def last_name(node: ast.AST) -> str:
+    """The name that a node is, or its last attribute: `b` of `a.b`; nothing of any other node."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def name_of(node: ast.AST) -> str:
     """The last name of what is indexed or called: `b` of `a.b[0](x)`."""
     while isinstance(node, ast.Subscript | ast.Call):
         node = node.value if isinstance(node, ast.Subscript) else node.func
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return last_name(node)
+
+
+def whole_of(node: ast.expr) -> ast.expr:
+    """What a node is an element of: `a` of `a[0][1]`; the node itself, if of nothing."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
 
 
 def names_in(node: ast.AST | None, stored: bool = False) -> Iterator[str]:
