@@ -4,7 +4,8 @@ The training text is cut into windows of `seq_len` tokens. A share of its docume
 (the *joint phase*): the network meets them there for the first time, so what network and memory predict of them, before
 either learns from them, is honest held-out evidence for the mixer, and nothing is lost, since both learn from them in
 the end. The joint phase comes in folds; while a fold is scored, the memory does without that fold's documents.
-A joint phase that is longer than its folds begins with parts of the main phase, each predicted without itself.
+Where the network reads the memory, a joint phase that is longer than its folds begins with parts of the main phase,
+each predicted without itself; elsewhere it is as long as its folds.
 
 Legend: B sequences of a batch, T tokens of a sequence, C context tokens the memory looks back.
 """

@@ -97,7 +97,8 @@ class TrainConfig(Section, frozen=True):
     weight_decay: Rate = 0.0
     warmup_steps: Count = 10
     warmdown: Share = 0.5  # last part of the run in which the rates fall to zero in a line
-    closing: Share = 0.15  # last part of the run, on text kept for it: network and mixer learn as a mixture
+    # last part of the run, on text kept for it (less where that would come twice): network and mixer learn as a mixture
+    closing: Share = 0.15
     grad_clip: Rate = 1.0  # largest gradient norm; 0 = none
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # Muon
     compile: Literal["auto", "on", "off"] = "auto"  # auto = where there is a compiler and time to gain
