@@ -14,6 +14,7 @@ regrow bench gpu              the presets for GPUs, a few minutes each: tokens a
 regrow bench score            n-gram models scoring 100,000 lines, beside KenLM's Python module
 regrow bench quality          a preset (quality:PRESET; else demo) beside compressors, KenLM and a small GPT, on one
                               held-out text or several
+regrow bench sweep            the settings given with --set, in rounds that keep the better half; sweep:PRESET
 regrow bench tokenize         1 GB of text to a data folder, beside SentencePiece's bare encoder; tokenize:200 on 200 MB
 
 NAME:quick is the same in seconds, where there is one, to see that it works; its figures mean nothing.
@@ -37,18 +38,20 @@ NAMES = (
     "published:quick", "adaptive", "records", "records:log", "records:text", "records:quick", "gpu", "gpu:quick",
     "score", "score:quick", "tokenize", "tokenize:200", "tokenize:quick",
     "quality", "quality:quick", *(f"quality:{preset}" for preset in preset_names()),
+    "sweep", "sweep:quick", *(f"sweep:{preset}" for preset in preset_names()),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Given:
     """What the user gives a bench: text in the place of its own, which `quality` takes in several files; an `artifact`
-    that `adaptive` scores on `val` as it is; and for `quality` the challenge's model, see there."""
+    that `adaptive` scores on `val` as it is; for `quality` the challenge's model, for `sweep` settings: see there."""
 
     train: tuple[Path, ...] = ()
     val: tuple[Path, ...] = ()
     artifact: Path | None = None
     official: Path | None = None
+    settings: tuple[str, ...] = ()
 
 
 def run(name: str, given: Given, progress: Progress) -> dict[str, Any]:
@@ -74,14 +77,16 @@ def run(name: str, given: Given, progress: Progress) -> dict[str, Any]:
         found = bench.measure(train, val, bench.SIZES[size], progress)
     elif kind == "tokenize":
         found = bench.measure(bench.own_text(train), bench.SIZES[size], progress)
+    elif kind == "sweep":
+        found = bench.measure(train, given.settings, bench.SIZES[size], progress)
     elif kind == "quality":
         with bench_texts(given.train, given.val, bench.SIZES[size].vocab_size, progress) as texts:
             found = bench.measure(texts, bench.SIZES[size], progress, given.official)
     else:
         with bench_data(train, val, bench.SIZES[size].vocab_size, progress) as data:
             found = bench.measure(data, bench.SIZES[size], progress)
-    if kind == "quality" and size != "quick":
-        name = kind  # whatever the preset: the page shows the newest of each text
+    if kind in ("quality", "sweep") and size != "quick":
+        name = kind  # whatever the preset, which the result says: a page shows the newest of each text
     return {"result": str(save_dated(name.replace(":", "-"), found)), **bench.summary(found)}
 
 
@@ -89,6 +94,12 @@ def _check(name: str, kind: str, given: Given) -> None:
     """Refuse what the bench `name` does not take."""
     if given.artifact is not None and kind != "adaptive":
         raise ConfigError(f"--artifact {given.artifact}: bench {name} makes its own; leave it out.")
+    if given.settings and kind != "sweep":
+        raise ConfigError(f"--set {given.settings[0]}: is for bench sweep alone; leave it out.")
+    if given.val and kind == "sweep":
+        raise ConfigError(
+            f"--val {given.val[0]}: bench sweep scores a part of the training text; leave it out."
+        )
     if kind == "quality":
         return
     if given.official is not None:

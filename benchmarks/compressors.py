@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.seeds import Row
 from regrow.core.progress import Progress
-from regrow.report.baselines import WINDOW, compressed_sizes, zstd_with
+from regrow.report.baselines import compressed_sizes, zstd_with
 
 _PPMD_ORDER, _PPMD_BYTES = 16, 3 << 30  # it forgets everything when its memory is full
 _BLOCK = (
@@ -20,9 +20,8 @@ _BLOCK = (
 def compressed(texts: Sequence[bytes], before: bytes, budget: int, progress: Progress) -> Iterator[list[Row]]:
     """For each text the rows of all compressors, as far as they are installed: `name`, `bpb`, `decoder_bytes`.
 
-    `before`: the training text, of which as much as a window holds is shown. `budget`: bytes of zstd's dictionary.
+    `before`: the training text, or its end. `budget`: bytes of zstd's dictionary.
     """
-    before = before[-WINDOW:]
     if importlib.util.find_spec("pyppmd") is None:
         progress.log("PPMd is left out: pip install pyppmd for its figures")
     dictionary, stored = None, None

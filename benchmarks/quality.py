@@ -38,6 +38,7 @@ from regrow.data.shards.foreign_tokenizer import load_foreign
 from regrow.network.compute import compute_dtype
 from regrow.predict.evaluation import evaluate
 from regrow.predict.proof import prepare, prove
+from regrow.report.baselines import WINDOW
 from regrow.training.compiled import has_compiler, pays
 from regrow.training.trainer import train as train_run
 
@@ -46,21 +47,23 @@ _ORDER = 6  # of KenLM
 
 @dataclass(frozen=True)
 class Size(AnySize):
-    """The preset, and what is changed in it."""
+    """The preset, and what is changed in it; the tokens of each text that are scored (0: all), and how much of the
+    training text compressors are shown."""
 
     preset: str = "demo"
     changes: tuple[str, ...] = ()
-
-
-def _size(name: str, preset: str, *changes: str) -> Size:
-    return Size(load_preset(preset).data.vocab_size, name, preset, changes)
+    scored_tokens: int = 0
+    before_bytes: int = WINDOW
 
 
 SIZES = {
-    "": _size("full", "demo"),
-    "quick": _size("quick", "demo", "train.max_seconds=20"),
-    **{preset: _size("full", preset) for preset in preset_names()},
-}
+    "": Size(load_preset("demo").data.vocab_size),
+    "quick": Size(
+        load_preset("demo").data.vocab_size, "quick", changes=("train.max_seconds=20",), scored_tokens=32_768,
+        before_bytes=1_000_000,
+    ),
+    **{preset: Size(load_preset(preset).data.vocab_size, preset=preset) for preset in preset_names()},
+}  # fmt: skip
 
 
 def measure(texts: Sequence[HeldOut], size: Size, progress: Progress, official: Path | None = None) -> Found:
@@ -69,6 +72,7 @@ def measure(texts: Sequence[HeldOut], size: Size, progress: Progress, official: 
 
     `official`: the challenge's SentencePiece model; its counts of each text are then in the result.
     """
+    texts = [text.share(size.scored_tokens) for text in texts] if size.scored_tokens else texts
     config, data = load_preset(size.preset, size.changes), texts[0].data
     counts = _official_counts(texts, official)
     prepare()
@@ -79,7 +83,7 @@ def measure(texts: Sequence[HeldOut], size: Size, progress: Progress, official: 
         ours = [_parts_of(loaded, text, Path(scratch, "val.txt"), progress) for text in texts]
         gpt, gpt_training = _small_gpt(config, texts, seconds, progress)
         with progress.task("decode the training text"):
-            before = data.tokenizer.decode(np.asarray(data.train_tokens))
+            before = data.tokenizer.decode(np.asarray(data.train_tokens))[-size.before_bytes :]
         raw, budget = [text.data.val_bytes for text in texts], config.pack.budget_bytes
         peers = [*zip(gpt, compressed(raw, before, budget, progress), strict=True)]
         kenlm = _kenlm(texts, Path(scratch), progress)

@@ -37,6 +37,11 @@ class HeldOut:
     data: Dataset
     documents: list[bytes]
 
+    def share(self, max_tokens: int) -> HeldOut:
+        """The text as `share_of_validation` leaves it."""
+        data = share_of_validation(self.data, max_tokens)
+        return self if data is self.data else HeldOut(self.name, data, _parts(data.val_bytes))
+
 
 @contextlib.contextmanager
 def bench_data(
@@ -144,3 +149,25 @@ def share_of_validation(data: Dataset, max_tokens: int) -> Dataset:
     chosen = np.linspace(0, pieces - 1, wanted).round().astype(np.int64)
     kept = tokens[: pieces * _PIECE].reshape(pieces, _PIECE)[chosen].reshape(-1)
     return dataclasses.replace(data, val_tokens=kept, val_bytes=data.tokenizer.decode(kept))
+
+
+def tuning_split(data: Dataset) -> Dataset:
+    """`data` with a tenth of its training text, whole groups of documents, in the place of its held-out text.
+
+    Raises DataError where that leaves nothing on either side.
+    """
+    groups, group = np.unique(data.doc_groups, return_inverse=True)
+    tuned = group % 10 == 4
+    if len(groups) < 5:
+        raise DataError(
+            f"{data.name}: has {len(groups)} groups of documents, too few to hold a tenth back; give it more text."
+        )
+    tokens = np.asarray(data.train_tokens)
+    sizes = np.diff(np.append(data.doc_offsets, len(tokens)))
+    of_tuned = np.repeat(tuned, sizes)
+    raw, kept = data.tokenizer.decode(tokens[of_tuned]), sizes[~tuned]
+    return dataclasses.replace(
+        data, train_tokens=tokens[~of_tuned], doc_offsets=np.cumsum(kept) - kept,
+        doc_groups=group[~tuned].astype(np.int32), val_tokens=data.tokenizer.encode(raw), val_bytes=raw,
+        train_bytes=data.train_bytes - len(raw),
+    )  # fmt: skip

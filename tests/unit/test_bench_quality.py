@@ -139,6 +139,12 @@ def test_training_text_of_several_files_is_all_of_it(texts: list[HeldOut], folde
     assert texts[1].documents == [text.encode() for text in TEXTS[:30]]
 
 
+def test_a_share_of_a_text_has_its_own_documents(texts: list[HeldOut]) -> None:
+    share = texts[0].share(2048)
+    assert share.documents == [share.data.val_bytes] != texts[0].documents and share.name == "other.txt"
+    assert texts[0].share(10**9) is texts[0]
+
+
 def test_texts_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     paths = [tmp_path / place / "val.txt" for place in ("books", "web", "x/web")]
     for path in paths:

@@ -41,16 +41,31 @@ def command(
             callback=no_fifo,
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        option(
+            "SECTION.KEY=A,B,...",
+            "For the bench `sweep`: the values of a key to choose from, or one for all; may be given again.",
+            "--set",
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure side by side with peers.
 
     Keeps a dated result under bench/results/. A ratio is peer over ours, so larger is better.
+
+    `sweep` (sweep:PRESET, else the preset demo) trains with each choice of the values that --set gives, scores it on a
+    tenth of the training text, and goes on with the better half on twice the tokens until one is left; train.max_tokens
+    is the first round's (1,000,000). Then the best and the preset run with three seeds each. --train may be a folder
+    made by `regrow data`. The same command goes on where it was stopped.
     """
     with command_output(json, quiet) as output:
         benchmarks = _benchmarks()
-        given = benchmarks.Given(tuple(train or ()), tuple(val or ()), artifact, official)
+        given = benchmarks.Given(
+            tuple(train or ()), tuple(val or ()), artifact, official, tuple(settings or ())
+        )
         measured = benchmarks.run(name, given, output.progress)
         output.result(measured)
         output.tree(measured)
