@@ -20,6 +20,7 @@ from benchmarks.peers import Cost, kenlm_missing, run_child, run_kenlm, run_toke
 from regrow.core.config.schema import EvalConfig
 from regrow.core.progress import Progress
 from regrow.data.dataset import Dataset
+from regrow.data.tokenizer import Tokenizer
 from regrow.ngram.contexts import contexts_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.discount_fit import tune_discounts
@@ -27,7 +28,8 @@ from regrow.ngram.model.kneser_ney import Discounts
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.scoring import text_bits
 from regrow.ngram.store.text_form import encode_tokens
-from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.first_stage import StepInputs
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.lockstep import IGNORED, split_streams, stream_count
 from regrow.training.batches import Plan
 
@@ -137,7 +139,7 @@ def _quality(data: Dataset, progress: Progress) -> dict[str, Any]:
             found |= {**figures, "bpb_estimated": estimated / size, "rows_per_second": speed}
         else:
             with progress.task(f"score with order {order}, learning from the text"):
-                adapting = adapting_bits(model, val, bos)
+                adapting = adapting_bits(model, val, data.tokenizer)
             found["long"] = {"order": order, **figures, "bpb_adapting": adapting / size}
     return found
 
@@ -229,7 +231,7 @@ def _snippets(
     return kept
 
 
-def adapting_bits(model: NgramModel, tokens: NDArray[np.integer[Any]], bos_id: int) -> float:
+def adapting_bits(model: NgramModel, tokens: NDArray[np.integer[Any]], tokenizer: Tokenizer) -> float:
     """Bits of the tokens under the model, recent counts and the online mixer, in the streams of `eval.adapt_streams`.
 
     Every distribution is fixed before its token is counted; nothing but the text before is learned from.
@@ -237,8 +239,8 @@ def adapting_bits(model: NgramModel, tokens: NDArray[np.integer[Any]], bos_id: i
     defaults = EvalConfig()
     streams = stream_count(len(tokens), defaults.adapt_streams)
     tokens_ST = split_streams(tokens, streams)
-    mixer = OnlineMixer(streams, model.vocab_size, defaults.adapt_orders, defaults.adapt_tokens)
-    width = model.max_order - 1
+    mixer = OnlineMixer(streams, tokenizer.token_bytes, defaults.adapt_orders, defaults.adapt_tokens)
+    width, bos_id = model.max_order - 1, tokenizer.bos_id
     known_ST = np.where(tokens_ST == IGNORED, bos_id, tokens_ST)
     begun_ST = np.concatenate((np.full((streams, 1), bos_id, np.int64), known_ST), axis=1)
     nats = 0.0

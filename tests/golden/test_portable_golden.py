@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
+from tests.vocabularies import pieces_of
 
 from regrow.core.jit import signature_of
 from regrow.ngram.contexts import contexts_of
@@ -23,9 +24,12 @@ from regrow.ngram.store import model_from_ngrams
 from regrow.ngram.store.linked_ngrams import grams_of
 from regrow.ngram.store.table_budget import fit_table
 from regrow.ngram.store.table_form import decode_table
-from regrow.predict.adaptive import kernels
-from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive import earlier_kernels, kernels
+from regrow.predict.adaptive.earlier_mixer import EarlierMixer
+from regrow.predict.adaptive.first_stage import StepInputs
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.adaptive.portable_math import exp_of, log_of
+from regrow.predict.exact.adaptive import LearningMixer
 
 ORDER = 5
 
@@ -78,20 +82,31 @@ def test_the_bits_of_a_row_are_golden(kind: str, digest: str) -> None:
     assert np.abs(made.probs_RV.sum(axis=1, dtype=np.float64) - 1).max() < 1e-6
 
 
-def test_the_bits_of_the_online_mixer_are_golden() -> None:
+S, V = 2, 60
+
+
+@pytest.mark.parametrize(
+    ("new_mixer", "digest"),
+    [
+        (lambda: OnlineMixer(S, pieces_of(V), 3, 200), "9c76ea069874d4ef"),
+        (lambda: EarlierMixer(S, V, 3, 200), "27e7e678177f3f96"),
+    ],
+    ids=["present", "of kind 4"],
+)
+def test_the_bits_of_both_mixers_are_golden(new_mixer: Callable[[], LearningMixer], digest: str) -> None:
     """Two streams that learn from each other, over features that are exact binary fractions."""
-    S, T, V = 2, 150, 60
+    T = 150
     noise = np.cumsum(text(4000, 3 * S * T * V)).reshape(3, S, T, V) % 509
     mixed, network, memory = (-noise / 64).astype(np.float32)
     tokens_ST = text(V, S * T).reshape(S, T)
     inputs = StepInputs(mixed, network, memory, (tokens_ST % 5).astype(np.int32))
-    mixer, found = OnlineMixer(S, V, 3, 200), hashlib.sha256()
+    mixer, found = new_mixer(), hashlib.sha256()
     for t in range(T):
         mixer.predict(inputs, t)
         found.update(mixer.rows().astype("<f8").tobytes())
         found.update(mixer.learn(inputs, t, tokens_ST[:, t]).astype("<f8").tobytes())
     assert np.abs(mixer.rows().sum(axis=1) - 1).max() < 1e-12
-    assert found.hexdigest()[:16] == "27e7e678177f3f96"
+    assert found.hexdigest()[:16] == digest
 
 
 def test_logarithm_and_exponential_are_within_their_bound() -> None:
@@ -113,10 +128,13 @@ KERNELS = (
     kernels.predict,
     kernels.learn,
     kernels.rows,
+    earlier_kernels.predict,
+    earlier_kernels.learn,
+    earlier_kernels.rows,
 )
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name.split(".")[-1])
 def test_a_row_is_made_of_single_roundings(kernel: Callable[..., object]) -> None:
     """No fast math, no library's function, and no product and sum in one rounding: not here, and not on 64-bit Arm,
     where fused instructions are part of every processor."""

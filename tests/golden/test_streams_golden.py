@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.portable import SETTINGS
+from tests.portable import READ, SETTINGS
 
 from regrow.artifact.container import read_artifact
 from regrow.predict.codec import Codec
@@ -29,12 +29,13 @@ PACKED = b"The state of the Union. " * 20
 TEXTS = {
     "fixed": TEXT,
     "adaptive": TEXT,
+    "adaptive7": TEXT,
     "stored": bytes(range(0, 256, 5)),
     "packed": PACKED,
     "empty": b"",
     "blocks": TEXT[:500] + bytes(range(99)) + PACKED + TEXT[500:900],
 }
-KINDS = {"fixed": 3, "adaptive": 4, "stored": 1, "packed": 2, "empty": 1, "blocks": 0}
+KINDS = {"fixed": 3, "adaptive": 4, "adaptive7": 7, "stored": 1, "packed": 2, "empty": 1, "blocks": 0}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_golden_streams_of_a_network_that_reads_the_memory_decode(folder: Path, 
     codec, text = Codec.load(folder / "artifact.safetensors"), (folder / "text").read_bytes()
     assert codec.config.model.memory_input == 8
     assert read_artifact(folder / "artifact.safetensors").manifest["format_version"] == version
-    for name in SETTINGS:
+    for name in (*SETTINGS, *READ):
         stream = (folder / f"{name}.rg").read_bytes()
         assert codec.decode(stream) == text and len(stream) < len(text) // 3
 
@@ -75,6 +76,8 @@ def test_streams_are_the_same_with_the_oldest_instructions(folder: Path) -> None
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     command = [str(ROOT / "dev" / "portable.sh"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + 1)), done.stderr
+    assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + len(READ) + 1)), (
+        done.stderr
+    )
     here, old = (line for line in done.stdout.splitlines() if line[0] != " ")
     assert old.endswith("; numba: generic, 0 features; numpy: baseline") and here != old

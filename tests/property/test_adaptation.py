@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.vocabularies import pieces_of
 
 from regrow.core.config.schema import EvalConfig, MixerConfig, ModelConfig
 from regrow.core.errors import RegrowError
@@ -17,19 +18,9 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.first_stage import StepInputs
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.adaptive.predictor import Adaptation, AdaptivePredictor
-from regrow.predict.adaptive.recent_counts import (
-    FADE_OWN,
-    FADE_SHARED,
-    NODE_DISTINCT,
-    NODE_HEAD,
-    NODE_TOTAL,
-    PAIR_COUNT,
-    PAIR_NEXT,
-    PAIR_TOKEN,
-    RecentCounts,
-)
 from regrow.predict.adaptive.score_first import ScoreFirst
 from regrow.predict.lockstep import IGNORED
 from regrow.predict.mixture import Mixture
@@ -70,7 +61,7 @@ class Parts:
         base = Predictor(Mixture(network, BOS, memory, self.mixer, 1), streams=streams, dtype=torch.float32)
         setting = Adaptation(streams, orders, 1 << 12, ttt, CHUNK * streams, 1, "adamw", 0.01, 1.0)
         trainer = self.trainer(network, memory, chunks, ttt, streams) if ttt != "none" else None
-        return AdaptivePredictor(base, setting, trainer)
+        return AdaptivePredictor(base, pieces_of(VOCAB), setting, trainer)
 
     def trainer(
         self,
@@ -162,7 +153,7 @@ def test_streams_that_have_ended_teach_nothing(parts: Parts) -> None:
         for predictor, second in ((one, IGNORED), (other, IGNORED)):
             predictor.probabilities()
             predictor.advance(np.array([tokens_S[0], second]))
-    alone = OnlineMixer(1, VOCAB, 3, 1 << 12)
+    alone = OnlineMixer(1, pieces_of(VOCAB), 3, 1 << 12)
     assert one._mixer.counts.tables.used_2.tolist() == other._mixer.counts.tables.used_2.tolist()
     flat = np.zeros((1, 1, VOCAB), np.float32)
     inputs = StepInputs(flat, flat, flat, np.zeros((1, 1), np.int32))
@@ -176,7 +167,7 @@ def test_streams_that_have_ended_teach_nothing(parts: Parts) -> None:
 def test_a_stretch_scored_at_once_has_the_bits_of_one_step_after_the_other(capacity: int) -> None:
     """Also where counts are forgotten on the way: the encoder goes step by step, evaluation in stretches."""
     rng = np.random.Generator(np.random.PCG64(4))
-    steps, stretched = (OnlineMixer(STREAMS, VOCAB, 3, capacity) for _ in range(2))
+    steps, stretched = (OnlineMixer(STREAMS, pieces_of(VOCAB), 3, capacity) for _ in range(2))
     for at in range(3):
         mixed, network, memory = rng.normal(size=(3, STREAMS, CHUNK, VOCAB)).astype(np.float32)
         inputs = StepInputs(mixed, network, memory, rng.integers(0, 5, (STREAMS, CHUNK)).astype(np.int32))
@@ -231,75 +222,3 @@ def test_a_score_that_would_pass_the_end_of_a_chunk_is_refused(parts: Parts) -> 
     predictor.score(text(1, WINDOW))
     with pytest.raises(RegrowError, match="past the end of the chunk"):
         predictor.score(text(1, CHUNK))
-
-
-class PlainCounts:
-    """What `RecentCounts` keeps, in dictionaries."""
-
-    def __init__(self, streams: int, orders: int) -> None:
-        self.orders = orders
-        self.context: list[list[int]] = [[] for _ in range(streams)]
-        self.counts: dict[tuple[int, ...], dict[int, float]] = {}
-
-    def add(self, tokens: list[int]) -> None:
-        for s, token in enumerate(tokens):
-            if token < 0:
-                continue
-            for owner, fade in ((-1, FADE_SHARED), (s, FADE_OWN)):
-                for k in range(1, min(self.orders, len(self.context[s])) + 1):
-                    after = self.counts.setdefault((owner, *self.context[s][-k:]), {})
-                    for other in after:
-                        after[other] *= fade
-                    after[token] = after.get(token, 0.0) + 1
-            self.context[s].append(token)
-
-    def summary(self) -> list[tuple[float, list[tuple[int, float]]]]:
-        return sorted(
-            (round(sum(after.values()), 3), sorted((t, round(n, 3)) for t, n in after.items()))
-            for after in self.counts.values()
-        )
-
-
-def summary(counts: RecentCounts) -> list[tuple[float, list[tuple[int, float]]]]:
-    tables = counts.tables
-    nodes, totals, pairs, faded = tables.node_N4, tables.total_N4, tables.pair_E4, tables.count_E4
-    found = []
-    for node in range(int(tables.used_2[0])):
-        after = []
-        entry = int(nodes[node, NODE_HEAD])
-        while entry >= 0:
-            after.append((int(pairs[entry, PAIR_TOKEN]), round(float(faded[entry, PAIR_COUNT]), 3)))
-            entry = int(pairs[entry, PAIR_NEXT])
-        assert len(after) == nodes[node, NODE_DISTINCT]
-        found.append((round(float(totals[node, NODE_TOTAL]), 3), sorted(after)))
-    return sorted(found)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.lists(st.integers(-1, 5), min_size=3, max_size=3), min_size=1, max_size=60), st.integers(1, 4)
-)
-def test_recent_counts_are_what_dictionaries_keep(steps: list[list[int]], orders: int) -> None:
-    counts, plain = RecentCounts(3, orders, 1 << 12), PlainCounts(3, orders)
-    for tokens in steps:
-        counts.add(np.array(tokens))
-        plain.add(tokens)
-    got, expected = summary(counts), plain.summary()
-    assert len(got) == len(expected)
-    for (total, after), (wanted, others) in zip(got, expected, strict=True):
-        assert abs(total - wanted) < 0.01 and [t for t, _ in after] == [t for t, _ in others]
-
-
-def test_memory_of_a_long_text_stays_bounded_and_holds_its_newest_part() -> None:
-    counts = RecentCounts(2, 3, 400)
-    rng = np.random.Generator(np.random.PCG64(1))
-    sizes = []
-    for _ in range(2000):
-        counts.add(rng.integers(0, 50, 2))
-        sizes.append(counts.nbytes)
-    assert counts.tokens <= 200
-    assert max(sizes[1000:]) == max(sizes[:1000])
-    again = RecentCounts(2, 3, 400)
-    for old_S in counts._history:
-        again.add(old_S)
-    assert summary(again) == summary(counts)

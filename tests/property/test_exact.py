@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.vocabularies import pieces_of
 
 from regrow.artifact.artifact import load_vector, load_weights, pack_vector, pack_weights
 from regrow.artifact.container import FORMAT_VERSION
@@ -22,6 +23,7 @@ from regrow.core.errors import ArtifactError
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.memory import Memory, model_of, new_counts
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.codec import CHUNK
 from regrow.predict.exact import intervals, product, rows
 from regrow.predict.exact.adaptive import AdaptiveStreams
@@ -184,7 +186,8 @@ def test_adaptive_chunks_and_steps_are_the_same_and_learn(
     tokens_ST[-1, length // 2 :] = -1
 
     def new(chunk: int) -> AdaptiveStreams:
-        return AdaptiveStreams(model, streams, orders=3, tokens=64, chunk=chunk, threads=2)
+        mixer = OnlineMixer(streams, pieces_of(V), orders=3, capacity=64)
+        return AdaptiveStreams(model, mixer, chunk=chunk, threads=2)
 
     reading = new(chunk)
     steps = range(0, length, chunk)

@@ -154,7 +154,7 @@ class Artifact:
         if kind == 2 and size is None:
             read.varint()
         count = read.varint() if kind > 2 else 0
-        settings = [read.varint() for _ in range(3 if kind == 4 else 0)]
+        settings = [read.varint() for _ in range(3 if kind in (4, 7) else 0)]
         payload = read.take(len(read.data) - read.at if size is None else size)
         if settings:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from tests.golden.test_streams_golden import TEXTS
 from tests.second_decoder import files, frequencies
 from tests.second_decoder.golden_artifact import BOS, CONFIGS, SEED, V, artifact, exact_model, text
+from tests.vocabularies import pieces_of
 
 from regrow.artifact.weights import read_weights
 from regrow.ngram.model.ngram_model import NgramModel
-from regrow.predict.exact.adaptive import AdaptiveStreams
+from regrow.predict.adaptive.earlier_mixer import EarlierMixer
+from regrow.predict.adaptive.online_mixer import OnlineMixer
+from regrow.predict.exact.adaptive import AdaptiveStreams, LearningMixer
 from regrow.predict.exact.streams import Streams
 
 GOLDEN_FILES = Path(__file__).parents[1] / "golden"
@@ -29,7 +33,7 @@ GOLDEN = {  # the first of format version 1, the second of 2
     "hashed, in the input": ("3b59cdebface900c", "e7ee3428dc8ea18b"),
     "network alone": ("1983f89549f3d981", "ddbd910447c9511e"),
 }
-ADAPTIVE = "dcbcd96cc5aed500"
+ADAPTIVE, EARLIER_ADAPTIVE = "c366359e3ff4cf2e", "dcbcd96cc5aed500"
 
 
 def intervals(name: str, tokens: list[int], version: int) -> NDArray[np.int64]:
@@ -59,14 +63,19 @@ def test_both_implementations_give_the_golden_intervals(name: str, version: int)
     assert digest(found) == GOLDEN[name][version - 1]
 
 
-def adaptive_intervals() -> NDArray[np.int64]:
+@pytest.mark.parametrize(
+    ("new_mixer", "golden"),
+    [
+        (lambda: OnlineMixer(3, pieces_of(V), 3, 120), ADAPTIVE),
+        (lambda: EarlierMixer(3, V, 3, 120), EARLIER_ADAPTIVE),
+    ],
+    ids=["present", "of kind 4"],
+)
+def test_adaptive_intervals_are_golden(new_mixer: Callable[[], LearningMixer], golden: str) -> None:
     tokens_ST = np.array([text(1004 + s, 60)[1:] for s in range(3)])
-    streams = AdaptiveStreams(exact_model("gate", 1), 3, orders=3, tokens=120, chunk=60)
-    return streams.intervals(tokens_ST)
-
-
-def test_adaptive_intervals_are_golden() -> None:
-    assert digest(adaptive_intervals()) == ADAPTIVE
+    assert (
+        digest(AdaptiveStreams(exact_model("gate", 1), new_mixer(), chunk=60).intervals(tokens_ST)) == golden
+    )
 
 
 @pytest.mark.parametrize("name", ["stored", "packed", "empty", "blocks"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from regrow.core.errors import StreamError
 from regrow.predict.stream import (
+    ADAPTIVE_KINDS,
     BLOCKS_END,
     AdaptiveSettings,
     BlockKind,
@@ -25,15 +26,15 @@ from regrow.predict.stream import (
 SHA = "c0ffee11" + "00" * 28
 
 payloads = st.binary(max_size=200)
-kinds = st.sampled_from([BlockKind.STORED, BlockKind.PACKED, BlockKind.FIXED, BlockKind.ADAPTIVE])
+kinds = st.sampled_from([BlockKind.STORED, BlockKind.PACKED, BlockKind.FIXED, *ADAPTIVE_KINDS])
 
 
 @st.composite
 def blocks(draw: st.DrawFn) -> StreamBlock:
     kind, raw = draw(kinds), draw(st.binary(max_size=300))
     payload = raw if kind == BlockKind.STORED else draw(payloads)
-    settings = AdaptiveSettings(16, 4, 1 << 20) if kind == BlockKind.ADAPTIVE else None
-    tokens = draw(st.integers(0, len(raw))) if kind in (BlockKind.FIXED, BlockKind.ADAPTIVE) else 0
+    settings = AdaptiveSettings(16, 4, 1 << 20) if kind in ADAPTIVE_KINDS else None
+    tokens = draw(st.integers(0, len(raw))) if kind in (BlockKind.FIXED, *ADAPTIVE_KINDS) else 0
     return block_of(kind, raw, payload, tokens, settings)
 
 

@@ -27,6 +27,8 @@ from regrow.artifact.stored import StoredArtifact
 from regrow.core.errors import ArtifactError, StreamError
 from regrow.core.machine import check_address_space, cores
 from regrow.core.progress import Progress, Silent, Task
+from regrow.predict.adaptive.earlier_mixer import EarlierMixer
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.exact.adaptive import AdaptiveStreams
 from regrow.predict.exact.loading import exact_model
 from regrow.predict.exact.model import ExactModel
@@ -36,6 +38,7 @@ from regrow.predict.incompressible import is_incompressible
 from regrow.predict.lockstep import IGNORED, split_streams, stream_count
 from regrow.predict.record_codec import RecordCodec
 from regrow.predict.stream import (
+    ADAPTIVE_KINDS,
     BLOCK_BYTES,
     BLOCKS_END,
     AdaptiveSettings,
@@ -111,20 +114,19 @@ class Codec:
         return RecordCodec(self.model, self.tokenizer, threads=self.threads)
 
     def rows(
-        self, streams: int, chunk: int, settings: AdaptiveSettings | None, threads: int | None = None
-    ) -> Rows:
-        """The predictor of a block."""
+        self, streams: int, chunk: int, settings: AdaptiveSettings | None, threads: int | None = None, *,
+        earlier: bool = False,
+    ) -> Rows:  # fmt: skip
+        """The predictor of a block. `earlier`: the adaptive one of kind 4."""
         threads = threads or self._threads_for(streams * chunk)
-        if settings is not None:
-            return AdaptiveStreams(
-                self.model,
-                streams,
-                orders=settings.orders,
-                tokens=settings.tokens,
-                chunk=chunk,
-                threads=threads,
-            )
-        return Streams(self.model, streams, chunk=chunk, threads=threads)
+        if settings is None:
+            return Streams(self.model, streams, chunk=chunk, threads=threads)
+        mixer: EarlierMixer | OnlineMixer
+        if earlier:
+            mixer = EarlierMixer(streams, self.model.vocab_size, settings.orders, settings.tokens)
+        else:
+            mixer = OnlineMixer(streams, self.tokenizer.token_bytes, settings.orders, settings.tokens)
+        return AdaptiveStreams(self.model, mixer, chunk=chunk, threads=threads)
 
     def encode(
         self, raw: bytes, progress: Progress | None = None, *, settings: AdaptiveSettings | None = None,
@@ -226,7 +228,7 @@ class Codec:
         elif block.kind == BlockKind.PACKED:
             raw = _unpacked(block)
         else:
-            tokens = self.decode_tokens(block.payload, block.tokens, block.settings, task)
+            tokens = self.decode_tokens(block, task)
             return block.check(self.tokenizer.decode(tokens), name)
         task.advance(len(raw))
         return block.check(raw, name)
@@ -250,13 +252,12 @@ class Codec:
             task.advance(raw_bytes * len(found) // max(1, len(tokens)))
         return coder.finish(), bits
 
-    def decode_tokens(
-        self, payload: bytes, tokens: int, settings: AdaptiveSettings | None, task: Task
-    ) -> NDArray[np.int64]:
+    def decode_tokens(self, block: StreamBlock, task: Task) -> NDArray[np.int64]:
         """The inverse of `encode_tokens`."""
-        streams = stream_count(tokens, settings.streams if settings else None)
-        decoder = RangeDecoder(payload)
-        known_ST = split_streams(np.zeros(tokens, np.int64), streams)
+        settings, earlier = block.settings, block.kind == BlockKind.EARLIER_ADAPTIVE
+        streams = stream_count(block.tokens, settings.streams if settings else None)
+        decoder = RangeDecoder(block.payload)
+        known_ST = split_streams(np.zeros(block.tokens, np.int64), streams)
         active_T = (known_ST != IGNORED).sum(axis=0).tolist()  # streams that ended come last
         sizes = np.array([len(piece) for piece in self.tokenizer.token_bytes])
         # Two halves of the streams, since a row does not depend on its neighbours: while the one takes its tokens from
@@ -267,7 +268,8 @@ class Codec:
 
         def decode(n: int) -> None:
             half_ST = known_ST[bounds[n] : bounds[n + 1]]
-            rows = self.rows(len(half_ST), 1, settings, -(-self._threads_for(streams) // halves))
+            threads = -(-self._threads_for(streams) // halves)
+            rows = self.rows(len(half_ST), 1, settings, threads, earlier=earlier)
             for t, all_active in enumerate(active_T):
                 active = min(max(all_active - bounds[n], 0), len(half_ST))
                 weights = rows.weights()
@@ -329,7 +331,7 @@ def _check_kind(block: StreamBlock, expected: Expected, name: str) -> None:
     if expected == "any" or block.kind in (BlockKind.STORED, BlockKind.PACKED):
         return
     if expected == "fixed":
-        if block.kind == BlockKind.ADAPTIVE:
+        if block.kind in ADAPTIVE_KINDS:
             raise StreamError(f"{name}: was made by a predictor that adapts; decompress it with --ttt.")
     elif block.kind == BlockKind.FIXED:
         raise StreamError(

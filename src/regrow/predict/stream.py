@@ -10,7 +10,8 @@ Fields of a block, by kind: CRC-32 of its raw bytes (little-endian), then
     1 stored     nothing: the payload is the raw bytes
     2 packed     varint raw length: the payload is raw LZMA2
     3 fixed      varint number of tokens: range coded with the artifact's fixed predictor
-    4 adaptive   varint number of tokens, varints of the adaptation's settings: range coded with the adaptive one
+    7 adaptive   varint number of tokens, varints of the adaptation's settings: range coded with the adaptive one
+    4            the same with the adaptive predictor of before, which this regrow reads and does not write
 
 Nothing of the machine that wrote it stands in a stream: a row of frequencies is the same everywhere (docs/exact.md).
 """
@@ -46,7 +47,11 @@ class BlockKind(enum.IntEnum):
     STORED = 1
     PACKED = 2
     FIXED = 3
-    ADAPTIVE = 4
+    EARLIER_ADAPTIVE = 4
+    ADAPTIVE = 7
+
+
+ADAPTIVE_KINDS = (BlockKind.EARLIER_ADAPTIVE, BlockKind.ADAPTIVE)
 
 
 class AdaptiveSettings(NamedTuple):
@@ -245,7 +250,7 @@ class StreamReader(PlacedReader):
         return checksum, *self._code_fields(kind, raw_bytes)
 
     def _code_fields(self, kind: BlockKind, raw_bytes: int) -> tuple[int, AdaptiveSettings | None]:
-        if kind not in (BlockKind.FIXED, BlockKind.ADAPTIVE):
+        if kind not in (BlockKind.FIXED, *ADAPTIVE_KINDS):
             return 0, None
         tokens = self._varint(raw_bytes)
         if kind == BlockKind.FIXED:
@@ -278,7 +283,7 @@ def _fields(block: StreamBlock, *, alone: bool) -> bytes:
     fields = block.checksum.to_bytes(4, "little")
     if block.kind == BlockKind.PACKED and alone:
         fields += encode_varint(block.raw_bytes or 0)
-    if block.kind in (BlockKind.FIXED, BlockKind.ADAPTIVE):
+    if block.kind in (BlockKind.FIXED, *ADAPTIVE_KINDS):
         fields += encode_varint(block.tokens)
     for number in block.settings or ():
         fields += encode_varint(number)

@@ -26,7 +26,8 @@ from regrow.artifact.artifact import Artifact
 from regrow.core.config.load import apply_overrides
 from regrow.core.config.schema import Config, EvalConfig
 from regrow.core.errors import ConfigError, DataError, RegrowError
-from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.first_stage import StepInputs
+from regrow.predict.adaptive.online_mixer import OnlineMixer
 from regrow.predict.adaptive.score_first import ScoreFirst
 from regrow.predict.adaptive.settings import eval_overrides
 from regrow.predict.lockstep import stream_count
@@ -91,10 +92,13 @@ class AdaptivePredictor:
     known, and every learning follows. `score` does the same for known text, the network in parallel.
     """
 
-    def __init__(self, base: Predictor, settings: Adaptation, trainer: ScoreFirst | None) -> None:
+    def __init__(
+        self, base: Predictor, pieces: Sequence[bytes], settings: Adaptation, trainer: ScoreFirst | None
+    ) -> None:
+        """`pieces`: the bytes of each token."""
         self._base, self._trainer = base, trainer
         self.streams, self.vocab_size, self.dtype = base.streams, base.vocab_size, base.dtype
-        self._mixer = OnlineMixer(base.streams, base.vocab_size, settings.orders, settings.tokens)
+        self._mixer = OnlineMixer(base.streams, pieces, settings.orders, settings.tokens)
         self._chunk_steps = settings.chunk_tokens // settings.streams
         self._left = trainer.chunks - 1 if trainer else 0  # chunks still to train on
         self._inputs: StepInputs | None = None
@@ -205,8 +209,9 @@ def adaptive_predictor(
     chunk_steps = settings.chunk_tokens // settings.streams
     chunks = -(-steps // chunk_steps) if chunk_steps else 0
     # A text too short for all streams has other shapes, and is too short to learn from.
+    pieces = artifact.tokenizer.token_bytes
     if chunks < 2 or streams != settings.streams:
-        return AdaptivePredictor(fixed, settings, None)
+        return AdaptivePredictor(fixed, pieces, settings, None)
     mixture = dataclasses.replace(mixture_of(artifact, threads), network=copy.deepcopy(artifact.network))
     base = Predictor(mixture, streams=streams, dtype=fixed.dtype)
     config = EvalConfig(
@@ -214,7 +219,7 @@ def adaptive_predictor(
         ttt_rate=settings.rate, ttt_clip=settings.clip,
     )  # fmt: skip
     trainer = ScoreFirst(mixture, config, chunks=chunks, streams=streams, dtype=fixed.dtype)
-    return AdaptivePredictor(base, settings, trainer)
+    return AdaptivePredictor(base, pieces, settings, trainer)
 
 
 def _inputs_of(rows: MixtureRows, S: int, T: int) -> StepInputs:

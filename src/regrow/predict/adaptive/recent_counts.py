@@ -20,6 +20,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from regrow.core.jit import F32x2, I32x1, I32x2, I64x1, I64x2, kernel
+from regrow.predict.adaptive.letters import RUN, WORD, Letters, longer_key, read_token
 
 FADE_SHARED, FADE_OWN = 0.95, 0.8  # what a count keeps when its context is met again; tuned on training text
 MANY = 256  # a context with more successors than this says little, and would cost the most time: it is left as it is
@@ -27,7 +28,10 @@ MANY = 256  # a context with more successors than this says little, and would co
 # Columns of what is kept of a context and of a pair: whatever one look at it needs shares a line of the cache. Counts
 # are float32 in the same rows, read through a view.
 NODE_DISTINCT, NODE_HEAD, NODE_TOTAL = 0, 1, 2
-PAIR_TOKEN, PAIR_NEXT, PAIR_COUNT = 0, 1, 2
+PAIR_TOKEN, PAIR_NEXT, PAIR_COUNT, PAIR_MET = 0, 1, 2, 3
+WORDS = 2  # contexts by letters, after those of tokens
+
+_LETTERS = 0x2545F4914F6CDD1D
 
 
 class CountTables(NamedTuple):
@@ -89,13 +93,24 @@ def start_key(own: int, stream: int) -> Any:
 
 
 @register_jitable
-def longer_key(key: Any, token: Any) -> Any:
-    """The key of the context that reaches one token further back."""
-    h = (key ^ (np.int64(token) + np.int64(0x632BE5AB))) * np.int64(-7046029254386353131)
-    h ^= h >> np.int64(31)
-    h *= np.int64(-4658895280553007687)
-    h ^= h >> np.int64(29)
-    return h if h != 0 else np.int64(1)
+def context_keys(own: int, s: Any, tables: Any, letters: Any, key_J: Any) -> None:
+    """The keys of stream s's contexts, shared (own = 0) or its own, int64 [K + WORDS]: those of 1 to K tokens, then the
+    run of letters that the text ends with, then that and the word before; 0 where there is none."""
+    context_SK, state_S4 = tables.context_SK, letters.state_S4
+    K = context_SK.shape[1]
+    key = start_key(own, s)
+    for k in range(K):
+        if context_SK[s, k] < 0:
+            key_J[k:K] = 0
+            break
+        key = longer_key(key, context_SK[s, k])
+        key_J[k] = key
+    run, word = state_S4[s, RUN], state_S4[s, WORD]
+    key_J[K] = key_J[K + 1] = 0
+    if run != 0 or word != 0:
+        key = longer_key(start_key(own, s) ^ _LETTERS, run)
+        key_J[K] = key
+        key_J[K + 1] = longer_key(key, word)
 
 
 @register_jitable
@@ -109,22 +124,23 @@ def find_slot(key_H: Any, key: Any) -> Any:
 
 
 @register_jitable
-def add_tokens(tokens_S: Any, tables: Any) -> None:
+def add_tokens(tokens_S: Any, tables: Any, letters: Any) -> None:
     """Count one token of every stream, in the order of the streams; a token below 0 is none."""
     context_SK, key_H, node_H, used_2 = tables.context_SK, tables.key_H, tables.node_H, tables.used_2
     node_N4, total_N4, pair_E4, count_E4 = tables.node_N4, tables.total_N4, tables.pair_E4, tables.count_E4
     S, K = context_SK.shape
+    key_J = np.empty(K + WORDS, np.int64)
     for s in range(S):
         token = tokens_S[s]
         if token < 0:
             continue
         for own in range(2):
             fade = np.float32(FADE_OWN if own else FADE_SHARED)
-            key = start_key(own, s)
-            for k in range(K):
-                if context_SK[s, k] < 0:
-                    break
-                key = longer_key(key, context_SK[s, k])
+            context_keys(own, s, tables, letters, key_J)
+            for j in range(len(key_J)):
+                key = key_J[j]
+                if key == 0:
+                    continue
                 slot = find_slot(key_H, key)
                 if key_H[slot] != key:
                     key_H[slot] = key
@@ -148,20 +164,23 @@ def add_tokens(tokens_S: Any, tables: Any) -> None:
                     found = used_2[1]
                     pair_E4[found, PAIR_TOKEN] = token
                     count_E4[found, PAIR_COUNT] = 0
+                    pair_E4[found, PAIR_MET] = 0
                     pair_E4[found, PAIR_NEXT] = node_N4[node, NODE_HEAD]
                     node_N4[node, NODE_HEAD] = found
                     node_N4[node, NODE_DISTINCT] += 1
                     used_2[1] += 1
                 count_E4[found, PAIR_COUNT] += np.float32(1)
+                pair_E4[found, PAIR_MET] += 1
         for k in range(K - 1, 0, -1):
             context_SK[s, k] = context_SK[s, k - 1]
         if K > 0:
             context_SK[s, 0] = token
+        read_token(s, token, letters)
 
 
 @kernel
-def _add(tokens_S: I64x1, tables: CountTables) -> None:
-    add_tokens(tokens_S, tables)
+def _add(tokens_S: I64x1, tables: CountTables, letters: Letters) -> None:
+    add_tokens(tokens_S, tables, letters)
 
 
 @kernel
@@ -175,9 +194,11 @@ def _rehash(keys: I64x1, nodes: I32x1, key_H: I64x1, node_H: I32x1) -> None:
 class RecentCounts:
     """The counts of S streams that move in lock-step, in `tables`. `add` is the only thing that changes them."""
 
-    def __init__(self, streams: int, orders: int, capacity: int) -> None:
-        """`capacity`: tokens kept at most, of all streams together."""
+    def __init__(self, streams: int, orders: int, capacity: int, letters: Letters | None = None) -> None:
+        """`capacity`: tokens kept at most, of all streams together. `letters`: of the tokens, for contexts by letters;
+        None: there are none."""
         self.streams, self.orders = streams, orders
+        self.letters = letters or Letters.of((), streams)
         self._steps = max(2, capacity // streams)  # lock-steps kept
         self._history: list[NDArray[np.int64]] = []
         self.tables = CountTables.empty(streams, orders, 1 << 12)
@@ -216,18 +237,19 @@ class RecentCounts:
         kept = self._history[-(self._steps // 2) :]
         self._history = []
         self.tables = CountTables.empty(self.streams, self.orders, len(self.tables.node_N4))
+        self.letters = self.letters.anew()
         for old_S in kept:
             self._make_room(1)
             self._count(old_S)
 
     def _make_room(self, steps: int) -> None:
         size = len(self.tables.node_N4)
-        per_step = 2 * self.orders * self.streams  # what a lock-step adds at most
+        per_step = 2 * (self.orders + WORDS) * self.streams  # what a lock-step adds at most
         while int(self.tables.used_2.max()) + per_step * steps > size:
             size = 1 << (2 * size + per_step - 1).bit_length()
         if size > len(self.tables.node_N4):
             self.tables = self.tables.wider(size)
 
     def _count(self, tokens_S: NDArray[np.int64]) -> None:
-        _add(tokens_S, self.tables)
+        _add(tokens_S, self.tables, self.letters)
         self._history.append(tokens_S)

@@ -9,11 +9,13 @@ Legend: S streams, T tokens, V vocabulary.
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from regrow.core.jit import F64x2, I32x2, I64x1, I64x2, kernel
-from regrow.predict.adaptive.online_mixer import OnlineMixer, StepInputs
+from regrow.predict.adaptive.first_stage import StepInputs
 from regrow.predict.exact.intervals import interval
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.rows import Parts
@@ -23,16 +25,28 @@ _NATS = np.float32(0.6931471805599453 / 1024)  # of a bit times 1024
 WEIGHT_BITS = 30
 
 
-class AdaptiveStreams:
-    """As `Streams`, of a predictor that learns from what it has predicted: recent counts of contexts up to `orders`
-    tokens over the last `tokens` tokens, and the weights of the online mixer."""
+class LearningMixer(Protocol):
+    """What learns: `regrow.predict.adaptive.online_mixer.OnlineMixer`, or the earlier one of streams of kind 4."""
 
-    def __init__(
-        self, model: ExactModel, streams: int, *, orders: int, tokens: int, chunk: int = 1, threads: int = 1
-    ) -> None:
-        self._streams = Streams(model, streams, chunk=chunk, threads=threads)
-        self._mixer = OnlineMixer(streams, model.vocab_size, orders, tokens)
-        self._shape = (streams, model.vocab_size)
+    streams: int
+
+    def predict(self, inputs: StepInputs, t: int) -> None:
+        """Fix the distributions of time t."""
+
+    def rows(self) -> NDArray[np.float64]:
+        """Those distributions, float64 [S, V]."""
+
+    def learn(self, inputs: StepInputs, t: int, tokens_S: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The tokens of time t are known."""
+
+
+class AdaptiveStreams:
+    """As `Streams`, of a predictor that learns from what it has predicted: `mixer`, of as many streams."""
+
+    def __init__(self, model: ExactModel, mixer: LearningMixer, *, chunk: int = 1, threads: int = 1) -> None:
+        self._streams = Streams(model, mixer.streams, chunk=chunk, threads=threads)
+        self._mixer = mixer
+        self._shape = (mixer.streams, model.vocab_size)
         self._inputs: StepInputs | None = None
 
     def intervals(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.int64]:
