@@ -104,7 +104,7 @@ def summary(found: Found) -> dict[str, Any]:
     gap = paired(arms["best"], arms["preset"])
     told[f"{SEEDS} seeds"] = {
         **{arm: _figures(rows) for arm, rows in arms.items()},
-        "best - preset": gap and {"mixture": gap[0], "interval 95 %": gap[1]},
+        "best - preset": gap and {"mixture": round(gap[0], 4), "interval 95 %": round(gap[1], 4)},
     }
     return told
 
@@ -194,12 +194,16 @@ class Runs:
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means of the rows of an arm, and over several seeds the deviation of the mixture; or why the first failed."""
+    """Means of the rows of an arm, to four decimals, and over several seeds the deviation of the mixture; or why the
+    first failed."""
     failed = [row["failed"] for row in rows if row["failed"]]
     network, mixture = (spread(row[key] for row in rows) for key in ("network", "bpb"))
-    told: dict[str, Any] = {"network": network and network.mean, "mixture": mixture and mixture.mean}
+    told: dict[str, Any] = {
+        "network": network and round(network.mean, 4),
+        "mixture": mixture and round(mixture.mean, 4),
+    }
     if len(rows) > 1:
-        told["deviation"] = mixture and mixture.deviation
+        told["deviation"] = mixture and round(mixture.deviation, 4)
     return {**told, **({"failed": failed[0]} if failed else {})}
 
 
