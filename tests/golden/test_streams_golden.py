@@ -18,8 +18,9 @@ import pytest
 from tests.portable import READ, SETTINGS
 
 from regrow.artifact.container import read_artifact
-from regrow.predict.codec import Codec
-from regrow.predict.stream import BLOCKS_END, StreamReader, block_bytes, blocks_head
+from regrow.core.errors import StreamError
+from regrow.predict.codec import Codec, Expected
+from regrow.predict.stream import BLOCKS_END, AdaptiveSettings, StreamReader, block_bytes, blocks_head
 
 FOLDER = Path(__file__).parent / "streams"
 READS_MEMORY, FORMAT_2 = FOLDER.with_name("memory_input"), FOLDER.with_name("format_2")
@@ -57,6 +58,16 @@ def test_the_stream_of_blocks_has_one_of_each_kind(codec: Codec) -> None:
     blocks = list(StreamReader(io.BytesIO(stream)).blocks())
     assert [block.kind for block in blocks] == [3, 1, 2, 4]
     assert blocks_head(codec.sha256) + b"".join(map(block_bytes, blocks)) + BLOCKS_END == stream
+
+
+@pytest.mark.parametrize("name", ["adaptive", "adaptive7"])
+def test_both_kinds_of_adaptive_stream_say_how_they_were_made(codec: Codec, name: str) -> None:
+    stream, settings = (FOLDER / f"{name}.rg").read_bytes(), SETTINGS["adaptive7"]
+    assert codec.decode(stream, expected=settings or "any") == TEXT
+    others: tuple[Expected, ...] = ("fixed", AdaptiveSettings(3, 3, 1000))
+    for expected in others:
+        with pytest.raises(StreamError, match=r"adapts|other settings"):
+            codec.decode(stream, expected=expected)
 
 
 @pytest.mark.parametrize(("folder", "version"), [(READS_MEMORY, 1), (FORMAT_2, 2)])
