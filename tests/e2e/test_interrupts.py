@@ -36,7 +36,7 @@ COMMANDS: dict[str, list[str]] = {
     "records compress": ["records", "compress", "RUN", "big.txt", "-o", "OUT"],
     "records decompress": ["records", "decompress", "RUN", "records.rgr", "-o", "OUT"],
     "score": ["score", "RUN", "big.txt", "--by", "line", "-o", "OUT"],
-    "ngram build": ["ngram", "build", "big.txt", "--words", "--order", "6", "-o", "OUT"],
+    "ngram build": ["ngram", "build", "huge.txt", "--words", "--order", "6", "-o", "OUT"],
     "audit --many": ["audit", "--many", "submissions", "-o", "OUT.csv"],
     "bench": ["bench", "ngram", "--train", "big.txt", "--val", "text.txt"],
 }
@@ -49,9 +49,11 @@ def place(small_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     text = make_text(1, 60_000)
     (folder / "text.txt").write_text(text)
     (folder / "big.txt").write_text(text * 60)
-    (folder / "some.txt").write_text(text[:200_000])
+    (folder / "huge.txt").write_text(text * 400)
+    some = (text * 5)[:1_500_000]
+    (folder / "some.txt").write_text(some)
     codec = Codec.load(small_artifact)
-    (folder / "stream.rg").write_bytes(codec.encode(text[:200_000].encode(), always=True).stream)
+    (folder / "stream.rg").write_bytes(codec.encode(some.encode(), always=True).stream)
     command = [
         sys.executable,
         "-m",
