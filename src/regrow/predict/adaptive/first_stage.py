@@ -34,6 +34,17 @@ class StepInputs(NamedTuple):
 
 
 @register_jitable
+def two_to(f: Any) -> Any:
+    """2^f of a float32 from -1/2 to 1/2, within 4e-6 of its size."""
+    p = np.float32(1.3333558e-3)
+    p = p * f + np.float32(9.6181291e-3)
+    p = p * f + np.float32(5.5504109e-2)
+    p = p * f + np.float32(2.4022651e-1)
+    p = p * f + np.float32(6.9314718e-1)
+    return p * f + np.float32(1.0)
+
+
+@register_jitable
 def first_stage(s: Any, t: Any, inputs: Any, bias_V: Any, ab_O2: Any, scratch: Any) -> None:
     """q of stream s at time t: `x_SV`, its tokens up to a common factor, and what it sums to, alone and times network
     and memory, in the first three of `sums_S4`."""
@@ -65,13 +76,7 @@ def first_stage(s: Any, t: Any, inputs: Any, bias_V: Any, ab_O2: Any, scratch: A
         y = max(x_V[v] - top, np.float32(-100.0))
         whole_bits = np.int32(y - np.float32(0.5))
         f = y - np.float32(whole_bits)
-        p = np.float32(1.3333558e-3)
-        p = p * f + np.float32(9.6181291e-3)
-        p = p * f + np.float32(5.5504109e-2)
-        p = p * f + np.float32(2.4022651e-1)
-        p = p * f + np.float32(6.9314718e-1)
-        p = p * f + np.float32(1.0)
-        x_V[v] = p
+        x_V[v] = two_to(f)
         bits_V[v] = (whole_bits + np.int32(127)) << np.int32(23)
     for v in range(V):
         x_V[v] *= scale_V[v]

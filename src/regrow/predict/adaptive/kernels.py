@@ -22,6 +22,7 @@ from regrow.predict.adaptive.first_stage import (
     first_stage,
     learn_bias,
     learn_powers,
+    two_to,
 )
 from regrow.predict.adaptive.letters import CLASS, CLASSES, LENGTH, LONG, Letters
 from regrow.predict.adaptive.portable_math import log_of
@@ -193,14 +194,8 @@ def _gain(before_V: Any, power_V: Any, gain_V: Any, count: Any) -> None:
         y = min(power_V[i], np.float32(600)) * np.float32(1.4426950408889634)
         whole = np.int32(y + np.float32(0.5))
         f = y - np.float32(whole)
-        p = np.float32(1.3333558e-3)
-        p = p * f + np.float32(9.6181291e-3)
-        p = p * f + np.float32(5.5504109e-2)
-        p = p * f + np.float32(2.4022651e-1)
-        p = p * f + np.float32(6.9314718e-1)
-        p = p * f + np.float32(1.0)
         scale = np.int64((np.int64(whole) + np.int64(1023)) << np.int64(52)).view(np.float64)
-        gain_V[i] = np.float64(before_V[i]) * np.float64(p) * scale
+        gain_V[i] = np.float64(before_V[i]) * np.float64(two_to(f)) * scale
 
 
 @register_jitable
