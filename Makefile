@@ -74,6 +74,7 @@ portable: .venv/.installed-demo
 	PYTHON=$(BIN)/python dev/portable.sh tests/golden/streams $(ARM)
 	PYTHON=$(BIN)/python dev/portable.sh tests/golden/memory_input $(ARM)
 	PYTHON=$(BIN)/python dev/portable.sh tests/golden/format_2 $(ARM)
+	PYTHON=$(BIN)/python dev/portable.sh tests/golden/recent_input $(ARM)
 	if [ -f runs/demo/artifact.safetensors ]; then \
 	  mkdir -p $(ARM)/demo && cp runs/demo/artifact.safetensors $(ARM)/demo && \
 	  head -c 1000 runs/demo/data/val.txt > $(ARM)/demo/text && \

@@ -3,7 +3,7 @@
 `streams/artifact.safetensors` was trained for them, once: `regrow train` on 40,000 bytes of presidents' messages with
 d_model 64, one layer, 320 tokens and a memory of order 4. `text` is its validation text. `memory_input` is the same of
 a network that reads the memory's likeliest tokens (model.memory_input = 8); `format_2` is that artifact as format
-version 2, its text in halves.
+version 2, its text in halves; `recent_input` reads recent text too (model.recent_input = 2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from regrow.predict.codec import Codec, Expected
 from regrow.predict.stream import BLOCKS_END, AdaptiveSettings, StreamReader, block_bytes, blocks_head
 
 FOLDER = Path(__file__).parent / "streams"
-READS_MEMORY, FORMAT_2 = FOLDER.with_name("memory_input"), FOLDER.with_name("format_2")
+READS_MEMORY, FORMAT_2, READS_RECENT = map(FOLDER.with_name, ("memory_input", "format_2", "recent_input"))
 ROOT = FOLDER.parents[2]
 TEXT = (FOLDER / "text").read_bytes()
 PACKED = b"The state of the Union. " * 20
@@ -70,24 +70,36 @@ def test_both_kinds_of_adaptive_stream_say_how_they_were_made(codec: Codec, name
             codec.decode(stream, expected=expected)
 
 
-@pytest.mark.parametrize(("folder", "version"), [(READS_MEMORY, 1), (FORMAT_2, 2)])
-def test_golden_streams_of_a_network_that_reads_the_memory_decode(folder: Path, version: int) -> None:
+@pytest.mark.parametrize(
+    ("folder", "version", "names", "recent"),
+    [
+        (READS_MEMORY, 1, [*SETTINGS, *READ], 0),
+        (FORMAT_2, 2, [*SETTINGS, *READ], 0),
+        (READS_RECENT, 2, [*SETTINGS], 2),
+    ],
+)
+def test_golden_streams_of_a_network_that_reads_the_memory_decode(
+    folder: Path, version: int, names: list[str], recent: int
+) -> None:
     codec, text = Codec.load(folder / "artifact.safetensors"), (folder / "text").read_bytes()
-    assert codec.config.model.memory_input == 8
+    assert (codec.config.model.memory_input, codec.config.model.recent_input) == (8, recent)
     assert read_artifact(folder / "artifact.safetensors").manifest["format_version"] == version
-    for name in (*SETTINGS, *READ):
+    for name in names:
         stream = (folder / f"{name}.rg").read_bytes()
         assert codec.decode(stream) == text and len(stream) < len(text) // 3
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("folder", [FOLDER, READS_MEMORY, FORMAT_2], ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder", [FOLDER, READS_MEMORY, FORMAT_2, READS_RECENT], ids=lambda folder: folder.name
+)
 def test_streams_are_the_same_with_the_oldest_instructions(folder: Path) -> None:
     """And with one and two threads, fixed and adaptive, written and read; 64-bit Arm: `make portable`, and CI."""
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     command = [str(ROOT / "dev" / "portable.sh"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + len(READ) + 1)), (
+    read = sum((folder / f"{name}.rg").exists() for name in READ)
+    assert (done.returncode, done.stdout.count(" same\n")) == (0, 2 * (2 * len(SETTINGS) + read + 1)), (
         done.stderr
     )
     here, old = (line for line in done.stdout.splitlines() if line[0] != " ")

@@ -42,6 +42,10 @@ CONFIGS = {
     "memory alone": Config(model=msgspec.structs.replace(MODEL, n_layer=0), mixer=MixerConfig(kind="fixed")),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
     "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
+    "recent text in the input": Config(model=msgspec.structs.replace(MODEL, recent_input=2, recent_reach=15)),
+    "both in the input": Config(
+        model=msgspec.structs.replace(MODEL, memory_input=3, recent_input=3, recent_reach=70)
+    ),
     "hashed, in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3),
         memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),

@@ -31,13 +31,15 @@ class Rows(NamedTuple):
     network: NDArray[np.float32]
 
 
-@pytest.fixture(scope="module", params=[0, 5], ids=["", "memory in the input"])
+@pytest.fixture(scope="module", params=[(0, 0), (5, 0), (0, 2), (5, 2)], ids=["", "memory", "recent", "both"])
 def mixture(request: pytest.FixtureRequest) -> Mixture:
     """All parts with weights that matter: adapters off zero, a gate that answers to every fact."""
     generator = torch.Generator().manual_seed(3)
+    memory, recent = request.param
     config = ModelConfig(
-        n_layer=2, d_model=64, n_head=2, n_kv_head=1, r=4, window=WINDOW, memory_input=request.param
-    )
+        n_layer=2, d_model=64, n_head=2, n_kv_head=1, r=4, window=WINDOW, memory_input=memory, recent_input=recent,
+        recent_reach=9,
+    )  # fmt: skip
     network = Transformer(config, VOCAB, LENGTH, seed=1)
     mixer = Mixer(MixerConfig(kind="gate"), generator)
     for p in (*network.parameters(), *mixer.parameters()):
@@ -50,10 +52,10 @@ def mixture(request: pytest.FixtureRequest) -> Mixture:
 
 @torch.inference_mode()
 def rows_of(mixture: Mixture, tokens_ST: NDArray[np.int64]) -> Rows:
-    prefix = Prefix(STREAMS, mixture.width, BOS)
-    inputs_ST, contexts_RC = prefix.read(tokens_ST)
+    known = Prefix.of(mixture, STREAMS).read(tokens_ST)
+    inputs_ST, contexts_RC, _ = known
     weights = mixture.network.weights(torch.float32)
-    suggested = mixture.suggested(contexts_RC, STREAMS)
+    suggested = mixture.suggested(known)
     hidden_RD = mixture.network.hidden(torch.from_numpy(inputs_ST), weights, None, suggested).flatten(0, 1)
     rows = mixture.rows(hidden_RD, contexts_RC)
     shape = (STREAMS, LENGTH, VOCAB)
@@ -90,11 +92,16 @@ def test_a_changed_token_moves_nothing_up_to_its_own_row(
 def test_text_read_in_two_pieces_gives_the_inputs_and_contexts_of_the_whole(
     tokens_ST: NDArray[np.int64], cut: int
 ) -> None:
-    whole, pieces = Prefix(STREAMS, ORDER - 1, BOS), Prefix(STREAMS, ORDER - 1, BOS)
-    inputs_ST, contexts_RC = whole.read(tokens_ST)
+    whole, pieces = Prefix(STREAMS, ORDER - 1, BOS, 5), Prefix(STREAMS, ORDER - 1, BOS, 5)
+    read = whole.read(tokens_ST)
+    inputs_ST, contexts_RC, _ = read
     parts = [pieces.read(part) for part in (tokens_ST[:, :cut], tokens_ST[:, cut:]) if part.size]
-    np.testing.assert_array_equal(np.concatenate([inputs for inputs, _ in parts], 1), inputs_ST)
-    contexts = [c.reshape(STREAMS, -1, ORDER - 1) for _, c in parts]
+    np.testing.assert_array_equal(np.concatenate([p.inputs_ST for p in parts], 1), inputs_ST)
+    contexts = [p.contexts_RC.reshape(STREAMS, -1, ORDER - 1) for p in parts]
     np.testing.assert_array_equal(np.concatenate(contexts, 1).reshape(-1, ORDER - 1), contexts_RC)
     np.testing.assert_array_equal(network_inputs(tokens_ST, BOS), inputs_ST)
     np.testing.assert_array_equal(pieces.last_S, whole.last_S)
+    cuts = [read.piece(0, cut), read.piece(cut, LENGTH)]
+    for piece, expected in zip([p for p in cuts if p.inputs_ST.size], parts, strict=True):
+        for found, wanted in zip(piece, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)

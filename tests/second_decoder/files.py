@@ -99,7 +99,9 @@ def integers(data: bytes) -> Ints:
 
 
 def vars_of(table: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(**({"memory_input": 0} | table))  # of artifacts from before there was one
+    return SimpleNamespace(
+        **({"memory_input": 0, "recent_input": 0} | table)
+    )  # of artifacts from before there was one
 
 
 class Artifact:

@@ -134,6 +134,7 @@ def shapes(c: Any, V: int) -> dict[str, tuple[int, ...]]:
     """Every trained parameter, in the order of their names."""
     found: dict[str, tuple[int, ...]] = {"embedding": (V, c.d_model)}
     found |= {"memory_gain": (1,)} if c.memory_input else {}
+    found |= {"recent_gain": (3 * c.d_model,)} if c.recent_input else {}
     for layer in range(c.n_layer):
         block = f"blocks.{layer}."
         found |= {block + "q_gain": (c.n_head, 1)}
@@ -197,6 +198,7 @@ class Weights(NamedTuple):
     head: Matrix
     step: Ints
     gain: int
+    recent: Ints
     cap: int
     mixer: dict[str, Ints]
     version: int
@@ -221,7 +223,8 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int, version: int) -> Wei
         parts |= {"gate_bias": flat[2:26], "gate_in": flat[26:578].reshape(24, 23)}
         parts["gate_out"] = flat[578:].reshape(2, 24)
     head, gain = Matrix(embedding.q, *multipliers(steps)), stored["memory_gain"].q[0] if c.memory_input else 0
-    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), cap, parts, version)
+    recent = stored["recent_gain"].q.reshape(3, -1) if c.recent_input else np.zeros((3, 1), np.int64)
+    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), recent, cap, parts, version)
 
 
 def product(m: Matrix, q: Ints) -> Ints:
@@ -273,23 +276,42 @@ def attention(w: Weights, layer: int, q: Ints, norm: Ints, window: int, angles: 
     return np.concatenate(out, 1)
 
 
-def first_states(w: Weights, tokens: Ints, said: list[Any]) -> Ints:
-    D, q, count = w.config.model.d_model, w.head.q[tokens], w.config.model.memory_input
-    if not count:
+def followed(c: Any, inputs: list[int]) -> list[list[int]]:
+    """What followed earlier ones of the last token, of the last two, of the last three."""
+    now, bos_id = len(inputs) - 1, inputs[0]
+    found: list[list[int]] = [[], [], []]
+    for j in range(now - 1, max(0, now - c.recent_reach) - 1, -1):
+        n = 0
+        while n < 3 and j - n >= max(0, now - c.recent_reach) and inputs[j - n] == inputs[now - n] != bos_id:
+            n += 1
+        if n and len(found[n - 1]) < c.recent_input:
+            found[n - 1].append(inputs[j + 1])
+    return found
+
+
+def first_states(w: Weights, inputs: list[int], said: list[Any], first: int) -> Ints:
+    c, tokens = w.config.model, np.array(inputs[first:])
+    D, q, count = c.d_model, w.head.q[tokens], c.memory_input
+    if not count and not c.recent_input:
         return (q * root((D << 40) // squares(q)) + 8) >> 4
     y = q * (w.step[tokens, None] << 15)
     for i, (m, _) in enumerate(said):
         for v in np.argsort(-m, kind="stable")[:count]:
             y[i] += w.head.q[v] * w.step[v] * ((w.gain * (exp2(-m[v]) >> 7) + (1 << 23)) >> 24)
+    for i in range(len(y) if c.recent_input else 0):
+        for gain, group in zip(w.recent, followed(c, inputs[: first + i + 1]), strict=True):
+            total = sum((w.head.q[v] * w.step[v] for v in group), np.zeros(D, np.int64))
+            share = ((1 << 15) + len(group) // 2) // max(len(group), 1)
+            y[i] += total * ((gain * share + (1 << 23)) >> 24)
     z = rounded(y, np.maximum(bits(np.abs(y).max(-1, keepdims=True)) - 15, 0))
     return (z * root((D << 48) // squares(z)) + 128) >> 8
 
 
-def final_states(w: Weights, tokens: Ints, window: int, said: list[Any], first: int = 0) -> tuple[Ints, Ints]:
-    """Of tokens whose positions begin at `first`, and what the memory says after each."""
-    c, D = w.config.model, w.config.model.d_model
-    x = first_states(w, tokens, said)
-    angle = np.arange(first, first + len(tokens), dtype=np.uint64)[:, None] * turns(c.rope_dims)
+def final_states(w: Weights, inputs: list[int], said: list[Any], first: int = 0) -> tuple[Ints, Ints]:
+    """Of the inputs from `first` on, and what the memory says after each of these."""
+    c, D, window = w.config.model, w.config.model.d_model, w.config.model.window or w.config.train.seq_len
+    x = first_states(w, inputs, said, first)
+    angle = np.arange(first, len(inputs), dtype=np.uint64)[:, None] * turns(c.rope_dims)
     angles = cos(angle), cos(angle - np.uint64(1 << 62))
     for layer, block in enumerate(w.blocks):
         q = state(w, x)
@@ -420,9 +442,8 @@ def starts(w: Weights, net: Ints, said: Any) -> Ints:
 def rows(w: Weights, memory: Any, tokens: list[int], bos_id: int) -> list[Ints]:
     """`starts` of every token of one stream."""
     inputs = [bos_id, *tokens[:-1]]
-    window = w.config.model.window or w.config.train.seq_len
     said = [memory_row(memory, inputs[: i + 1]) for i in range(len(tokens))]
-    logits = logits_of(w, *final_states(w, np.array(inputs), window, said))
+    logits = logits_of(w, *final_states(w, inputs, said))
     return [starts(w, *of_token) for of_token in zip(logits, said, strict=True)]
 
 
@@ -432,5 +453,5 @@ def next_row(w: Weights, memory: Any, inputs: list[int]) -> Ints:
     first = max(0, len(inputs) - 1 - w.config.model.n_layer * (window - 1))
     since = first if w.config.model.memory_input else len(inputs) - 1
     said = [memory_row(memory, inputs[: i + 1]) for i in range(since, len(inputs))]
-    q, norm = final_states(w, np.array(inputs[first:]), window, said, first)
+    q, norm = final_states(w, inputs, said, first)
     return starts(w, logits_of(w, q[-1:], norm[-1:])[0], said[-1])

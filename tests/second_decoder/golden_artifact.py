@@ -27,6 +27,10 @@ CONFIGS = {
     "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
     "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
+    "recent text in the input": Config(model=msgspec.structs.replace(MODEL, recent_input=2, recent_reach=15)),
+    "both in the input": Config(
+        model=msgspec.structs.replace(MODEL, memory_input=3, recent_input=3, recent_reach=70)
+    ),
     "hashed, in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3),
         memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),

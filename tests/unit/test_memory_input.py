@@ -84,9 +84,9 @@ def test_a_part_in_training_is_suggested_what_the_others_hold(data: Dataset) -> 
         expected = likeliest(model_of(others, data.vocab_size), part.contexts(index, 2), K)
         got = memory.read(part, index, network, joint=part in plan.folds)
         assert (got.rows is not None) == (part in plan.folds)
-        assert got.suggested is not None
-        assert np.array_equal(got.suggested.tokens.flatten(0, 1).numpy(), expected.tokens_RK)
-        np.testing.assert_allclose(got.suggested.probs.flatten(0, 1).numpy(), expected.probs_RK, rtol=1e-6)
+        assert got.likeliest is not None
+        assert np.array_equal(got.likeliest.tokens_RK, expected.tokens_RK)
+        np.testing.assert_allclose(got.likeliest.probs_RK, expected.probs_RK, rtol=1e-6)
 
 
 def config_of(steps: int) -> Config:
@@ -176,4 +176,4 @@ def test_a_gain_beyond_exact_arithmetic_is_refused_by_name() -> None:
     weights["memory_gain"] = StoredWeight(largest, np.ones(1, np.int64))
     weights["embedding"] = StoredWeight(weights["embedding"].q, np.full(300, 1 << 34, np.int64))
     with pytest.raises(ArtifactError, match="memory_gain"):
-        _input(weights, 8, "here")
+        _input(weights, config.model, "here")

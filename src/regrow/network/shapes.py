@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from regrow.core.config.schema import ModelConfig
 from regrow.network.hadamard import derive_seed
+from regrow.ngram.recent import LENGTHS
 
 
 class SeededMatrix(NamedTuple):
@@ -39,6 +40,8 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[in
     shapes: dict[str, tuple[int, ...]] = {"embedding": (vocab_size, config.d_model)}
     if config.memory_input:
         shapes["memory_gain"] = (1,)
+    if config.recent_input:
+        shapes["recent_gain"] = (LENGTHS * config.d_model,)
     for layer in range(config.n_layer):
         block = f"blocks.{layer}"
         shapes[f"{block}.q_gain"] = (config.n_head, 1)

@@ -22,7 +22,7 @@ from regrow.network.bases import seeded_uniform
 from regrow.network.hadamard import derive_seed
 from regrow.network.lora import SeededLinear
 from regrow.network.shapes import hidden_width
-from regrow.ngram.model.likeliest import Likeliest
+from regrow.ngram.recent import LENGTHS, Past
 
 
 class Shape(NamedTuple):
@@ -45,16 +45,11 @@ class BlockWeights(NamedTuple):
 
 
 class Suggested(NamedTuple):
-    """What the memory holds likeliest to come next, K tokens at each position, and their probabilities: [.., K]."""
+    """What may come next, at each position K tokens and their weights [.., K]: the memory's likeliest with their
+    probabilities, then what followed in the text itself (`regrow.ngram.recent`)."""
 
     tokens: Tensor
-    probs: Tensor
-
-    @classmethod
-    def of(cls, found: Likeliest, sequences: int, device: torch.device) -> Suggested:
-        """From the memory's likeliest at the positions of so many sequences: [B, T, K]."""
-        K = found.tokens_RK.shape[1]
-        return cls(*(torch.from_numpy(part).to(device).view(sequences, -1, K) for part in found))
+    weights: Tensor
 
 
 RunBlock: TypeAlias = Callable[..., tuple[Tensor, Tensor, Tensor]]  # as `block_forward`
@@ -141,7 +136,14 @@ class Transformer(nn.Module):
         self.memory_input = config.memory_input if config.n_layer else 0
         if self.memory_input:
             self.memory_gain = nn.Parameter(torch.ones(1))
+        self.recent_input = config.recent_input if config.n_layer else 0
+        if self.recent_input:
+            self.recent_gain = nn.Parameter(torch.ones(LENGTHS * config.d_model))
         self.blocks = nn.ModuleList(Block(config, seed, layer) for layer in range(config.n_layer))
+
+    def past(self, bos_id: int) -> Past:
+        """How much the network reads of a text's own past."""
+        return Past(self.recent_input, self.config.recent_reach if self.recent_input else 0, bos_id)
 
     def weights(self, dtype: torch.dtype) -> list[BlockWeights]:
         """Every block's weights, merged and cast."""
@@ -198,19 +200,25 @@ class Transformer(nn.Module):
         return rms_norm(x_BTD)
 
     def _first_states(self, tokens: Tensor, suggested: Suggested | None, dtype: torch.dtype) -> Tensor:
-        """What the residual stream starts with: the embedding, and the average of those that the memory suggests times
-        the gain, normalised. Source: the idea of COUNT (arXiv 2610.20456), the gain is ours."""
+        """What the residual stream starts with: the embedding, and averages of those that are suggested times gains,
+        normalised. Source of the memory's: the idea of COUNT (arXiv 2610.20456); the gains are ours."""
         x = F.embedding(tokens, self.embedding.to(dtype))
-        if self.memory_input:
-            if suggested is None:
-                raise ValueError("this network reads the memory: give it what the memory suggests")
-            K = suggested.tokens.size(-1)
-            average = F.embedding_bag(
-                suggested.tokens.reshape(-1, K), self.embedding, per_sample_weights=suggested.probs.reshape(-1, K),
-                mode="sum",
-            )  # fmt: skip
-            x = x + (self.memory_gain * average).view(x.shape).to(dtype)
+        K, N = self.memory_input, self.recent_input
+        if not K and not N:
+            return rms_norm(x)
+        if suggested is None or suggested.tokens.size(-1) != K + LENGTHS * N:
+            raise ValueError("this network reads more than tokens: give it what Mixture.suggested gives")
+        if K:
+            x = x + (self.memory_gain * self._average(suggested, slice(K))).view(x.shape).to(dtype)
+        for length, gain in enumerate(self.recent_gain.chunk(LENGTHS) if N else ()):
+            group = slice(K + length * N, K + length * N + N)
+            x = x + (gain * self._average(suggested, group)).view(x.shape).to(dtype)
         return rms_norm(x)
+
+    def _average(self, suggested: Suggested, group: slice) -> Tensor:
+        """The weighted sum [R, D] of the embeddings of one group of the suggested tokens."""
+        tokens, weights = (part[..., group].flatten(0, -2) for part in suggested)
+        return F.embedding_bag(tokens, self.embedding, per_sample_weights=weights, mode="sum")
 
     def step(
         self,

@@ -22,7 +22,8 @@ from torch import Tensor
 from regrow.network.mixer import MemoryRows, Mixer
 from regrow.network.transformer import Suggested, Transformer
 from regrow.ngram.memory import Memory
-from regrow.ngram.model.likeliest import likeliest
+from regrow.ngram.model.likeliest import Likeliest, likeliest
+from regrow.ngram.recent import WEIGHT_BITS, Recent, recent
 from regrow.predict.lockstep import IGNORED
 
 
@@ -74,17 +75,19 @@ class Mixture:
         """Context tokens that the memory looks back, C."""
         return self.memory.max_order - 1 if self.memory else 0
 
-    def suggested(self, contexts_RC: NDArray[np.int32], sequences: int) -> Suggested | None:
-        """What the network reads of the memory at R positions of so many sequences; None if it reads none.
+    def suggested(self, known: Known) -> Suggested | None:
+        """What the network reads beside the tokens, of the memory and of the text's recent past; None if nothing.
 
         Raises ValueError for a network that reads a memory where there is none.
         """
-        if not self.network.memory_input:
-            return None
-        if self.memory is None:
-            raise ValueError("this network reads a memory, and there is none")
-        K, threads = self.network.memory_input, self.threads or torch.get_num_threads()
-        return Suggested.of(likeliest(self.memory, contexts_RC, K, threads=threads), sequences, self.device)
+        found, threads = None, self.threads or torch.get_num_threads()
+        if K := self.network.memory_input:
+            if self.memory is None:
+                raise ValueError("this network reads a memory, and there is none")
+            found = likeliest(self.memory, known.contexts_RC, K, threads=threads)
+        S, T = known.inputs_ST.shape
+        followed = recent(known.whole_SH, T, self.network.past(self.bos_id), threads=threads)
+        return suggested_of(found, followed, S, self.device)
 
     def rows(self, hidden_RD: Tensor, contexts_RC: NDArray[np.int32]) -> MixtureRows:
         """The mixture at R positions, of the network's final states and the memory's contexts there."""
@@ -92,6 +95,20 @@ class Mixture:
         if self.memory and self.mixer:
             memory = memory_rows(self.memory, contexts_RC, self.device, self.threads)
         return mixture_rows(self.network, self.mixer, hidden_RD, memory)
+
+
+def suggested_of(
+    found: Likeliest | None, followed: Recent, sequences: int, device: torch.device
+) -> Suggested | None:
+    """What a network reads beside its tokens: what was `found` in the memory, and what `followed` in the text itself;
+    None where that is nothing."""
+    weights_RK = followed.weights_RK.astype(np.float32) / np.float32(1 << WEIGHT_BITS)
+    parts = [*([found] if found else []), (followed.tokens_RK, weights_RK)]
+    tokens, weights = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
+    if tokens.shape[1] == 0:
+        return None
+    shape = (sequences, -1, tokens.shape[1])
+    return Suggested(*(torch.from_numpy(part.reshape(shape)).to(device) for part in (tokens, weights)))
 
 
 def network_inputs(
@@ -112,26 +129,64 @@ def known(tokens: NDArray[np.int64], bos_id: int) -> NDArray[np.int64]:
     return np.where(tokens == IGNORED, bos_id, tokens)
 
 
-class Prefix:
-    """The end of S streams' known text: the last token, and the last C as the memory's context (-1 before BOS)."""
+class Known(NamedTuple):
+    """What is known before each of S * T tokens: what the network reads, `inputs_ST`, and the memory, `contexts_RC`;
+    `before_SH`: the H inputs before the first (-1: none)."""
 
-    def __init__(self, streams: int, width: int, bos_id: int) -> None:
+    inputs_ST: NDArray[np.int64]
+    contexts_RC: NDArray[np.int32]
+    before_SH: NDArray[np.int64]
+
+    @property
+    def whole_SH(self) -> NDArray[np.int64]:
+        """All inputs [S, H + T]."""
+        return np.concatenate((self.before_SH, self.inputs_ST), axis=1)
+
+    def piece(self, start: int, stop: int) -> Known:
+        """Of tokens start .. stop alone."""
+        S, T = self.inputs_ST.shape
+        C, stop = self.contexts_RC.shape[1], min(stop, T)
+        contexts_STC = self.contexts_RC.reshape(S, T, C)[:, start:stop]
+        before_SH = self.whole_SH[:, start : start + self.before_SH.shape[1]]
+        return Known(self.inputs_ST[:, start:stop], contexts_STC.reshape(S * (stop - start), C), before_SH)
+
+
+class Prefix:
+    """The end of S streams' known text: the last inputs, and the last C tokens as the memory's context (-1 before BOS).
+    `reach`: how far back the network looks for recent text."""
+
+    def __init__(self, streams: int, width: int, bos_id: int, reach: int = 0) -> None:
         self._bos_id = bos_id
-        self.last_S: NDArray[np.int64] = np.full(streams, bos_id, np.int64)
+        self._inputs_SH: NDArray[np.int64] = np.full((streams, reach + 1), -1, np.int64)
+        self._inputs_SH[:, -1] = bos_id
         self.context_SC: NDArray[np.int32] = np.full((streams, width), -1, np.int32)
         self.context_SC[:, -1:] = bos_id
+
+    @classmethod
+    def of(cls, mixture: Mixture, streams: int) -> Prefix:
+        """Nothing is known but that S texts begin."""
+        return cls(streams, mixture.width, mixture.bos_id, mixture.network.past(mixture.bos_id).reach)
+
+    @property
+    def last_S(self) -> NDArray[np.int64]:
+        """The streams' last tokens, which the network has not read."""
+        return self._inputs_SH[:, -1]
+
+    def next(self) -> Known:
+        """What is known before each stream's next token alone."""
+        return Known(self._inputs_SH[:, -1:], self.context_SC, self._inputs_SH[:, :-1])
 
     def extend(self, tokens_ST: NDArray[np.int64]) -> None:
         """These tokens are known too."""
         tokens_ST = known(tokens_ST, self._bos_id)
-        width = self.context_SC.shape[1]
-        self.last_S = tokens_ST[:, -1].copy()
+        width, kept = self.context_SC.shape[1], self._inputs_SH.shape[1]
+        self._inputs_SH = np.concatenate((self._inputs_SH, tokens_ST), axis=1)[:, -kept:]
         joined = np.concatenate((self.context_SC, tokens_ST.astype(np.int32)), axis=1)
         self.context_SC = joined[:, joined.shape[1] - width :].copy()
 
-    def read(self, tokens_ST: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """What stands before each of the next tokens, network inputs [S, T] and contexts [R, C]; then `extend`."""
-        width = self.context_SC.shape[1]
+    def read(self, tokens_ST: NDArray[np.int64]) -> Known:
+        """What stands before each of the next tokens; then `extend`."""
+        width, before_SH = self.context_SC.shape[1], self._inputs_SH[:, :-1]
         inputs_ST = network_inputs(tokens_ST, self._bos_id, self.last_S)
         if width:
             before = known(tokens_ST[:, :-1], self._bos_id).astype(np.int32)
@@ -140,4 +195,4 @@ class Prefix:
         else:
             contexts_RC = np.empty((tokens_ST.size, 0), np.int32)
         self.extend(tokens_ST)
-        return inputs_ST, contexts_RC
+        return Known(inputs_ST, contexts_RC, before_SH)

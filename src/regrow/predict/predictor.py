@@ -112,7 +112,7 @@ class Predictor:
     def reset(self) -> None:
         """Back to the start of every stream."""
         self._cache = self.network.new_cache(self.streams, self.dtype)
-        self._prefix = Prefix(self.streams, self._mixture.width, self._mixture.bos_id)
+        self._prefix = Prefix.of(self._mixture, self.streams)
         self._hidden_SD: Tensor | None = None  # None: the network has not read the last token yet
 
     @torch.inference_mode()
@@ -134,7 +134,7 @@ class Predictor:
         """The network's final states [S, D] after all tokens that are known."""
         if self._hidden_SD is None:
             tokens = torch.from_numpy(self._prefix.last_S).to(self._device)
-            suggested = self._mixture.suggested(self._prefix.context_SC, self.streams)
+            suggested = self._mixture.suggested(self._prefix.next())
             if suggested is not None:
                 suggested = Suggested(*(part.squeeze(1) for part in suggested))
             self._hidden_SD = self.network.step(tokens, self._weights, self._cache, suggested)
@@ -184,10 +184,9 @@ class Predictor:
     def score_texts(self, tokens_ST: NDArray[np.int64]) -> NDArray[np.float64]:
         """Nats of whole texts, one a row and filled up with IGNORED, each after BOS: float64 [S, T], T at most a window
         or a multiple of it. Any number of texts; the predictor's own streams stay where they are."""
-        prefix = Prefix(len(tokens_ST), self._mixture.width, self._mixture.bos_id)
-        inputs_ST, contexts_RC = prefix.read(tokens_ST)
-        suggested = self._mixture.suggested(contexts_RC, len(inputs_ST))
-        inputs = torch.from_numpy(inputs_ST).to(self._device)
+        known = Prefix.of(self._mixture, len(tokens_ST)).read(tokens_ST)
+        suggested = self._mixture.suggested(known)
+        inputs = torch.from_numpy(known.inputs_ST).to(self._device)
         hidden_STD = self.network.hidden(inputs, self._weights, suggested=suggested)
         targets_R = tokens_ST.reshape(-1)
         kept_R = np.flatnonzero(targets_R != IGNORED)
@@ -196,7 +195,7 @@ class Predictor:
             rows = kept_R[at : at + _ROWS_AT_ONCE]
             hidden_RD = hidden_STD.flatten(0, 1)[torch.from_numpy(rows).to(self._device)]
             targets = torch.from_numpy(targets_R[rows]).to(self._device)
-            nats_R[rows] = _nats(self._mixture.rows(hidden_RD, contexts_RC[rows]), targets)[0]
+            nats_R[rows] = _nats(self._mixture.rows(hidden_RD, known.contexts_RC[rows]), targets)[0]
         return nats_R.reshape(tokens_ST.shape)
 
     def _read(self, tokens_ST: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int32]]:
@@ -206,12 +205,12 @@ class Predictor:
             raise RegrowError(
                 f"score: chunks of {T} tokens do not fit the model's window; use a multiple of {self.window}."
             )
-        inputs_ST, contexts_RC = self._prefix.read(tokens_ST)
-        inputs = torch.from_numpy(inputs_ST).to(self._device)
-        suggested = self._mixture.suggested(contexts_RC, self.streams)
-        return self.network.chunk(inputs, self._weights, self._cache, None, suggested).flatten(
-            0, 1
-        ), contexts_RC
+        known = self._prefix.read(tokens_ST)
+        inputs = torch.from_numpy(known.inputs_ST).to(self._device)
+        hidden_STD = self.network.chunk(
+            inputs, self._weights, self._cache, None, self._mixture.suggested(known)
+        )
+        return hidden_STD.flatten(0, 1), known.contexts_RC
 
     def _receipt(
         self,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from regrow.data.dataset import Dataset
 from regrow.ngram.contexts import contexts_of
+from regrow.ngram.recent import Past, Recent, recent
 from regrow.predict.lockstep import IGNORED
 
 _PIECES = 64  # a text of few documents is cut into this many pieces that are left out instead
@@ -50,6 +51,19 @@ class Part:
                 for i in index_B.tolist()
             ]
         )
+
+    def inputs(self, index_B: NDArray[np.int64], reach: int) -> NDArray[np.int32]:
+        """The token before each target, and `reach` more before the first: [B, reach + T]; -1 where there is none."""
+        T = self.seq_len
+        inputs = np.full((len(index_B), reach + T), -1, np.int32)
+        for row, i in zip(inputs, index_B.tolist(), strict=True):
+            piece = self.tokens[max(0, i * T - 1 - reach) : i * T + T - 1]
+            row[len(row) - len(piece) :] = piece
+        return inputs
+
+    def recent(self, index_B: NDArray[np.int64], past: Past, threads: int) -> Recent:
+        """What followed in the text before each target: R = B * T."""
+        return recent(self.inputs(index_B, past.reach), self.seq_len, past, threads=threads)
 
 
 @dataclass(frozen=True)

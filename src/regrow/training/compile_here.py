@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import Config
 from regrow.network.compute import compute_dtype
 from regrow.network.mixer import Mixer
-from regrow.network.transformer import Suggested, Transformer
+from regrow.network.transformer import Transformer
+from regrow.ngram.model.likeliest import Likeliest
 from regrow.training.batches import Part
 from regrow.training.loss import StepLoss
 from regrow.training.memory import Reading
@@ -22,9 +23,8 @@ class _Silent:
 
     def read(self, part: Part, index_B: NDArray[np.int64], network: Transformer, *, joint: bool) -> Reading:
         """As `TrainingMemory.read` in the main phase."""
-        K, shape = network.memory_input, (len(index_B), part.seq_len)
-        tokens, probs = torch.zeros(*shape, K, dtype=torch.int32), torch.zeros(*shape, K)
-        return Reading(Suggested(tokens, probs) if K else None)
+        K = network.memory_input
+        return Reading(Likeliest.empty(len(index_B) * part.seq_len, K) if K else None)
 
 
 def compile_here(config: str, threads: str) -> None:

@@ -18,7 +18,7 @@ from regrow.core.config.schema import TrainConfig
 from regrow.network.mixer import Favourites, Mixer, certainty
 from regrow.network.transformer import RunBlock, Transformer, block_forward
 from regrow.predict.lockstep import IGNORED
-from regrow.predict.mixture import network_inputs
+from regrow.predict.mixture import network_inputs, suggested_of
 from regrow.training.batches import Part
 from regrow.training.compiled import compile_step
 from regrow.training.memory import Reading
@@ -76,7 +76,9 @@ class StepLoss:
         inputs = torch.from_numpy(network_inputs(targets_BT, self._bos_id)).to(device)
         weights = self._network.weights(self._dtype)
         read = self._memory.read(part, index_B, self._network, joint=joint) if self._memory else Reading()
-        hidden_RD = self._network.hidden(inputs, weights, self._run_block, read.suggested).flatten(0, 1)
+        followed = part.recent(index_B, self._network.past(self._bos_id), torch.get_num_threads())
+        suggested = suggested_of(read.likeliest, followed, len(index_B), device)
+        hidden_RD = self._network.hidden(inputs, weights, self._run_block, suggested).flatten(0, 1)
         embedding_VD, targets_R = self._network.embedding.to(self._dtype), targets.flatten()
         cap = self._network.config.softcap
         if (memory := read.rows) is None:

@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 from regrow.core.config.schema import MemoryConfig
 from regrow.core.dist import ProcessGroup
 from regrow.network.mixer import MemoryRows
-from regrow.network.transformer import Suggested, Transformer
+from regrow.network.transformer import Transformer
 from regrow.ngram.counts.merge_processes import count_piece, merge_whole, piece_of
 from regrow.ngram.counts.ngram_counts import NgramCounts
 from regrow.ngram.memory import Counts, Memory, model_of, new_counts
 from regrow.ngram.model.discount_fit import tune_on_folds
 from regrow.ngram.model.kneser_ney import Discounts
-from regrow.ngram.model.likeliest import likeliest, likeliest_of
+from regrow.ngram.model.likeliest import Likeliest, likeliest, likeliest_of
 from regrow.training.batches import Part, Plan
 
 _GROWTH = 1.1  # prequential: estimate anew once the counts have grown by a tenth
 
 
 class Reading(NamedTuple):
-    """What a step reads of the memory: what the network is suggested [B, T, K], and rows [R, V] to be mixed with."""
+    """What a step reads of the memory: its likeliest tokens [R, K], and rows [R, V] to be mixed with."""
 
-    suggested: Suggested | None = None
+    likeliest: Likeliest | None = None
     rows: MemoryRows | None = None
 
 
@@ -91,7 +91,7 @@ class TrainingMemory:
             return Reading()
         started = time.perf_counter()
         model, threads = self._model_without(part), torch.get_num_threads()
-        contexts, suggested = part.contexts(index_B, self._config.max_order - 1), None
+        contexts, found = part.contexts(index_B, self._config.max_order - 1), None
         rows = model.rows(contexts, threads=threads) if joint else None
         if K:
             found = (
@@ -99,8 +99,7 @@ class TrainingMemory:
                 if rows is None
                 else likeliest_of(rows.probs_RV, K)
             )
-            suggested = Suggested.of(found, len(index_B), device)
-        reading = Reading(suggested, MemoryRows.of(rows, device) if rows else None)
+        reading = Reading(found, MemoryRows.of(rows, device) if rows else None)
         self.score_seconds += time.perf_counter() - started
         return reading
 

@@ -22,11 +22,12 @@ from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
 from regrow.ngram.model.discount_fit import KINDS, Sample, sample_of
 from regrow.ngram.model.kneser_ney import Discounts
+from regrow.ngram.model.likeliest import likeliest
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.store.linked_ngrams import Grams
 from regrow.ngram.store.table_budget import Adjust
 from regrow.predict.lockstep import IGNORED
-from regrow.predict.mixture import Mixture, memory_rows, mixture_rows, network_inputs
+from regrow.predict.mixture import memory_rows, mixture_rows, network_inputs, suggested_of
 from regrow.training.batches import Part
 from regrow.training.memory import TrainingMemory
 
@@ -121,7 +122,9 @@ def mixture_of(
     targets_BT = part.targets(index_B)
     inputs = torch.from_numpy(network_inputs(targets_BT, part.bos_id)).to(device)
     contexts = part.contexts(index_B, memory.max_order - 1)
-    suggested = Mixture(network, part.bos_id, memory).suggested(contexts, len(index_B))
+    found = likeliest(memory, contexts, network.memory_input) if network.memory_input else None
+    followed = part.recent(index_B, network.past(part.bos_id), torch.get_num_threads())
+    suggested = suggested_of(found, followed, len(index_B), device)
     weights = network.weights(compute_dtype(device))
     hidden_RD = network.hidden(inputs, weights, suggested=suggested).flatten(0, 1)
     of_memory = memory_rows(memory, contexts, device, torch.get_num_threads())

@@ -55,6 +55,10 @@ class ModelConfig(Section, frozen=True):
     window: Count = 0  # attention reaches this many tokens back; 0 = seq_len
     # likeliest next tokens by the memory, weighted by probability, that the network reads with each token; 0 = none
     memory_input: Annotated[int, Meta(ge=0, le=64)] = 0
+    # tokens that followed, in the text before, the newest occurrences of its last token, so many, as many of its last
+    # two and of its last three, that the network reads too; 0 = none
+    recent_input: Annotated[int, Meta(ge=0, le=16)] = 0
+    recent_reach: Annotated[int, Meta(ge=1, le=65_536)] = 2048  # tokens that are looked back for them
 
 
 class MemoryConfig(Section, frozen=True):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from regrow.core.config.schema import EvalConfig
 from regrow.predict.lockstep import IGNORED
-from regrow.predict.mixture import Mixture, Prefix
+from regrow.predict.mixture import Known, Mixture, Prefix
 from regrow.predict.predictor import ScoredChunk
 
 _ROWS_AT_ONCE = 2048  # rows of the vocabulary's width that a backward pass holds
@@ -37,7 +37,7 @@ class ScoreFirst:
     ) -> None:
         self._mixture, self._config, self._dtype = mixture, config, dtype
         self.chunks, self.trained = chunks, 0
-        self._prefix = Prefix(streams, mixture.width, mixture.bos_id)  # what stood before the chunk
+        self._prefix = Prefix.of(mixture, streams)  # what stood before the chunk
         network, mixer = mixture.network, mixture.mixer
         for p in [*network.parameters(), *(mixer.parameters() if mixer else ())]:
             p.requires_grad_(False)
@@ -63,40 +63,32 @@ class ScoreFirst:
             raise RuntimeError("nothing is left to score after this chunk, so there is nothing to train for")
         rate = self._config.ttt_rate * 0.5 * (1 + math.cos(math.pi * self.trained / max(1, self.chunks - 1)))
         self.trained += 1
-        inputs_ST, contexts_RC = self._prefix.read(chunk.tokens_ST)
+        known = self._prefix.read(chunk.tokens_ST)
         if self._optimiser is None:
             return
         for options in self._optimiser.param_groups:
             options["lr"] = rate
         S, T = chunk.tokens_ST.shape
-        contexts_STC = contexts_RC.reshape(S, T, self._mixture.width)
         counted = max(1, int((chunk.tokens_ST != IGNORED).sum()))
         window = self._mixture.network.window
         step = max(1, _ROWS_AT_ONCE // S // window) * window
         for _ in range(self._config.ttt_epochs):
             for at in range(0, T, step):
-                here = np.s_[:, at : at + step]
-                self._backward(inputs_ST[here], contexts_STC[here], chunk.tokens_ST[here], counted)
+                piece = known.piece(at, at + step)
+                self._backward(piece, chunk.tokens_ST[:, at : at + step], counted)
             if self._config.ttt_clip:
                 torch.nn.utils.clip_grad_norm_(self.parameters, self._config.ttt_clip)
             self._optimiser.step()
             self._optimiser.zero_grad()
 
-    def _backward(
-        self,
-        inputs_ST: NDArray[np.int64],
-        contexts_STC: NDArray[np.int32],
-        targets_ST: NDArray[np.int64],
-        counted: int,
-    ) -> None:
+    def _backward(self, known: Known, targets_ST: NDArray[np.int64], counted: int) -> None:
         """Gradients of a piece of the chunk, from a cold start, of the mean loss of `counted` tokens."""
         network, device = self._mixture.network, self._mixture.device
-        contexts_RC = contexts_STC.reshape(inputs_ST.size, self._mixture.width)
         with torch.enable_grad():
-            inputs = torch.from_numpy(inputs_ST.copy()).to(device)
-            suggested = self._mixture.suggested(contexts_RC, len(inputs_ST))
+            inputs = torch.from_numpy(known.inputs_ST.copy()).to(device)
+            suggested = self._mixture.suggested(known)
             hidden_STD = network.hidden(inputs, network.weights(self._dtype), suggested=suggested)
-            mixture_RV = self._mixture.rows(hidden_STD.flatten(0, 1), contexts_RC).mixture_RV
+            mixture_RV = self._mixture.rows(hidden_STD.flatten(0, 1), known.contexts_RC).mixture_RV
             targets = torch.from_numpy(targets_ST.reshape(-1).copy()).to(device)
             loss = F.cross_entropy(mixture_RV, targets, reduction="sum", ignore_index=IGNORED)
             (loss / counted).backward()  # type: ignore[no-untyped-call]

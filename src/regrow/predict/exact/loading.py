@@ -19,7 +19,7 @@ from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import Head, MemoryTables
 from regrow.predict.exact.suggestions import suggest
 
-_VERSION = "exact 3"  # of the arrays below: another number when their meaning changes
+_VERSION = "exact 4"  # of the arrays below: another number when their meaning changes
 _RECORDS = {"layers": Layers, "head": Head, "memory": MemoryTables}
 
 

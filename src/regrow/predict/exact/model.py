@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from regrow.artifact.container import FORMAT_VERSION
 from regrow.artifact.weights import STEP_BITS, StoredWeight, read_weights
-from regrow.core.config.schema import Config
+from regrow.core.config.schema import Config, ModelConfig
 from regrow.core.errors import ArtifactError
 from regrow.ngram.model.ngram_model import NgramModel
 from regrow.ngram.model.rows import Memory
+from regrow.ngram.recent import LENGTHS, WEIGHT_BITS
 from regrow.predict.exact import rows
 from regrow.predict.exact.merge import Matrix, block_matrices, multipliers
 from regrow.predict.exact.product import pack_columns
 from regrow.predict.exact.records import Layers
 from regrow.predict.exact.rows import MAX_ORDER, Head, MemoryTables
-from regrow.predict.exact.suggestions import WEIGHT_BITS
 from regrow.predict.exact.tables import packed_tanh, rotary_turns, tables
 
 MAX_SCORE = 60  # of attention, as the network has it
@@ -115,7 +115,7 @@ def _layers(
     fields = [
         *stacked, np.zeros((m.n_layer, m.d_model), np.int32), np.array(gains, np.int64).reshape(m.n_layer, m.n_head),
         np.array(exponents, np.int64).reshape(m.n_layer, 4),
-        *_input(weights, m.memory_input, source), tables().exp2,
+        *_input(weights, m, source), tables().exp2,
         np.array([m.n_head, m.n_kv_head, E, m.window or config.train.seq_len, apart], np.int64),
     ]  # fmt: skip
     return Layers(*fields)
@@ -127,24 +127,30 @@ def _packed(matrix: Matrix) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return pack_columns(matrix.q_OI), matrix.multiplier_O, offset.astype(np.int32)
 
 
-def _input(weights: dict[str, StoredWeight], count: int, source: str) -> list[NDArray[Any]]:
-    """What a token's first state is made of: `embedding`, `entries`, `step` and `memory_input` of `Layers`."""
+def _input(weights: dict[str, StoredWeight], config: ModelConfig, source: str) -> list[NDArray[Any]]:
+    """What a token's first state is made of: `embedding` of `Layers` and what follows it."""
     q, step = weights["embedding"].q, weights["embedding"].step_R
-    if not count or "memory_gain" not in weights:
-        return [
-            _first_states(q),
-            np.zeros((0, q.shape[1]), np.int8),
-            np.zeros(0, np.int64),
-            np.zeros(2, np.int64),
-        ]
-    gain = int(weights["memory_gain"].q[0])
-    shares = (1 << WEIGHT_BITS) + (abs(gain) * ((1 << WEIGHT_BITS) + count) >> 24) + count
-    if 127 * int(step.max()) * shares >= 1 << 62:
-        raise ArtifactError(
-            f"{source}: weight memory_gain leaves the exact range; train again with a lower rate."
-        )
-    none = np.zeros((0, q.shape[1]), np.int32)
-    return [none, q.astype(np.int8), step, np.array([count, gain], np.int64)]
+    D = q.shape[1]
+    memory, recent = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    recent_gain = np.zeros((LENGTHS, D), np.int64)
+    if "memory_gain" in weights:
+        memory[:] = config.memory_input, weights["memory_gain"].q[0]
+    if "recent_gain" in weights:
+        recent[:] = config.recent_input, config.recent_reach
+        recent_gain[:] = weights["recent_gain"].q.reshape(LENGTHS, D)
+    if not memory[0] and not recent[0]:
+        entries, steps = np.zeros((0, D), np.int8), np.zeros(0, np.int64)
+        return [_first_states(q), entries, steps, memory, recent, recent_gain]
+    largest = {"memory_gain": (int(memory[0]), abs(int(memory[1])))}
+    largest |= {"recent_gain": (LENGTHS * int(recent[0]), LENGTHS * int(np.abs(recent_gain).max()))}
+    shares = 1 << WEIGHT_BITS
+    for name, (count, gain) in largest.items():
+        shares += (gain * ((1 << WEIGHT_BITS) + count) >> 24) + count
+        if 127 * int(step.max()) * shares >= 1 << 62:
+            raise ArtifactError(
+                f"{source}: weight {name} leaves the exact range; train again with a lower rate."
+            )
+    return [np.zeros((0, D), np.int32), q.astype(np.int8), step, memory, recent, recent_gain]
 
 
 def _first_states(q_VD: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -192,8 +192,8 @@ def forward(layers: Layers, rings: Rings, work: Work, span: Span) -> None:
     model = work.x.shape[1]
     for m in range(rows):
         token = span.tokens[span.first + m // tokens, m % tokens]
-        if layers.memory_input[0] > 0:
-            first_state(layers, token, span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m])
+        if len(layers.step) > 0:
+            first_state(layers, span, m, token, work)
             continue
         for d in range(model):
             work.x[m, d] = layers.embedding[token, d]

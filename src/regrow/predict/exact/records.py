@@ -17,8 +17,9 @@ class Layers(NamedTuple):
     """All blocks' weights, one behind the other. Packed matrices, their rows' multipliers and 128 times their rows'
     sums (activations are stored plus 128, which this takes off again; 0 for `down`, whose activations are not
     negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
-    starts with, or where the network reads the memory its entries int8 [V, D] and their rows' `step` [V] in 2^-24, and
-    the other nothing. `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24. `exp2`: the table;
+    starts with, or where the network reads more than tokens its entries int8 [V, D] and their rows' `step` [V] in
+    2^-24, and the other nothing. `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24;
+    `recent_input`: how many of the text's own past, and how far back, `recent_gain` [LENGTHS, D]. `exp2`: the table;
     `sizes`: H, K, E, W, and whether four entries of a state are kept apart."""
 
     qkv: I8x5
@@ -39,6 +40,8 @@ class Layers(NamedTuple):
     entries: I8x2
     step: I64x1
     memory_input: I64x1
+    recent_input: I64x1
+    recent_gain: I64x2
     exp2: I32x1
     sizes: I64x1
 
@@ -73,6 +76,7 @@ class Work(NamedTuple):
     quantised states, plus 128, and their inverse norms."""
 
     x: I32x2
+    entries: I64x1
     queries: U8x2
     query_scale: I64x2
     mixed: I64x2
@@ -98,11 +102,13 @@ class Work(NamedTuple):
 class Span(NamedTuple):
     """Which rows: streams `first` to `last`, whose next position is `position`; `slots` [R], the position each slot
     of the ring holds, `cos`, `sin` [T, rope_dims / 2] of the new positions. `suggested`, `suggested_weights` [rows,
-    K]: what the network reads of the memory."""
+    K]: what the network reads of the memory, `recent`, `recent_weights` [rows, LENGTHS * N] of the text's past."""
 
     tokens: I32x2
     suggested: I32x2
     suggested_weights: I32x2
+    recent: I32x2
+    recent_weights: I32x2
     slots: I64x1
     cos: I32x2
     sin: I32x2

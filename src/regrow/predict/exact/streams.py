@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow.ngram.model.rows import NgramRows
+from regrow.ngram.recent import Past, recent
 from regrow.predict.exact import network, rows
 from regrow.predict.exact.model import ExactModel
 from regrow.predict.exact.network import BLOCK
@@ -52,6 +53,10 @@ class Streams:
         self._fresh_S = np.full(streams, model.bos_id, np.int32)
         self._context_SC = np.full((streams, model.width), -1, np.int32)
         self._push(self._fresh_S[:, None])
+        count, reach = layers.recent_input.tolist()
+        self._past = Past(count, min(reach, longest or reach), model.bos_id)
+        self._inputs_SH = np.full((streams, 2 * self._past.reach + chunk if count else 0), -1, np.int32)
+        self._inputs_end = self._past.reach
         # Streams are given out some at a time, to whichever thread is free: one that other work keeps from its core
         # takes fewer. This thread is one of them, and never waits for a thread that has not begun.
         at_once = max(1, min(-(-streams // threads), _ROWS_AT_ONCE // chunk))
@@ -140,6 +145,7 @@ class Streams:
         self._slots[positions % len(self._slots)] = positions
         cos, sin = rotary(self._model.turns, self._position, T)
         tokens = np.ascontiguousarray(inputs_ST, np.int32)
+        self._keep(tokens)
         self._position += T
 
         spans = iter(self._spans)
@@ -153,7 +159,10 @@ class Streams:
                 if self._model.asked is not None:
                     found = self._model.asked.rows(contexts, threads=1)
                 suggested = self._suggested(contexts, found, row_work)
-                span = Span(tokens, *suggested, self._slots, cos, sin, first, last, int(positions[0]))
+                followed = recent(self._inputs_SH[first:last], T, self._past, end=self._inputs_end)
+                span = Span(
+                    tokens, *suggested, *followed, self._slots, cos, sin, first, last, int(positions[0])
+                )
                 network.forward(self._model.layers, self._rings, work, span)
                 states = States(work.state, work.state_apart, work.state_norm, contexts, found)
                 compute(slice(first * T, last * T), states, row_work)
@@ -163,6 +172,17 @@ class Streams:
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+
+    def _keep(self, inputs_ST: NDArray[np.int32]) -> None:
+        """Add them to the inputs that recent text is looked for in; from time to time the oldest make room."""
+        if not self._past.count:
+            return
+        reach, end, T = self._past.reach, self._inputs_end, inputs_ST.shape[1]
+        if end + T > self._inputs_SH.shape[1]:
+            self._inputs_SH[:, :reach] = self._inputs_SH[:, end - reach : end]
+            end = reach
+        self._inputs_SH[:, end : end + T] = inputs_ST
+        self._inputs_end = end + T
 
     def _suggested(self, contexts_RC: NDArray[np.int32], found: NgramRows, work: RowWork) -> Suggestions:
         """What the network reads of the memory beside the tokens."""
@@ -198,7 +218,8 @@ class Streams:
             return np.zeros(shape, kind)
 
         work = Work(
-            zeros(np.int32, M, D), zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
+            zeros(np.int32, M, D), zeros(np.int64, D),
+            zeros(np.uint8, streams * K, (self._chunk * (H // K) + ROWS) * terms),
             zeros(np.int64, M, H), zeros(np.int64, M, D), zeros(np.uint8, BLOCK, max(D, F)),
             Apart.empty(BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK), zeros(np.int64, BLOCK),
             zeros(np.int64, ROWS),

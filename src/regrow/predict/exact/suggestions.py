@@ -1,4 +1,5 @@
-"""The memory in the network's input: its likeliest tokens, and the first states that are made with them.
+"""What the network reads beside a token: the memory's likeliest, what followed in the text's own past, and the first
+states that are made with them.
 
 docs/exact.md, "The memory in the input". Legend: R rows, C context tokens, V vocabulary, D width, K suggested tokens.
 """
@@ -14,11 +15,10 @@ from numba.extending import register_jitable
 from regrow.core.jit import I32x1, I32x2, lean_kernel
 from regrow.ngram.model.likeliest import select
 from regrow.ngram.model.rows import NgramRows
+from regrow.ngram.recent import LENGTHS, WEIGHT_BITS
 from regrow.predict.exact.functions import exp2_fixed, root
 from regrow.predict.exact.quantise import half_of, peak_of, shift_for
 from regrow.predict.exact.rows import MemoryTables, RowWork, found_row, memory_row
-
-WEIGHT_BITS = 15  # of a suggested token's probability
 
 
 class Suggestions(NamedTuple):
@@ -52,9 +52,29 @@ def suggest(
 
 
 @register_jitable
-def first_state(layers, token, tokens_K, weights_K, sum_D, x_D):
-    """The state of a token and of what the memory suggests after it, normalised, in 2^-16 into x_D; `sum_D`:
-    scratch."""
+def add_recent(layers, tokens_K, weights_K, entries_D, sum_D):
+    """Add what followed in the text's own past, the average of each length times its gains; `entries_D`: scratch."""
+    count = len(tokens_K) // LENGTHS
+    for length in range(LENGTHS):
+        weight = np.int64(weights_K[length * count])
+        if weight == 0:
+            continue
+        entries_D[:] = 0
+        for k in range(length * count, length * count + count):
+            if weights_K[k] == 0:
+                break
+            other = np.int64(tokens_K[k])
+            step = layers.step[other]
+            for d in range(len(sum_D)):
+                entries_D[d] += np.int64(layers.entries[other, d]) * step
+        for d in range(len(sum_D)):
+            sum_D[d] += entries_D[d] * ((layers.recent_gain[length, d] * weight + (1 << 23)) >> 24)
+
+
+@register_jitable
+def first_state(layers, span, m, token, work):
+    """The state of a token and of what is suggested after it, normalised, in 2^-16 into row m."""
+    tokens_K, weights_K, sum_D, x_D = span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m]
     step = layers.step[token] << WEIGHT_BITS
     for d in range(len(x_D)):
         sum_D[d] = np.int64(layers.entries[token, d]) * step
@@ -64,6 +84,8 @@ def first_state(layers, token, tokens_K, weights_K, sum_D, x_D):
         factor = layers.step[other] * share
         for d in range(len(x_D)):
             sum_D[d] += np.int64(layers.entries[other, d]) * factor
+    if span.recent.shape[1] > 0:
+        add_recent(layers, span.recent[m], span.recent_weights[m], work.entries, sum_D)
     shift = shift_for(peak_of(sum_D, 0, len(x_D)), 15)
     half, squares = half_of(shift), np.int64(0)
     for d in range(len(x_D)):
