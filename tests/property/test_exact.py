@@ -39,12 +39,18 @@ CONFIGS = {
     "all seeded": Config(model=msgspec.structs.replace(MODEL, seeded="all", n_head=1, n_kv_head=1)),
     "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
     "fixed": Config(model=MODEL, mixer=MixerConfig(kind="fixed")),
-    "memory alone": Config(model=msgspec.structs.replace(MODEL, n_layer=0), mixer=MixerConfig(kind="fixed")),
+    "memory alone": Config(
+        model=msgspec.structs.replace(MODEL, n_layer=0, tied=False), mixer=MixerConfig(kind="fixed")
+    ),
     "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
     "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
     "recent text in the input": Config(model=msgspec.structs.replace(MODEL, recent_input=2, recent_reach=15)),
     "both in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3, recent_input=3, recent_reach=70)
+    ),
+    "not tied": Config(model=msgspec.structs.replace(MODEL, tied=False)),
+    "not tied, both in the input": Config(
+        model=msgspec.structs.replace(MODEL, tied=False, memory_input=2, recent_input=2, recent_reach=30)
     ),
     "hashed, in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3),

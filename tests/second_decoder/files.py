@@ -100,7 +100,7 @@ def integers(data: bytes) -> Ints:
 
 def vars_of(table: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(
-        **({"memory_input": 0, "recent_input": 0} | table)
+        **({"memory_input": 0, "recent_input": 0, "tied": True} | table)
     )  # of artifacts from before there was one
 
 

@@ -133,6 +133,7 @@ def base(seed: int, rows: int, cols: int) -> tuple[Ints, int]:
 def shapes(c: Any, V: int) -> dict[str, tuple[int, ...]]:
     """Every trained parameter, in the order of their names."""
     found: dict[str, tuple[int, ...]] = {"embedding": (V, c.d_model)}
+    found |= {} if c.tied else {"input_embedding": (V, c.d_model)}
     found |= {"memory_gain": (1,)} if c.memory_input else {}
     found |= {"recent_gain": (3 * c.d_model,)} if c.recent_input else {}
     for layer in range(c.n_layer):
@@ -197,6 +198,7 @@ class Weights(NamedTuple):
     gains: list[Ints]
     head: Matrix
     step: Ints
+    own: Any
     gain: int
     recent: Ints
     cap: int
@@ -224,7 +226,8 @@ def read(stored: Any, mixer: bytes, config: Any, seed: int, version: int) -> Wei
         parts["gate_out"] = flat[578:].reshape(2, 24)
     head, gain = Matrix(embedding.q, *multipliers(steps)), stored["memory_gain"].q[0] if c.memory_input else 0
     recent = stored["recent_gain"].q.reshape(3, -1) if c.recent_input else np.zeros((3, 1), np.int64)
-    return Weights(config, blocks, gains, head, embedding.step_R, int(gain), recent, cap, parts, version)
+    own = embedding if c.tied else stored["input_embedding"]
+    return Weights(config, blocks, gains, head, embedding.step_R, own, int(gain), recent, cap, parts, version)
 
 
 def product(m: Matrix, q: Ints) -> Ints:
@@ -291,10 +294,10 @@ def followed(c: Any, inputs: list[int]) -> list[list[int]]:
 
 def first_states(w: Weights, inputs: list[int], said: list[Any], first: int) -> Ints:
     c, tokens = w.config.model, np.array(inputs[first:])
-    D, q, count = c.d_model, w.head.q[tokens], c.memory_input
+    D, q, count = c.d_model, w.own.q[tokens], c.memory_input
     if not count and not c.recent_input:
         return (q * root((D << 40) // squares(q)) + 8) >> 4
-    y = q * (w.step[tokens, None] << 15)
+    y = q * (w.own.step_R[tokens, None] << 15)
     for i, (m, _) in enumerate(said):
         for v in np.argsort(-m, kind="stable")[:count]:
             y[i] += w.head.q[v] * w.step[v] * ((w.gain * (exp2(-m[v]) >> 7) + (1 << 23)) >> 24)

@@ -31,6 +31,10 @@ CONFIGS = {
     "both in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3, recent_input=3, recent_reach=70)
     ),
+    "not tied": Config(model=msgspec.structs.replace(MODEL, tied=False)),
+    "not tied, both in the input": Config(
+        model=msgspec.structs.replace(MODEL, tied=False, memory_input=2, recent_input=2, recent_reach=30)
+    ),
     "hashed, in the input": Config(
         model=msgspec.structs.replace(MODEL, memory_input=3),
         memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),

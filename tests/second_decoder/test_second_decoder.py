@@ -32,6 +32,8 @@ GOLDEN = {  # the first of format version 1, the second of 2
     "memory in the input": ("b08039bc36252be8", "b5e0406e87810265"),
     "recent text in the input": ("f4295a01018bca16", "b6b7cffa942ab25a"),
     "both in the input": ("2202f6fe07fcccd6", "12e4c56e1417d68b"),
+    "not tied": ("e9ec930894c8bde3", "b7e56117f097b919"),
+    "not tied, both in the input": ("ef2ad464951f1be0", "ada4cdeae2be4339"),
     "hashed, in the input": ("3b59cdebface900c", "e7ee3428dc8ea18b"),
     "network alone": ("1983f89549f3d981", "ddbd910447c9511e"),
 }

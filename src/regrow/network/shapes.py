@@ -38,6 +38,8 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[in
     if not config.n_layer:
         return {}
     shapes: dict[str, tuple[int, ...]] = {"embedding": (vocab_size, config.d_model)}
+    if not config.tied:
+        shapes["input_embedding"] = (vocab_size, config.d_model)
     if config.memory_input:
         shapes["memory_gain"] = (1,)
     if config.recent_input:

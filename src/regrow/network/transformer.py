@@ -120,7 +120,7 @@ class KeyValueCache:
 
 
 class Transformer(nn.Module):
-    """Tied-embedding decoder. Tokens in, hidden states or logits out; see `hidden`, `logits` and `step`."""
+    """The decoder. Tokens in, hidden states or logits out; see `hidden`, `logits` and `step`."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, seq_len: int, seed: int) -> None:
         super().__init__()
@@ -133,6 +133,9 @@ class Transformer(nn.Module):
             self.embedding: Tensor = nn.Parameter(embedding)
         else:  # no network: nothing is trained or stored, and every token is as likely as the others
             self.register_buffer("embedding", torch.zeros_like(embedding), persistent=False)
+        self.tied = config.tied or not config.n_layer
+        if not self.tied:
+            self.input_embedding = nn.Parameter(embedding.clone())
         self.memory_input = config.memory_input if config.n_layer else 0
         if self.memory_input:
             self.memory_gain = nn.Parameter(torch.ones(1))
@@ -202,7 +205,7 @@ class Transformer(nn.Module):
     def _first_states(self, tokens: Tensor, suggested: Suggested | None, dtype: torch.dtype) -> Tensor:
         """What the residual stream starts with: the embedding, and averages of those that are suggested times gains,
         normalised. Source of the memory's: the idea of COUNT (arXiv 2610.20456); the gains are ours."""
-        x = F.embedding(tokens, self.embedding.to(dtype))
+        x = F.embedding(tokens, (self.embedding if self.tied else self.input_embedding).to(dtype))
         K, N = self.memory_input, self.recent_input
         if not K and not N:
             return rms_norm(x)

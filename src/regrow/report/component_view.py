@@ -12,7 +12,7 @@ WORDS = {
     "memory": "the n-gram memory, in its stored form",
     "adapters": "low-rank adapters on the frozen bases, int8 by row, entropy-coded",
     "matrices": "trained matrices without a base, int8 by row, entropy-coded",
-    "embeddings": "one row per token, shared by input and output, int8",
+    "embeddings": "one row per token, int8; shared by input and output where they are tied",
     "vectors": "gains, float16",
     "mixer": "the gate between network and memory, float32",
     "tokenizer": "the pieces that text is cut into",

@@ -59,6 +59,7 @@ class ModelConfig(Section, frozen=True):
     # two and of its last three, that the network reads too; 0 = none
     recent_input: Annotated[int, Meta(ge=0, le=16)] = 0
     recent_reach: Annotated[int, Meta(ge=1, le=65_536)] = 2048  # tokens that are looked back for them
+    tied: bool = True  # false = a token that is read has a row of its own, beside the one that predicts it
 
 
 class MemoryConfig(Section, frozen=True):

@@ -130,6 +130,7 @@ def _packed(matrix: Matrix) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 def _input(weights: dict[str, StoredWeight], config: ModelConfig, source: str) -> list[NDArray[Any]]:
     """What a token's first state is made of: `embedding` of `Layers` and what follows it."""
     q, step = weights["embedding"].q, weights["embedding"].step_R
+    own = weights.get("input_embedding", weights["embedding"])
     D = q.shape[1]
     memory, recent = np.zeros(2, np.int64), np.zeros(2, np.int64)
     recent_gain = np.zeros((LENGTHS, D), np.int64)
@@ -140,17 +141,18 @@ def _input(weights: dict[str, StoredWeight], config: ModelConfig, source: str) -
         recent_gain[:] = weights["recent_gain"].q.reshape(LENGTHS, D)
     if not memory[0] and not recent[0]:
         entries, steps = np.zeros((0, D), np.int8), np.zeros(0, np.int64)
-        return [_first_states(q), entries, steps, memory, recent, recent_gain]
+        return [_first_states(own.q), entries, steps, entries, steps, memory, recent, recent_gain]
     largest = {"memory_gain": (int(memory[0]), abs(int(memory[1])))}
     largest |= {"recent_gain": (LENGTHS * int(recent[0]), LENGTHS * int(np.abs(recent_gain).max()))}
-    shares = 1 << WEIGHT_BITS
+    shares, most = 1 << WEIGHT_BITS, 127 * max(int(step.max()), int(own.step_R.max()))
     for name, (count, gain) in largest.items():
         shares += (gain * ((1 << WEIGHT_BITS) + count) >> 24) + count
-        if 127 * int(step.max()) * shares >= 1 << 62:
+        if most * shares >= 1 << 62:
             raise ArtifactError(
                 f"{source}: weight {name} leaves the exact range; train again with a lower rate."
             )
-    return [np.zeros((0, D), np.int32), q.astype(np.int8), step, memory, recent, recent_gain]
+    rows: list[NDArray[Any]] = [own.q.astype(np.int8), own.step_R, q.astype(np.int8), step]
+    return [np.zeros((0, D), np.int32), *rows, memory, recent, recent_gain]
 
 
 def _first_states(q_VD: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -17,8 +17,9 @@ class Layers(NamedTuple):
     """All blocks' weights, one behind the other. Packed matrices, their rows' multipliers and 128 times their rows'
     sums (activations are stored plus 128, which this takes off again; 0 for `down`, whose activations are not
     negative); `gain` [L, H]; `exponent` [L, 4] of v, out, up, down. `embedding` [V, D]: what the residual stream
-    starts with, or where the network reads more than tokens its entries int8 [V, D] and their rows' `step` [V] in
-    2^-24, and the other nothing. `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24;
+    starts with, or where the network reads more than tokens nothing, and the entries int8 [V, D] with their rows'
+    steps [V] in 2^-24 of tokens that are read, `own_entries` and `own_step`, and suggested, `entries` and `step`.
+    `memory_input`: how many tokens it reads of the memory, and the gain in 2^-24;
     `recent_input`: how many of the text's own past, and how far back, `recent_gain` [LENGTHS, D]. `exp2`: the table;
     `sizes`: H, K, E, W, and whether four entries of a state are kept apart."""
 
@@ -37,6 +38,8 @@ class Layers(NamedTuple):
     gain: I64x2
     exponent: I64x2
     embedding: I32x2
+    own_entries: I8x2
+    own_step: I64x1
     entries: I8x2
     step: I64x1
     memory_input: I64x1

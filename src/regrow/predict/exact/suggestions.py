@@ -75,9 +75,9 @@ def add_recent(layers, tokens_K, weights_K, entries_D, sum_D):
 def first_state(layers, span, m, token, work):
     """The state of a token and of what is suggested after it, normalised, in 2^-16 into row m."""
     tokens_K, weights_K, sum_D, x_D = span.suggested[m], span.suggested_weights[m], work.mixed[m], work.x[m]
-    step = layers.step[token] << WEIGHT_BITS
+    step = layers.own_step[token] << WEIGHT_BITS
     for d in range(len(x_D)):
-        sum_D[d] = np.int64(layers.entries[token, d]) * step
+        sum_D[d] = np.int64(layers.own_entries[token, d]) * step
     for k in range(len(tokens_K)):
         other = np.int64(tokens_K[k])
         share = (layers.memory_input[1] * np.int64(weights_K[k]) + (1 << 23)) >> 24
