@@ -20,6 +20,7 @@ from regrow.core.config.schema import (
 
 _NETWORK_SHARE = 0.4  # most of the budget that the network's matrices may take, at a byte an entry
 _JOINT_STEPS = 32  # the mixer learns from text that is met once: in at least so many steps
+_RECENT, _REACH = 4, 4096  # of recent text, most of all in source code, which repeats itself nearby
 _EVAL_SHARE, _EVAL_COST = 0.05, 1 / 3  # of the time; a token that is scored, beside one that is trained on
 _ADAPT_ORDERS = (
     6  # of recent text: prose hardly minds, and source code repeats itself over more than four tokens
@@ -50,7 +51,8 @@ def fit_config(text_bytes: int, budget_bytes: int, seconds: float) -> Config:
         preset="fit",
         data=DataConfig(vocab_size=vocab),
         model=ModelConfig(
-            n_layer=layers, d_model=width, n_head=4, n_kv_head=2, mlp_ratio=3.0, r=r, window=min(128, seq_len)
+            n_layer=layers, d_model=width, n_head=4, n_kv_head=2, mlp_ratio=3.0, r=r, window=min(128, seq_len),
+            recent_input=_RECENT, recent_reach=_REACH,
         ),
         memory=MemoryConfig(max_order=order, folds=4),
         train=TrainConfig(
