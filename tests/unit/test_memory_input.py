@@ -164,16 +164,18 @@ def test_token_by_token_and_in_chunks_the_network_reads_the_same(data: Dataset) 
     assert not np.allclose(deaf.network_ST, scored.network_ST, atol=1e-3)
 
 
-def test_a_gain_beyond_exact_arithmetic_is_refused_by_name() -> None:
+@pytest.mark.parametrize("name", ["memory_gain", "recent_gain"])
+def test_a_gain_beyond_exact_arithmetic_is_refused_by_name(name: str) -> None:
     from tests.second_decoder.golden_artifact import artifact
 
     from regrow.artifact.weights import StoredWeight, read_weights
     from regrow.predict.exact.model import _input
 
-    config, payloads, _ = artifact("memory in the input")
+    config, payloads, _ = artifact("both in the input")
     weights = read_weights(payloads["weights"], config.model, 300, "here")
-    largest = np.array([65504 << 24], np.int64)
-    weights["memory_gain"] = StoredWeight(largest, np.ones(1, np.int64))
     weights["embedding"] = StoredWeight(weights["embedding"].q, np.full(300, 1 << 34, np.int64))
-    with pytest.raises(ArtifactError, match="memory_gain"):
+    assert _input(weights, config.model, "here")
+    largest = np.full(weights[name].q.shape, 65504 << 24, np.int64)
+    weights[name] = StoredWeight(largest, np.ones(1, np.int64))
+    with pytest.raises(ArtifactError, match=name):
         _input(weights, config.model, "here")
