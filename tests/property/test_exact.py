@@ -13,12 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.second_decoder import golden_artifact
+from tests.second_decoder.golden_artifact import BOS, MODEL, V
 from tests.vocabularies import pieces_of
 
 from regrow.artifact.artifact import load_vector, load_weights, pack_vector, pack_weights
 from regrow.artifact.container import FORMAT_VERSION
 from regrow.core.config import schema
-from regrow.core.config.schema import Config, MemoryConfig, MixerConfig, ModelConfig, TrainConfig
+from regrow.core.config.schema import Config, MixerConfig, TrainConfig
 from regrow.core.errors import ArtifactError
 from regrow.network.mixer import Mixer
 from regrow.network.transformer import Transformer
@@ -32,31 +34,12 @@ from regrow.predict.exact.streams import Streams
 from regrow.predict.mixture import Mixture
 from regrow.predict.predictor import Predictor
 
-V, BOS = 300, 1
-MODEL = ModelConfig(n_layer=2, d_model=64, n_head=4, n_kv_head=2, rope_dims=8, r=8, window=20)
-CONFIGS = {
-    "gate": Config(model=MODEL),
+CONFIGS = golden_artifact.CONFIGS | {
     "all seeded": Config(model=msgspec.structs.replace(MODEL, seeded="all", n_head=1, n_kv_head=1)),
-    "nothing seeded, no cap": Config(model=msgspec.structs.replace(MODEL, seeded="none", r=0, softcap=0.0)),
     "fixed": Config(model=MODEL, mixer=MixerConfig(kind="fixed")),
     "memory alone": Config(
         model=msgspec.structs.replace(MODEL, n_layer=0, tied=False), mixer=MixerConfig(kind="fixed")
     ),
-    "hashed": Config(model=MODEL, memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512])),
-    "memory in the input": Config(model=msgspec.structs.replace(MODEL, memory_input=8)),
-    "recent text in the input": Config(model=msgspec.structs.replace(MODEL, recent_input=2, recent_reach=15)),
-    "both in the input": Config(
-        model=msgspec.structs.replace(MODEL, memory_input=3, recent_input=3, recent_reach=70)
-    ),
-    "not tied": Config(model=msgspec.structs.replace(MODEL, tied=False)),
-    "not tied, both in the input": Config(
-        model=msgspec.structs.replace(MODEL, tied=False, memory_input=2, recent_input=2, recent_reach=30)
-    ),
-    "hashed, in the input": Config(
-        model=msgspec.structs.replace(MODEL, memory_input=3),
-        memory=MemoryConfig(kind="hashed", max_order=3, buckets=[512, 512]),
-    ),
-    "network alone": Config(model=MODEL, memory=MemoryConfig(kind="none"), mixer=MixerConfig(kind="none")),
 }
 interval, find = numba.njit(intervals.interval), numba.njit(intervals.find)
 

@@ -99,9 +99,8 @@ def integers(data: bytes) -> Ints:
 
 
 def vars_of(table: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(
-        **({"memory_input": 0, "recent_input": 0, "tied": True} | table)
-    )  # of artifacts from before there was one
+    earlier = {"memory_input": 0, "recent_input": 0, "tied": True}  # of older artifacts
+    return SimpleNamespace(**(earlier | table))
 
 
 class Artifact:
